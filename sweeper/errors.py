@@ -1,0 +1,31 @@
+"""What can go wrong, as one tree; each error owns the exit code of the command that meets it.
+
+SweeperError                 1
+├── ConfigError              2   the search-space file, an override or an option is wrong
+├── ResultsError             2   a results folder is missing, empty, half-written or in use
+└── SweepError               1   the sweep itself could not go on
+"""
+
+from __future__ import annotations
+
+
+class SweeperError(Exception):
+    """An error that the user can act on; its message is one line and says what to do next."""
+
+    exit_code = 1
+
+
+class ConfigError(SweeperError):
+    """The search-space file, an override or an option is wrong."""
+
+    exit_code = 2
+
+
+class ResultsError(SweeperError):
+    """A results folder is missing, empty, half-written or in use."""
+
+    exit_code = 2
+
+
+class SweepError(SweeperError):
+    """The sweep could not go on: every trial fails, the disk is full, Ray does not start."""

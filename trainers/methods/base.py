@@ -1,0 +1,62 @@
+"""The contract of a self-supervised method: views in, a loss out, and two layers to look at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from trainers.augment import Augmentation
+from trainers.optim import Optimizer
+from trainers.records import EMBEDDING
+
+
+@dataclass(frozen=True)
+class Params:
+    """Hyperparameters that every method has; each method's own Params adds the paper's."""
+
+    mask_ratio: float = 0.0
+    """Share of patches hidden from the student, in [0, 1)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch: a tuple of views, each (b, c, h, w) and normalised, and the patches kept of each.
+
+    `kept[v]` is (b, kept patches), indices into the patch grid in row-major order, or None when nothing is masked.
+    """
+
+    views: tuple[Tensor, ...]
+    kept: tuple[Tensor, ...] | None = None
+
+
+class Method(nn.Module, ABC):
+    """One trial's networks and loss."""
+
+    Params: ClassVar[type[Params]]
+    """Frozen dataclass: the method's hyperparameters with the paper's defaults."""
+    augmentation: ClassVar[Augmentation]
+    """The paper's augmentation: what trains when nothing is swept, and always what the criteria see."""
+    optimizer: ClassVar[Optimizer]
+    """The paper's optimiser and its hyperparameters."""
+    layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": EMBEDDING, "rankme": EMBEDDING})
+    """The layer that the plain column of each criterion repeats."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """Scalar loss of one batch."""
+
+    @abstractmethod
+    def represent(self, images: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, d_representation): what the probe reads."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, d_embedding): what LiDAR and RankMe read."""
+
+    def after_step(self, progress: float) -> None:  # noqa: B027
+        """EMA and schedules after an optimiser update; `progress` in [0, 1] is the share of updates made."""
