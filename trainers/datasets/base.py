@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -19,16 +23,19 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Options:
+class DatasetOptions:
     """What a search-space file may say below `dataset:`, besides the name; each data set extends it."""
 
 
 class Dataset(ABC):
-    """One data set, opened with its options; images and labels are read when asked for."""
+    """One data set, opened with its options; images and labels are read when asked for.
+
+    The constructor raises ValueError, with one line that says what to do, for options that cannot work.
+    """
 
     Options: ClassVar[type[Options]] = Options
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: DatasetOptions) -> None:
         self.options = options
 
     @abstractmethod
@@ -38,3 +45,21 @@ class Dataset(ABC):
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """Class of every image of `split` ("train" or "test"), or None where there are none. For probe.py alone."""
+
+
+def scrambled(keys: Iterable[str]) -> NDArray[np.int64]:
+    """Positions of `keys` in an order that is fixed for ever and knows nothing but the keys: that of their digests.
+
+    Unlike a seeded permutation it does not depend on NumPy's generators, and a new key moves no other past another.
+
+    >>> scrambled(["a", "b", "c", "d"]).tolist()
+    [3, 0, 1, 2]
+    """
+    digests = [hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).digest() for key in keys]
+    return np.array(sorted(range(len(digests)), key=digests.__getitem__), dtype=np.int64)
+
+
+def check_split(split: str) -> None:
+    """Raises: ValueError where `split` is neither "train" nor "test"."""
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}, but got {split!r}")
