@@ -33,7 +33,7 @@ class Dataset(ABC):
     The constructor raises ValueError, with one line that says what to do, for options that cannot work.
     """
 
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[DatasetOptions]] = DatasetOptions
 
     def __init__(self, options: DatasetOptions) -> None:
         self.options = options
