@@ -2,25 +2,96 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+OPTIMIZERS = ("adamw", "sgd", "lars")
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The optimiser's hyperparameters; each can be swept.
-
-    `lr` is the peak learning rate as used, not scaled by the batch size. `warmup` and `final_lr` are shares:
-    of all updates, and of the peak.
-    """
+    """The optimiser's hyperparameters; each can be swept. One-dimensional parameters are never decayed."""
 
     optimizer: str = "adamw"
     """adamw · sgd · lars"""
     lr: float = 1e-3
+    """Peak learning rate as used: it is not scaled by the batch size."""
     weight_decay: float = 0.05
+    """Decay of matrices and kernels."""
     final_weight_decay: float | None = None
-    """Cosine from `weight_decay` to this over the run, as in DINO; None holds it."""
+    """Cosine from `weight_decay` to this over the run, as in DINO; null holds it."""
     momentum: float = 0.9
-    """Of sgd and lars; adamw's betas are torch's."""
+    """Of sgd and lars."""
     warmup: float = 0.1
+    """Share of the updates over which the learning rate rises linearly from 0."""
     final_lr: float = 0.0
+    """Learning rate after the cosine, as a share of the peak."""
     clip_norm: float | None = None
+    """Largest norm of the gradient; null does not clip."""
+
+
+def build_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
+    """The optimiser over the parameters that require a gradient: matrices in one group, biases and norms in another.
+
+    Raises:
+        ValueError: the optimiser is unknown.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    if settings.optimizer == "lars":
+        from timm.optim import Lars  # seconds to import: only where it is used
+
+        groups[0]["always_adapt"] = True  # timm adapts decayed groups only; a sweep may set the decay to 0
+        return Lars(groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=1e-3)
+    raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, but got {settings.optimizer!r}")
+
+
+def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
+    """Learning rate of update `step` (from 0) of `steps`: linear warm-up, then a cosine to its final share.
+
+    >>> settings = Optimizer(lr=1.0, warmup=0.2)
+    >>> [round(learning_rate(settings, step, 10), 3) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.038]
+    """
+    warmup_steps = round(settings.warmup * steps)
+    if step < warmup_steps:
+        return settings.lr * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return cosine(settings.lr, settings.lr * settings.final_lr, progress)
+
+
+def set_schedules(optimizer: torch.optim.Optimizer, settings: Optimizer, step: int, steps: int) -> None:
+    """Write the learning rate and the weight decay of update `step` into the optimiser."""
+    lr = learning_rate(settings, step, steps)
+    decay = settings.weight_decay
+    if settings.final_weight_decay is not None:
+        decay = cosine(decay, settings.final_weight_decay, step / steps)
+    decayed, undecayed = optimizer.param_groups
+    decayed["lr"] = undecayed["lr"] = lr
+    decayed["weight_decay"] = decay
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Half a cosine from `start` at progress 0 to `end` at progress 1.
+
+    >>> cosine(1.0, 0.0, 0.5)
+    0.5
+    """
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@torch.no_grad()
+def update_ema(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """teacher ← momentum · teacher + (1 − momentum) · student, over parameters; buffers are the teacher's own."""
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from trainers.augment import Augmentation
+from trainers.encoders import Encoder
 from trainers.optim import Optimizer
 from trainers.records import EMBEDDING
 
@@ -20,31 +21,43 @@ class Params:
     """Hyperparameters that every method has; each method's own Params adds the paper's."""
 
     mask_ratio: float = 0.0
-    """Share of patches hidden from the student, in [0, 1)."""
+    """Share of the patches of each view hidden from the student, in [0, 1)."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch: a tuple of views, each (b, c, h, w) and normalised, and the patches kept of each.
+    """One training batch: views, each (b, c, h, w) and normalised, and the patches that the student sees of each.
 
-    `kept[v]` is (b, kept patches), indices into the patch grid in row-major order, or None when nothing is masked.
+    `kept[v]` is (b, kept patches), indices into the patch grid in row-major order, or None when nothing is hidden.
     """
 
     views: tuple[Tensor, ...]
-    kept: tuple[Tensor, ...] | None = None
+    kept: tuple[Tensor | None, ...]
 
 
 class Method(nn.Module, ABC):
-    """One trial's networks and loss."""
+    """One trial's networks and loss: built from an encoder (with its width `dim`) and the method's Params."""
 
     Params: ClassVar[type[Params]]
     """Frozen dataclass: the method's hyperparameters with the paper's defaults."""
     augmentation: ClassVar[Augmentation]
-    """The paper's augmentation: what trains when nothing is swept, and always what the criteria see."""
+    """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
     optimizer: ClassVar[Optimizer]
     """The paper's optimiser and its hyperparameters."""
     layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": EMBEDDING, "rankme": EMBEDDING})
     """The layer that the plain column of each criterion repeats."""
+    measures_teacher: ClassVar[bool] = False
+    """Whether criteria and oracle read an EMA teacher, which sees whole images however many the student is spared."""
+    multi_crop: ClassVar[bool] = False
+    """Whether the loss takes local crops besides the two views."""
+    progress: float = 0.0
+    """Share of the updates made, set before each batch."""
+
+    def __init__(self, encoder: Encoder, params: Params) -> None:
+        super().__init__()
+        self.params = params
+        self.patches = encoder.patches
+        """Patches of a whole image: what `mask_ratio` counts."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -55,8 +68,12 @@ class Method(nn.Module, ABC):
         """(b, c, h, w) -> (b, d_representation): what the probe reads."""
 
     @abstractmethod
+    def project(self, representations: Tensor) -> Tensor:
+        """(b, d_representation) -> (b, d_embedding)."""
+
     def embed(self, images: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, d_embedding): what LiDAR and RankMe read."""
+        return self.project(self.represent(images))
 
     def after_step(self, progress: float) -> None:  # noqa: B027
         """EMA and schedules after an optimiser update; `progress` in [0, 1] is the share of updates made."""

@@ -1,0 +1,72 @@
+"""Encoders: known sizes, hidden patches that stay hidden, and options that are checked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainers.encoders import build_encoder, check_encoder
+
+
+def parameters(encoder: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in encoder.parameters())
+
+
+def test_resnet18_is_resnet18() -> None:
+    """torchvision's ResNet-18 without its classifier, its 7×7 stem (9,408 weights) replaced by a 3×3 one (1,728)."""
+    encoder = build_encoder({"name": "resnet"}, 32, 3)
+    assert parameters(encoder) == 11_689_512 - 513_000 - 9_408 + 1_728
+    assert encoder.dim == 512
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "channels"),
+    [
+        ({"name": "resnet", "width": 8, "blocks": 1, "stages": 3}, 28, 1),
+        ({"name": "vit", "dim": 32, "depth": 2, "patch": 7}, 28, 1),
+        ({"name": "timm/resnet10t"}, 32, 3),
+        ({"name": "timm/vit_tiny_patch16_224"}, 32, 3),
+    ],
+)
+def test_hidden_patches_are_hidden(options: dict[str, int | str], size: int, channels: int) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(options, size, channels).eval()
+    images = torch.randn(2, channels, size, size)
+    kept = torch.arange(1, encoder.patches).expand(2, -1)
+    side = size // round(encoder.patches**0.5)
+    changed = images.clone()
+    changed[:, :, :side, :side] += 5.0
+    with torch.no_grad():
+        assert encoder(images).shape == (2, encoder.dim)
+        assert torch.equal(encoder(images, kept), encoder(changed, kept))
+        assert not torch.equal(encoder(images), encoder(changed))
+
+
+def test_a_vit_that_keeps_every_patch_sees_the_image() -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder({"name": "vit", "dim": 32, "depth": 2, "patch": 7}, 28, 1).eval()
+    images = torch.randn(3, 1, 28, 28)
+    every = torch.stack([torch.randperm(16) for _ in range(3)])
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(images, every), encoder(images))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        ({"name": "resnett"}, "resnet, vit or timm/MODEL"),
+        ({"name": "timm/resnet18x"}, "did you mean timm/resnet18"),
+        ({"name": "vit", "dims": 96}, "its options are dim, depth, heads, patch"),
+        ({"name": "vit", "dim": 100, "heads": 3}, "multiple of the 3 heads"),
+        ({"name": "resnet", "width": 0}, "at least 1, but got 0"),
+        ({"name": "resnet", "width": 1.5}, "whole number"),
+    ],
+)
+def test_wrong_options_are_said(encoder: dict[str, int | str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_encoder(encoder)
+
+
+def test_a_patch_must_divide_the_image() -> None:
+    with pytest.raises(ValueError, match="28 is not a multiple of 5"):
+        build_encoder({"name": "vit", "patch": 5}, 28, 1)

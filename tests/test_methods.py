@@ -1,0 +1,161 @@
+"""The losses against lightly's, and the moving parts of DINO against their definitions."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainers.encoders import build_encoder
+from trainers.methods import METHODS
+from trainers.methods.base import Batch, Method
+from trainers.methods.dino import DINOHead, DINOParams, distillation_loss
+from trainers.methods.simclr import nt_xent
+from trainers.methods.vicreg import covariance_term, variance_term
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # lightly's own imports warn
+    from lightly.loss import DINOLoss, NTXentLoss, VICRegLoss
+
+SMALL = {
+    "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
+    "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "vicreg": {"expander_dim": 24},
+}
+
+
+def small_method(name: str, **overrides: float) -> Method:
+    torch.manual_seed(0)
+    encoder = build_encoder({"name": "resnet", "width": 4, "blocks": 1, "stages": 2, "stem_stride": 2}, 16, 3)
+    kind = METHODS[name]
+    return kind(encoder, kind.Params(**SMALL[name], **overrides))
+
+
+def batch(views: int = 2, count: int = 8) -> Batch:
+    torch.manual_seed(1)
+    return Batch(tuple(torch.randn(count, 3, 16, 16) for _ in range(views)), (None,) * views)
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(2)
+    return torch.randn(16, 10), torch.randn(16, 10)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_nt_xent_is_lightlys(pair: tuple[Tensor, Tensor], temperature: float) -> None:
+    assert nt_xent(*pair, temperature).item() == pytest.approx(NTXentLoss(temperature)(*pair).item(), rel=1e-5)
+
+
+def test_vicreg_terms_are_lightlys(pair: tuple[Tensor, Tensor]) -> None:
+    first, second = pair
+    ours = (
+        25 * nn.functional.mse_loss(first, second)
+        + 25 * (variance_term(first) + variance_term(second)) / 2
+        + covariance_term(first)
+        + covariance_term(second)
+    )
+    assert ours.item() == pytest.approx(VICRegLoss(eps=1e-4)(first, second).item(), rel=1e-5)
+
+
+def test_vicreg_loss_weighs_its_terms() -> None:
+    data = batch()
+    method = small_method("vicreg")
+    first, second = (method.embed(view) for view in data.views)
+    whole = VICRegLoss(eps=1e-4)(first, second)
+    assert method.loss(data).item() == pytest.approx(whole.item(), rel=1e-5)
+    without_covariance = small_method("vicreg", covariance_weight=0.0)
+    assert (method.loss(data) - without_covariance.loss(data)).item() == pytest.approx(
+        (covariance_term(first) + covariance_term(second)).item(), rel=1e-3
+    )
+
+
+def test_distillation_loss_is_lightlys(pair: tuple[Tensor, Tensor]) -> None:
+    torch.manual_seed(3)
+    students = [*pair, torch.randn(16, 10)]
+    teachers = [torch.randn(16, 10), torch.randn(16, 10)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = DINOLoss(output_dim=10, warmup_teacher_temp=0.04, teacher_temp=0.04, student_temp=0.1)
+    theirs = reference(teachers, students, epoch=99)
+    ours = distillation_loss(students, [(t / 0.04).softmax(-1) for t in teachers], 0.1)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_dino_center_follows_the_teachers_outputs() -> None:
+    method = small_method("dino", center_momentum=0.75)
+    data = batch()
+    with torch.no_grad():
+        outputs = torch.cat([method.teacher_head(method.teacher_encoder(view)) for view in data.views])
+    method.loss(data)
+    torch.testing.assert_close(method.center, 0.25 * outputs.mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_dino_teacher_is_the_ema_of_the_student() -> None:
+    method = small_method("dino", teacher_momentum=0.5)
+    with torch.no_grad():
+        for parameter in method.student_head.parameters():
+            parameter.add_(1.0)
+    before = [parameter.clone() for parameter in method.teacher_head.parameters()]
+    method.after_step(0.0)
+    for old, teacher, student in zip(
+        before, method.teacher_head.parameters(), method.student_head.parameters(), strict=True
+    ):
+        torch.testing.assert_close(teacher, (old + student) / 2)
+    method.after_step(1.0)  # the momentum ends at 1: the teacher stands still
+    frozen = [parameter.clone() for parameter in method.teacher_head.parameters()]
+    method.after_step(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(frozen, method.teacher_head.parameters(), strict=True))
+
+
+def test_dino_prototypes_are_frozen_at_first() -> None:
+    method = small_method("dino", freeze_prototypes=0.1)
+    method.loss(batch()).backward()
+    assert method.student_head.prototypes.grad is None
+    method.progress = 0.1
+    method.loss(batch()).backward()
+    assert method.student_head.prototypes.grad is not None
+
+
+def test_dino_logits_are_cosines() -> None:
+    torch.manual_seed(4)
+    head = DINOHead(6, DINOParams(**SMALL["dino"]))
+    logits = head(torch.randn(5, 6))
+    assert logits.shape == (5, 32)
+    assert logits.abs().max() <= 1 + 1e-6
+
+
+def test_dino_takes_local_crops() -> None:
+    data = batch(2)
+    local = Batch((*data.views, torch.randn(8, 3, 8, 8)), (None,) * 3)
+    assert small_method("dino").loss(local).isfinite()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_and_shows_both_layers(name: str) -> None:
+    method = small_method(name)
+    method.progress = 0.5
+    loss = method.loss(batch())
+    assert loss.ndim == 0
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
+    method.eval()
+    images = batch().views[0]
+    representations = method.represent(images)
+    assert representations.shape == (8, 8)
+    torch.testing.assert_close(method.embed(images), method.project(representations))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_hidden_patches_do_not_reach_the_student(name: str) -> None:
+    """Changing a hidden patch leaves the loss of a one-network method as it was; the teacher of DINO sees it."""
+    method = small_method(name).eval()
+    kept = torch.arange(1, 64).expand(8, 63)
+    views = batch().views
+    changed = tuple(view.clone() for view in views)
+    for view in changed:
+        view[:, :, :2, :2] += 1.0
+    same = method.loss(Batch(views, (kept, kept))).item() == method.loss(Batch(changed, (kept, kept))).item()
+    assert same is not method.measures_teacher

@@ -1,0 +1,286 @@
+"""Encoders: a small ResNet, a ViT of any size, and every timm model, all with one way to hide patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainers.masking import fill_masked
+from trainers.records import Scalar
+
+TIMM_PREFIX: Final = "timm/"
+
+
+@dataclass(frozen=True)
+class ResNetOptions:
+    """A ResNet of basic blocks (He et al. 2016); width 64, blocks 2, stages 4 is ResNet-18 with the CIFAR stem."""
+
+    width: int = 64
+    """Channels of the first stage; each further stage doubles them and halves the resolution."""
+    blocks: int = 2
+    """Basic blocks per stage."""
+    stages: int = 4
+    """Number of stages."""
+    stem_stride: int = 1
+    """Stride of the 3×3 stem: 1 as in the CIFAR recipes, 2 to quarter the cost."""
+    mask_patch: int | None = None
+    """Side in pixels of a patch that `mask_ratio` hides; null = the largest divisor of the image up to an eighth."""
+
+
+@dataclass(frozen=True)
+class ViTOptions:
+    """A vision transformer (Dosovitskiy et al. 2021) from timm's VisionTransformer; reads its class token."""
+
+    dim: int = 96
+    """Width of the tokens."""
+    depth: int = 4
+    """Number of blocks."""
+    heads: int | None = None
+    """Attention heads; null = one per 32 dimensions."""
+    patch: int = 4
+    """Side of a patch in pixels."""
+
+
+@dataclass(frozen=True)
+class TimmOptions:
+    """Any model that timm can create, without its classifier and without pretrained weights."""
+
+    mask_patch: int | None = None
+    """As for resnet; models with patch tokens drop them instead."""
+
+
+ENCODERS: Final[Mapping[str, type[ResNetOptions] | type[ViTOptions]]] = {"resnet": ResNetOptions, "vit": ViTOptions}
+
+
+class Encoder(nn.Module):
+    """Images (b, c, h, w) to representations (b, dim), with a grid of patches that can be hidden."""
+
+    dim: int
+    patches: int
+    """Number of patches in the grid of a whole image: what `mask_ratio` counts."""
+
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        """(b, c, h, w) -> (b, dim); `kept` (b, kept patches) names the patches that are seen, None sees all."""
+        raise TypeError(f"{type(self).__name__} must define `forward`")
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al. 2016, figure 2)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(features)))))
+        return F.relu(residual + self.shortcut(features))
+
+
+class ResNet(Encoder):
+    """A ResNet of basic blocks with a 3×3 stem and no max-pool, mean-pooled."""
+
+    def __init__(self, options: ResNetOptions, image_size: int, channels: int) -> None:
+        super().__init__()
+        self.mask_patch = options.mask_patch or default_mask_patch(image_size)
+        self.patches = patch_grid(image_size, self.mask_patch)
+        width = options.width
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, width, 3, options.stem_stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        blocks: list[nn.Module] = []
+        channels_in = width
+        for stage in range(options.stages):
+            for block in range(options.blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                blocks.append(BasicBlock(channels_in, width * 2**stage, stride))
+                channels_in = width * 2**stage
+        self.blocks = nn.Sequential(*blocks)
+        self.dim = channels_in
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        if kept is not None:
+            images = fill_masked(images, kept, self.mask_patch)
+        features: Tensor = self.blocks(self.stem(images.contiguous(memory_format=torch.channels_last)))
+        return features.mean((2, 3))
+
+
+class ViT(Encoder):
+    """A timm VisionTransformer that reads its class token (or its pooled patches) and may drop patches."""
+
+    def __init__(self, model: nn.Module, image_size: int) -> None:
+        super().__init__()
+        self.model = model
+        self.dim = int(model.num_features)
+        self.patches = patch_grid(image_size, int(model.patch_embed.patch_size[0]))
+
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        model = self.model
+        tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        if kept is not None:
+            prefix = model.num_prefix_tokens
+            chosen = (kept + prefix).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+            tokens = torch.cat([tokens[:, :prefix], tokens.gather(1, chosen)], 1)
+        pooled: Tensor = model.forward_head(model.norm(model.blocks(tokens)), pre_logits=True)
+        return pooled
+
+
+class TimmModel(Encoder):
+    """Any other timm model, pooled; hidden patches are filled with the mean."""
+
+    def __init__(self, model: nn.Module, options: TimmOptions, image_size: int) -> None:
+        super().__init__()
+        self.model = model
+        self.dim = int(model.num_features)
+        self.mask_patch = options.mask_patch or default_mask_patch(image_size)
+        self.patches = patch_grid(image_size, self.mask_patch)
+
+    def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
+        if kept is not None:
+            images = fill_masked(images, kept, self.mask_patch)
+        features: Tensor = self.model(images)
+        return features
+
+
+def build_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> Encoder:
+    """The encoder that a search-space file names, for square images, randomly initialised.
+
+    Raises:
+        ValueError: an option is wrong, or the patch does not divide the image.
+    """
+    options = encoder_options(encoder)
+    if isinstance(options, ResNetOptions):
+        return ResNet(options, image_size, channels)
+    if isinstance(options, ViTOptions):
+        return _build_vit(options, image_size, channels)
+    return _build_timm(str(encoder["name"]).removeprefix(TIMM_PREFIX), options, image_size, channels)
+
+
+def check_encoder(encoder: Mapping[str, Scalar]) -> None:
+    """Whether a search-space file's encoder can be built at all.
+
+    Raises:
+        ValueError: with one line that says what is wrong.
+    """
+    encoder_options(encoder)
+
+
+def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions | TimmOptions:
+    """The options of an encoder as its frozen dataclass.
+
+    Raises:
+        ValueError: an unknown name or option, or a number that cannot be.
+    """
+    name = encoder.get("name")
+    if not isinstance(name, str):
+        raise ValueError(f"`encoder.name` must be one of {', '.join(ENCODERS)} or timm/MODEL, but got {name!r}")
+    kind: type[ResNetOptions] | type[ViTOptions] | type[TimmOptions]
+    if name.startswith(TIMM_PREFIX):
+        kind = TimmOptions
+        _check_timm(name.removeprefix(TIMM_PREFIX))
+    elif name in ENCODERS:
+        kind = ENCODERS[name]
+    else:
+        raise ValueError(f"`encoder.name` must be one of {', '.join(ENCODERS)} or timm/MODEL, but got {name!r}")
+    given = {key: value for key, value in encoder.items() if key != "name"}
+    known = {field.name: field.default for field in fields(kind)}
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(f"`encoder.{key}` is not an option of {name}; its options are {', '.join(known)}")
+        if value is None and known[key] is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`encoder.{key}` must be a whole number of at least 1, but got {value!r}")
+    options = kind(**given)  # type: ignore[arg-type]
+    if isinstance(options, ViTOptions) and options.dim % heads(options):
+        raise ValueError(f"`encoder.dim` must be a multiple of the {heads(options)} heads, but got {options.dim}")
+    return options
+
+
+def heads(options: ViTOptions) -> int:
+    """Attention heads: as given, or one per 32 dimensions."""
+    return options.heads or max(1, options.dim // 32)
+
+
+def default_mask_patch(image_size: int) -> int:
+    """Side of the patches that are hidden in images for a network without patches: an 8×8 grid, or the next finer.
+
+    >>> [default_mask_patch(size) for size in (28, 32, 224)]
+    [2, 4, 28]
+    """
+    return max(side for side in range(1, max(1, image_size // 8) + 1) if image_size % side == 0)
+
+
+def patch_grid(image_size: int, patch: int) -> int:
+    """Number of patches of side `patch` in a square image.
+
+    Raises:
+        ValueError: the patch does not divide the image.
+    """
+    if image_size % patch:
+        raise ValueError(f"a patch must divide the image size, but {image_size} is not a multiple of {patch}")
+    return (image_size // patch) ** 2
+
+
+def _build_vit(options: ViTOptions, image_size: int, channels: int) -> ViT:
+    from timm.models.vision_transformer import VisionTransformer  # seconds to import: only where a ViT is built
+
+    patch_grid(image_size, options.patch)
+    model = VisionTransformer(
+        img_size=image_size,
+        patch_size=options.patch,
+        in_chans=channels,
+        num_classes=0,
+        embed_dim=options.dim,
+        depth=options.depth,
+        num_heads=heads(options),
+        dynamic_img_size=True,  # local crops are smaller than the image
+    )
+    return ViT(model, image_size)
+
+
+def _build_timm(name: str, options: TimmOptions, image_size: int, channels: int) -> Encoder:
+    import timm
+    from timm.models.vision_transformer import VisionTransformer
+
+    if issubclass_of_vit(name):
+        model = timm.create_model(name, in_chans=channels, num_classes=0, img_size=image_size, dynamic_img_size=True)
+    else:
+        model = timm.create_model(name, in_chans=channels, num_classes=0)
+    return (
+        ViT(model, image_size) if isinstance(model, VisionTransformer) else TimmModel(model, options, image_size)
+    )
+
+
+def issubclass_of_vit(name: str) -> bool:
+    """Whether a timm model's entry point is in timm's plain vision transformers, which take any image size."""
+    from timm.models import model_entrypoint
+
+    return bool(model_entrypoint(name).__module__ == "timm.models.vision_transformer")
+
+
+def _check_timm(name: str) -> None:
+    import difflib
+
+    import timm
+
+    if timm.is_model(name):
+        return
+    near = difflib.get_close_matches(name, timm.list_models(), n=1)
+    hint = f"; did you mean timm/{near[0]}?" if near else ""
+    raise ValueError(f"`encoder.name` must be a model that timm {timm.__version__} knows, but got timm/{name}{hint}")

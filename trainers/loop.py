@@ -1,0 +1,156 @@
+"""One trial: a TrialConfig goes in, an EpochReport comes out after every epoch. It runs anywhere torch runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainers.augment import make_views
+from trainers.datasets import open_dataset
+from trainers.datasets.base import Images
+from trainers.masking import keep_random
+from trainers.measure import Sample, measure
+from trainers.methods.base import Batch
+from trainers.network import CHECKPOINT, Data, build_method, fast_bfloat16, measurable, seed_of, seeded
+from trainers.optim import build_optimizer, set_schedules
+from trainers.records import EpochReport, TrialConfig
+from trainers.settings import resolve
+
+
+def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:
+    """Pretrain and yield a report after every epoch.
+
+    With a `folder`, everything that the rest of the run needs is in its checkpoint before a report is yielded; if
+    the checkpoint is already there, its reports are yielded once more and training goes on behind them. The numbers
+    do not depend on where it was interrupted.
+
+    Args:
+        config: the trial.
+        images: the data set's images, where the caller has them; otherwise they are read.
+        folder: where the checkpoint lives.
+
+    Raises:
+        ValueError: the configuration cannot be trained.
+    """
+    trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
+    checkpoint = folder / CHECKPOINT if folder is not None else None
+    if checkpoint is not None and checkpoint.exists():
+        yield from trainer.restore(checkpoint)
+    while trainer.epoch < config.epochs:
+        report = trainer.run_epoch()
+        if checkpoint is not None:
+            trainer.save(checkpoint)
+        yield report
+
+
+class Trainer:
+    """The state of one trial between epochs."""
+
+    def __init__(self, config: TrialConfig, images: Images) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.settings = resolve(config)
+        self.data = Data(images, config.device)
+        self.steps_per_epoch = len(self.data.train) // config.batch_size
+        if self.steps_per_epoch == 0:
+            raise ValueError(
+                f"`batch_size` must be at most the {len(self.data.train)} training images, but got {config.batch_size}"
+            )
+        self.method = build_method(config, self.data)
+        self.optimizer = build_optimizer(self.method, self.settings.optimizer)
+        self.sample = Sample(self.data, config.criteria_sample, self.settings.criteria_augmentation)
+        self.epoch = 0
+        self.reports: list[EpochReport] = []
+
+    @property
+    def step(self) -> int:
+        """Optimiser updates so far."""
+        return self.epoch * self.steps_per_epoch
+
+    def run_epoch(self) -> EpochReport:
+        """Train one epoch, measure the criteria on what came out, and report both."""
+        began = time.perf_counter()
+        loss = self._train_epoch()
+        trained = time.perf_counter()
+        self.epoch += 1
+        network = measurable(self.method, self.config, self.data)
+        criteria, spread = measure(network, self.sample, self.config.criteria)
+        train_seconds = trained - began
+        report = EpochReport(
+            trial=self.config.trial,
+            epoch=self.epoch,
+            step=self.step,
+            loss=loss,
+            criteria=criteria,
+            spread=spread,
+            seconds={"train": train_seconds, "criteria": time.perf_counter() - trained},
+            images_per_second=self.steps_per_epoch * self.config.batch_size / train_seconds,
+        )
+        self.reports.append(report)
+        return report
+
+    def _train_epoch(self) -> float:
+        """Mean loss over one pass through the training images, in an order drawn for this seed and epoch."""
+        config, method = self.config, self.method.train()
+        generator = seeded(self.data.device, config.seed, self.epoch + 1)
+        order = torch.randperm(len(self.data.train), generator=generator, device=self.data.device)
+        steps = config.epochs * self.steps_per_epoch
+        total = torch.zeros((), device=self.data.device, dtype=torch.float64)
+        for index in range(self.steps_per_epoch):
+            chosen = order[index * config.batch_size : (index + 1) * config.batch_size]
+            step = self.step + index
+            method.progress = step / steps
+            set_schedules(self.optimizer, self.settings.optimizer, step, steps)
+            batch = self._batch(self.data.train[chosen], generator)
+            with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
+                loss = method.loss(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self.settings.optimizer.clip_norm is not None:
+                nn.utils.clip_grad_norm_(method.parameters(), self.settings.optimizer.clip_norm)
+            self.optimizer.step()
+            method.after_step((step + 1) / steps)
+            total += loss.detach()
+        return float(total) / self.steps_per_epoch
+
+    def _batch(self, images: Tensor, generator: torch.Generator) -> Batch:
+        """Augmented, normalised views of uint8 images (b, h, w, c), and the patches that the student sees of each."""
+        views = tuple(self.data.normalize(v) for v in make_views(images, self.settings.augmentation, generator))
+        ratio = self.settings.params.mask_ratio
+        patches = self.method.patches
+        # Local crops are a student's partial view already: only the whole-size views lose patches.
+        kept = tuple(
+            keep_random(len(view), patches, ratio, generator) if ratio and index < 2 else None
+            for index, view in enumerate(views)
+        )
+        return Batch(views, kept)
+
+    def save(self, checkpoint: Path) -> None:
+        """Write the checkpoint to a temporary name, then rename it: it is whole or it is the one before."""
+        state = {
+            "epoch": self.epoch,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "reports": [asdict(report) for report in self.reports],
+        }
+        temporary = checkpoint.with_suffix(f".{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(checkpoint)
+
+    def restore(self, checkpoint: Path) -> list[EpochReport]:
+        """Go on from a checkpoint; its reports, oldest first."""
+        state = torch.load(checkpoint, map_location=self.data.device, weights_only=True)
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+        self.reports = [EpochReport(**report) for report in state["reports"]]
+        return list(self.reports)

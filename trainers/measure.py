@@ -1,0 +1,106 @@
+"""The label-free criteria of a network: the same images and the same draws for every trial of a sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainers.augment import Augmentation, repeat_views
+from trainers.criteria import CRITERIA
+from trainers.criteria.base import EmbeddingSample
+from trainers.datasets import open_dataset
+from trainers.datasets.base import Images
+from trainers.methods.base import Method
+from trainers.network import Data, load_network, seeded
+from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
+from trainers.settings import resolve
+
+BATCH: Final = 1000
+"""Images per forward pass where nothing is trained: it bounds the memory."""
+KEPT_BYTES: Final = 2**30
+"""The views of a sample are kept between epochs while they take no more than this."""
+
+
+class Sample:
+    """The n images × q views on which the criteria are measured, drawn from the sweep's seed alone."""
+
+    def __init__(self, data: Data, sample: CriteriaSample, augmentation: Augmentation) -> None:
+        split = data.train if sample.split == "train" else data.test
+        if sample.images > len(split):
+            raise ValueError(
+                f"`criteria_sample.images` must be at most the {len(split)} images of the {sample.split} split, "
+                f"but got {sample.images}"
+            )
+        chosen = torch.randperm(len(split), generator=seeded(data.device, sample.seed, "images"), device=data.device)
+        self.data = data
+        self.sample = sample
+        self.augmentation = augmentation
+        self.images = split[chosen[: sample.images]]
+        size = self.images[0].numel() * sample.images * sample.views * 4
+        self._kept = list(self._draw()) if size <= KEPT_BYTES else None
+
+    def views(self) -> Iterator[Tensor]:
+        """Chunks (images, q, c, h, w) of whole images, normalised; the same ones at every call."""
+        return iter(self._kept) if self._kept is not None else self._draw()
+
+    def _draw(self) -> Iterator[Tensor]:
+        for index, chunk in enumerate(self.images.split(max(1, BATCH // self.sample.views))):
+            generator = seeded(self.data.device, self.sample.seed, "views", index)
+            views = repeat_views(chunk, self.augmentation, self.sample.views, generator)
+            yield self.data.normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+
+
+def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> tuple[dict[str, float], float]:
+    """Every criterion column of a network in eval mode, and the spread of its embeddings (see EpochReport)."""
+    seen = layers_of(network, sample)
+    values: dict[str, float] = {}
+    for name in criteria:
+        by_layer = {layer: CRITERIA[name](seen[layer]) for layer in LAYERS}
+        values[name] = by_layer[network.layers[name]]
+        values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
+    return values, spread(seen[EMBEDDING].clean)
+
+
+@torch.no_grad()
+def layers_of(network: Method, sample: Sample) -> dict[str, EmbeddingSample]:
+    """Both layers of the sample, in float32: bfloat16 would add rank to a collapsed network."""
+    q = sample.sample.views
+    views = [both_layers(network, chunk.flatten(0, 1)) for chunk in sample.views()]
+    clean = [both_layers(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH)]
+    return {
+        layer: EmbeddingSample(
+            views=torch.cat([chunk[index] for chunk in views]).unflatten(0, (-1, q)),
+            clean=torch.cat([chunk[index] for chunk in clean]),
+        )
+        for index, layer in enumerate((REPRESENTATION, EMBEDDING))
+    }
+
+
+@torch.no_grad()
+def both_layers(network: Method, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Representations and embeddings of (b, c, h, w) images, from one pass through the encoder."""
+    representations = network.represent(images)
+    return representations.float(), network.project(representations).float()
+
+
+def spread(embeddings: Tensor) -> float:
+    """Mean standard deviation per dimension over mean norm of (n, d) embeddings; 0 for a point, about 1/√d at best.
+
+    >>> spread(torch.ones(4, 3))
+    0.0
+    """
+    rows = embeddings.double()
+    norm = float(rows.norm(dim=1).mean())
+    return float(rows.std(0).mean()) / norm if norm else math.nan
+
+
+def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochReport:
+    """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
+    data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
+    sample = Sample(data, config.criteria_sample, resolve(config).criteria_augmentation)
+    criteria, spread_ = measure(load_network(config, data, None), sample, config.criteria)
+    return EpochReport(config.trial, 0, 0, math.nan, criteria, spread_, {"train": 0.0, "criteria": 0.0}, math.nan)

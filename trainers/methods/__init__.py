@@ -1,0 +1,16 @@
+"""The catalogue of self-supervised methods: a new one is a file here and a line below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trainers.methods.base import Method
+from trainers.methods.dino import DINO
+from trainers.methods.simclr import SimCLR
+from trainers.methods.vicreg import VICReg
+
+METHODS: Final[dict[str, type[Method]]] = {
+    "dino": DINO,
+    "simclr": SimCLR,
+    "vicreg": VICReg,
+}

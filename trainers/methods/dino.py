@@ -1,0 +1,148 @@
+"""DINO: self-distillation with no labels (Caron et al., ICCV 2021, arXiv 2104.14294)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainers.augment import Augmentation
+from trainers.encoders import Encoder
+from trainers.methods.base import Batch, Method, Params
+from trainers.optim import Optimizer, cosine, update_ema
+
+
+@dataclass(frozen=True)
+class DINOParams(Params):
+    """DINO's hyperparameters, with the defaults of its ViT-S recipe."""
+
+    student_temperature: float = 0.1
+    """Temperature of the student's softmax."""
+    teacher_temperature: float = 0.04
+    """Temperature of the teacher's softmax: sharpening."""
+    center_momentum: float = 0.9
+    """Momentum of the running centre of the teacher's outputs."""
+    teacher_momentum: float = 0.996
+    """EMA momentum of the teacher at the start; it follows a cosine to 1."""
+    prototypes: int = 65536
+    """Outputs of the head."""
+    head_hidden_dim: int = 2048
+    """Width of the head's two hidden layers."""
+    bottleneck_dim: int = 256
+    """Width of the head's bottleneck, the embedding."""
+    freeze_prototypes: float = 0.01
+    """Share of the updates during which the last layer stays as it was drawn (one epoch of the paper's 100)."""
+
+
+class DINOHead(nn.Module):
+    """Three-layer GELU MLP to an L2-normalised bottleneck, then weight-normed prototypes of gain 1."""
+
+    def __init__(self, dim: int, params: DINOParams) -> None:
+        super().__init__()
+        hidden = params.head_hidden_dim
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, params.bottleneck_dim),
+        )
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.prototypes = nn.Parameter(torch.empty(params.prototypes, params.bottleneck_dim))
+        nn.init.kaiming_uniform_(self.prototypes, a=5**0.5)  # as nn.Linear draws its weight
+
+    def bottleneck(self, representations: Tensor) -> Tensor:
+        """(b, d) -> (b, bottleneck_dim) of unit norm: what the prototypes are compared with."""
+        return F.normalize(self.mlp(representations), dim=-1)
+
+    def forward(self, representations: Tensor, *, frozen: bool = False) -> Tensor:
+        prototypes = self.prototypes.detach() if frozen else self.prototypes
+        return F.linear(self.bottleneck(representations), F.normalize(prototypes, dim=-1))
+
+
+class DINO(Method):
+    """A student learns the centred, sharpened prototype assignments of its EMA teacher across views."""
+
+    Params: ClassVar[type[Params]] = DINOParams
+    augmentation: ClassVar[Augmentation] = Augmentation(
+        crop_scale_min=0.4,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1,
+        blur_probability=1.0,
+        second_blur_probability=0.1,
+        second_solarize_probability=0.2,
+        local_crops=8,
+    )
+    optimizer: ClassVar[Optimizer] = Optimizer(
+        optimizer="adamw", lr=5e-4, weight_decay=0.04, final_weight_decay=0.4, warmup=0.1, final_lr=2e-3, clip_norm=3.0
+    )
+    measures_teacher: ClassVar[bool] = True
+    multi_crop: ClassVar[bool] = True
+
+    center: Tensor
+
+    def __init__(self, encoder: Encoder, params: DINOParams) -> None:
+        super().__init__(encoder, params)
+        self.student_encoder = encoder
+        self.student_head = DINOHead(encoder.dim, params)
+        self.teacher_encoder = copy.deepcopy(encoder).requires_grad_(False)
+        self.teacher_head = copy.deepcopy(self.student_head).requires_grad_(False)
+        self.register_buffer("center", torch.zeros(params.prototypes))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
+        frozen = self.progress < self.params.freeze_prototypes
+        with torch.no_grad():
+            outputs = [self.teacher_head(self.teacher_encoder(view)).float() for view in batch.views[:2]]
+            targets = [((out - self.center) / self.params.teacher_temperature).softmax(-1) for out in outputs]
+        students = [
+            self.student_head(self.student_encoder(view, kept), frozen=frozen).float()
+            for view, kept in zip(batch.views, batch.kept, strict=True)
+        ]
+        loss = distillation_loss(students, targets, self.params.student_temperature)
+        self._move_center(torch.cat(outputs))
+        return loss
+
+    def represent(self, images: Tensor) -> Tensor:
+        """The teacher's representation."""
+        representations: Tensor = self.teacher_encoder(images)
+        return representations
+
+    def project(self, representations: Tensor) -> Tensor:
+        """The teacher's L2-normalised bottleneck, before the prototypes."""
+        return self.teacher_head.bottleneck(representations)
+
+    def after_step(self, progress: float) -> None:
+        """Teacher ← EMA of the student, its momentum on a cosine from `teacher_momentum` to 1."""
+        momentum = cosine(self.params.teacher_momentum, 1.0, progress)
+        update_ema(self.teacher_encoder, self.student_encoder, momentum)
+        update_ema(self.teacher_head, self.student_head, momentum)
+
+    @torch.no_grad()
+    def _move_center(self, outputs: Tensor) -> None:
+        self.center.lerp_(outputs.mean(0), 1 - self.params.center_momentum)
+
+
+def distillation_loss(students: list[Tensor], targets: list[Tensor], temperature: float) -> Tensor:
+    """Mean over pairs of a target view and another student view of −Σ t ln softmax(s / temperature).
+
+    students: views of (b, prototypes) logits; targets: the first views' (b, prototypes) distributions.
+    Source: Caron et al. 2021, equation 3, averaged over pairs as in the reference code.
+    """
+    log_probabilities = [(logits / temperature).log_softmax(-1) for logits in students]
+    terms = [
+        -(target * log_probability).sum(-1).mean()
+        for t, target in enumerate(targets)
+        for s, log_probability in enumerate(log_probabilities)
+        if s != t
+    ]
+    return torch.stack(terms).mean()

@@ -1,0 +1,95 @@
+"""VICReg: variance-invariance-covariance regularisation (Bardes et al., ICLR 2022, arXiv 2105.04906)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainers.augment import Augmentation
+from trainers.encoders import Encoder
+from trainers.methods.base import Batch, Method, Params
+from trainers.optim import Optimizer
+from trainers.records import EMBEDDING, REPRESENTATION
+
+
+@dataclass(frozen=True)
+class VICRegParams(Params):
+    """VICReg's hyperparameters, with the paper's defaults for ImageNet."""
+
+    invariance_weight: float = 25.0
+    """Weight of the mean squared distance between the two views."""
+    variance_weight: float = 25.0
+    """Weight of the hinge that holds each dimension's standard deviation at 1."""
+    covariance_weight: float = 1.0
+    """Weight of the squared off-diagonal covariances."""
+    expander_dim: int = 8192
+    """Width of the expander's three layers, the last of which is the embedding."""
+
+
+class VICReg(Method):
+    """Holds variance up and covariance down while it pulls two views together."""
+
+    Params: ClassVar[type[Params]] = VICRegParams
+    augmentation: ClassVar[Augmentation] = Augmentation(
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1,
+        blur_probability=0.5,
+        solarize_probability=0.1,
+    )
+    optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=2e-3)
+    layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": REPRESENTATION, "rankme": EMBEDDING})
+
+    def __init__(self, encoder: Encoder, params: VICRegParams) -> None:
+        super().__init__(encoder, params)
+        self.encoder = encoder
+        width = params.expander_dim
+        self.expander = nn.Sequential(
+            nn.Linear(encoder.dim, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, width, bias=False),
+        )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum of the three terms."""
+        first, second = (
+            self.expander(self.encoder(view, kept)).float() for view, kept in zip(batch.views, batch.kept, strict=True)
+        )
+        return (
+            self.params.invariance_weight * F.mse_loss(first, second)
+            + self.params.variance_weight * (variance_term(first) + variance_term(second)) / 2
+            + self.params.covariance_weight * (covariance_term(first) + covariance_term(second))
+        )
+
+    def represent(self, images: Tensor) -> Tensor:
+        """The encoder's output."""
+        representations: Tensor = self.encoder(images)
+        return representations
+
+    def project(self, representations: Tensor) -> Tensor:
+        """The expander's output."""
+        embeddings: Tensor = self.expander(representations)
+        return embeddings
+
+
+def variance_term(embeddings: Tensor) -> Tensor:
+    """Mean over the dimensions of max(0, 1 − √(var + 1e-4)) of (b, d) embeddings (equation 1; ε of the reference)."""
+    return F.relu(1 - (embeddings.var(0) + 1e-4).sqrt()).mean()
+
+
+def covariance_term(embeddings: Tensor) -> Tensor:
+    """Sum of the squared off-diagonal covariances of (b, d) embeddings, over d (equation 4)."""
+    count, dim = embeddings.shape
+    centred = embeddings - embeddings.mean(0)
+    covariance = centred.T @ centred / (count - 1)
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / dim

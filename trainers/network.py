@@ -1,0 +1,127 @@
+"""The network of a trial and the images that it sees: built, moved to its device, loaded for measuring."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainers.augment import normalize
+from trainers.datasets.base import Images
+from trainers.encoders import build_encoder
+from trainers.methods import METHODS
+from trainers.methods.base import Method
+from trainers.records import TrialConfig
+from trainers.settings import resolve
+
+CHECKPOINT: Final = "checkpoint.pt"
+RECALIBRATION: Final = (8, 256)
+"""Batches, and images in each, over which the statistics of BatchNorm are re-estimated."""
+
+
+class Data:
+    """The images of a data set as uint8 tensors (n, h, w, c) on the training device, and their statistics."""
+
+    def __init__(self, images: Images, device: str) -> None:
+        self.device = torch.device(device)
+        self.train = to_tensor(images.train, self.device)
+        self.test = to_tensor(images.test, self.device)
+        flat = self.train.flatten(0, 2)
+        self.mean = torch.stack([flat[:, c].double().mean() for c in range(flat.shape[1])]).float() / 255
+        self.std = torch.stack([flat[:, c].double().std() for c in range(flat.shape[1])]).float().clamp_min(1e-3) / 255
+
+    @property
+    def image_size(self) -> int:
+        """Side of the (square) images in pixels."""
+        return int(self.train.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return int(self.train.shape[3])
+
+    def clean(self, images: Tensor) -> Tensor:
+        """uint8 images (b, h, w, c) as the network reads them: (b, c, h, w), normalised, not augmented."""
+        return self.normalize(images.permute(0, 3, 1, 2).float() / 255)
+
+    def normalize(self, views: Tensor) -> Tensor:
+        """Float views (b, c, h, w) in [0, 1] to zero mean and unit deviation per channel of the training images."""
+        return normalize(views, self.mean, self.std)
+
+
+def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8 (n, h, w, c) as a tensor on the device; on the CPU it shares the caller's memory, which is only read."""
+    with warnings.catch_warnings():
+        # Arrays in Ray's object store are read-only, and torch warns of writing to them; nothing here does.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return torch.from_numpy(images).to(device)
+
+
+def build_method(config: TrialConfig, data: Data) -> Method:
+    """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config.seed, "weights"))
+        encoder = build_encoder(config.encoder, data.image_size, data.channels)
+        method = METHODS[config.method](encoder, resolve(config).params)
+    return method.to(data.device, memory_format=torch.channels_last)
+
+
+def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Method:
+    """The network of a checkpoint as criteria and oracle read it; the untrained one where `checkpoint` is None."""
+    method = build_method(config, data)
+    if checkpoint is not None:
+        method.load_state_dict(torch.load(checkpoint, map_location=data.device, weights_only=True)["method"])
+    return measurable(method, config, data)
+
+
+def measurable(method: Method, config: TrialConfig, data: Data) -> Method:
+    """The network that criteria and oracle read, in eval mode.
+
+    Where BatchNorm has seen masked images only, that is a copy whose statistics are re-estimated on whole ones:
+    otherwise the criteria of a masked trial would measure the mismatch.
+    """
+    masked = config.hyperparameters.get("mask_ratio", 0)
+    norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not masked or method.measures_teacher or not norms:
+        return method.eval()
+    whole = copy.deepcopy(method).train()
+    for module in whole.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over the batches below
+    batches, size = RECALIBRATION
+    generator = seeded(data.device, config.criteria_sample.seed, "recalibration")
+    order = torch.randperm(len(data.train), generator=generator, device=data.device)
+    with torch.no_grad():
+        for chosen in order[: batches * size].split(size):
+            if len(chosen) > 1:
+                whole.embed(data.clean(data.train[chosen]))
+    return whole.eval()
+
+
+def seeded(device: torch.device, *parts: object) -> torch.Generator:
+    """A generator on the device whose stream is a function of the parts alone."""
+    return torch.Generator(device).manual_seed(seed_of(*parts))
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from the text of the parts: the same in every process and on every machine.
+
+    >>> seed_of(0, "weights") == seed_of(0, "weights") != seed_of(0, 1)
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is native there: where it is emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

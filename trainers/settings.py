@@ -1,0 +1,72 @@
+"""A trial's hyperparameters, sorted into the method's, the optimiser's and the augmentation's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from trainers.augment import Augmentation
+from trainers.methods import METHODS
+from trainers.methods.base import Params
+from trainers.optim import Optimizer
+from trainers.records import Scalar, TrialConfig
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A trial's hyperparameters, each with the part that it belongs to."""
+
+    params: Params
+    optimizer: Optimizer
+    augmentation: Augmentation
+    criteria_augmentation: Augmentation
+    """What the criteria see: the method's default, and what the sweep holds fixed; never what it varies."""
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One name that `space` and `fixed` may use."""
+
+    name: str
+    kind: str
+    """float · int · str, followed by "| None" where null is allowed."""
+    default: Scalar
+    part: str
+    """method · optimiser · augmentation"""
+
+
+def hyperparameters(method: str) -> dict[str, Hyperparameter]:
+    """Every hyperparameter of a method, of its optimiser and of its augmentation, with the method's defaults."""
+    kind = METHODS[method]
+    parts = {"method": kind.Params(), "optimiser": kind.optimizer, "augmentation": kind.augmentation}
+    return {
+        field.name: Hyperparameter(field.name, str(field.type), getattr(defaults, field.name), part)
+        for part, defaults in parts.items()
+        for field in fields(defaults)
+    }
+
+
+def resolve(config: TrialConfig) -> Settings:
+    """Sort the trial's hyperparameters into the method's, the optimiser's and the augmentation's.
+
+    Raises:
+        ValueError: a name that none of them knows, or a value that the method cannot take.
+    """
+    method = METHODS[config.method]
+    known = hyperparameters(config.method)
+    for name in config.hyperparameters:
+        if name not in known:
+            raise ValueError(f"`{name}` is not a hyperparameter of {config.method}; it has {', '.join(known)}")
+    of_part: dict[str, dict[str, Any]] = {"method": {}, "optimiser": {}, "augmentation": {}}
+    for name, value in config.hyperparameters.items():
+        of_part[known[name].part][name] = value
+    augmentation = replace(method.augmentation, **of_part["augmentation"])
+    if augmentation.local_crops and not method.multi_crop:
+        raise ValueError(f"`local_crops` must be 0 for {config.method}, but got {augmentation.local_crops}")
+    held = {name: value for name, value in of_part["augmentation"].items() if name not in config.swept}
+    return Settings(
+        params=method.Params(**of_part["method"]),
+        optimizer=replace(method.optimizer, **of_part["optimiser"]),
+        augmentation=augmentation,
+        criteria_augmentation=replace(method.augmentation, **held),
+    )
