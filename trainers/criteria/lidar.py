@@ -1,0 +1,123 @@
+"""LiDAR: the effective rank of the embeddings' linear discriminant analysis, an image's views being its class.
+
+Thilak et al., ICLR 2024, arXiv 2312.04000.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainers.criteria.base import (
+    CHUNK_ROWS,
+    Criterion,
+    EmbeddingSample,
+    check_embeddings,
+    check_not_negative,
+    effective_rank,
+    gram,
+)
+
+DELTA: Final = 1e-4
+"""Added to the within-class variance of every direction; the paper gives none, this is what public code uses."""
+EPSILON: Final = 1e-8
+"""Likewise."""
+SINGLE_RANGE: Final = (1e-12, 1e12)
+"""Largest magnitudes whose squares float32 holds with room to spare."""
+SINGLE_CONDITION: Final = 1e3
+"""Largest condition of the within-class covariance for which float32 products are exact enough."""
+
+
+def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
+    """exp(-Σ p ln p) with p = λ/‖λ‖₁ + epsilon over the eigenvalues λ of Σ_w^(-1/2) Σ_b Σ_w^(-1/2) (equations 1 to 4).
+
+    Σ_b is the covariance of the class means, over n - 1; Σ_w that within classes, over n(q - 1), plus delta·I.
+
+    Args:
+        embeddings: (n, q, d), of any floating-point dtype: q views of each of n images, kept together.
+
+    Returns:
+        About 1 to min(d, n - 1); NaN where an embedding is not finite or all class means are equal.
+
+    Raises:
+        ValueError: another shape or dtype, or a negative `delta` or `epsilon`.
+
+    >>> points = torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 1.0]], [[0.0, -1.0]]])
+    >>> views = points + torch.tensor([[0.1, 0.1], [-0.1, -0.1], [0.1, -0.1], [-0.1, 0.1]])
+    >>> round(lidar(views), 4)
+    2.0
+    """
+    embeddings = check_embeddings(embeddings, "n, q, d")
+    check_not_negative(delta=delta, epsilon=epsilon)
+    low, high = (float(extreme) for extreme in embeddings.aminmax())
+    peak = max(-low, high)
+    if not math.isfinite(peak):
+        return math.nan
+    single = embeddings.device.type == "cpu" and embeddings.dtype != torch.float64
+    if single and SINGLE_RANGE[0] < peak < SINGLE_RANGE[1]:
+        means, within = _scatter(embeddings, torch.float32)
+        factor = _factor(within, delta)
+        if factor is None or _condition(within, factor) > SINGLE_CONDITION:
+            means, within = _scatter(embeddings, torch.float64)
+            factor = _factor(within, delta)
+    else:
+        means, within = _scatter(embeddings, torch.float64)
+        factor = _factor(within, delta)
+    if factor is None:
+        return math.nan
+    return effective_rank(_eigenvalues(means, factor), size=embeddings.shape[2], epsilon=epsilon)
+
+
+def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Class means less a common offset (n, d) and covariance within classes (d, d), both float64.
+
+    Products are taken in `dtype`, of rows that are centred by their own class and so carry no offset at all.
+    """
+    n, q, d = embeddings.shape
+    means = torch.empty(n, d, dtype=torch.float64, device=embeddings.device)
+    within = torch.zeros(d, d, dtype=torch.float64, device=embeddings.device)
+    classes = max(1, CHUNK_ROWS // q)
+    for start in range(0, n, classes):
+        chunk = embeddings[start : start + classes].to(dtype)
+        # differences from a class's own first view are small and exact; those from a rounded mean are neither
+        first = chunk[:, 0]
+        rows = chunk - chunk[:, :1]
+        means[start : start + classes] = first.to(torch.float64) + rows.mean(dim=1, dtype=torch.float64)
+        rows -= rows.mean(dim=1, keepdim=True)
+        within += gram(rows.view(-1, d))
+    return means - means[:1], within / (n * (q - 1))
+
+
+def _factor(within: Tensor, delta: float) -> Tensor | None:
+    """Lower Cholesky factor of Σ_w = within + delta·I, or None where that is not positive definite in float64."""
+    regular = within + delta * torch.eye(len(within), dtype=within.dtype, device=within.device)
+    factor, info = torch.linalg.cholesky_ex(regular)
+    return None if info.item() else factor
+
+
+def _condition(within: Tensor, factor: Tensor) -> float:
+    """How far the errors of `within` are magnified: its trace over the smallest squared pivot of the factor."""
+    return float(within.trace() / factor.diagonal().min() ** 2)
+
+
+def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
+    """Eigenvalues of L⁻¹ Σ_b L⁻ᵀ, those of Σ_w^(-1/2) Σ_b Σ_w^(-1/2): all d, or the n that can differ from 0."""
+    n, d = means.shape
+    centred = (means - means.mean(dim=0)) / math.sqrt(n - 1)
+    if n - 1 < d:
+        matrix = gram(torch.linalg.solve_triangular(factor, centred.T, upper=False))
+    else:
+        half = torch.linalg.solve_triangular(factor, gram(centred), upper=False)
+        matrix = torch.linalg.solve_triangular(factor, half.T, upper=False)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(matrix)
+    return eigenvalues
+
+
+def _measure(sample: EmbeddingSample) -> float:
+    return lidar(sample.views)
+
+
+LIDAR: Final = Criterion("lidar", _measure, reads_views=True, settings={"delta": DELTA, "epsilon": EPSILON})

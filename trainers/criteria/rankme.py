@@ -1,0 +1,71 @@
+"""RankMe: the smooth rank of the embeddings (Garrido et al., ICML 2023, arXiv 2210.02885)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainers.criteria.base import (
+    CHUNK_ROWS,
+    Criterion,
+    EmbeddingSample,
+    check_embeddings,
+    check_not_negative,
+    effective_rank,
+    gram,
+)
+
+EPSILON: Final = 1e-7
+"""What implementers of the paper use; it gives none."""
+SQUARED_FLOOR: Final = 1e-11
+"""Below this share of the largest, an eigenvalue of a float64 Gram matrix is too inexact for its square root."""
+
+
+def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
+    """exp(-Σ p ln p) with p = σ/‖σ‖₁ + epsilon over the singular values σ of the uncentred embeddings (equation 2).
+
+    Args:
+        embeddings: (n, d), of any floating-point dtype.
+
+    Returns:
+        About 1 (collapsed onto a line) to min(n, d); NaN where an embedding is not finite or all are zero.
+
+    Raises:
+        ValueError: another shape or dtype, or a negative `epsilon`.
+
+    >>> round(rankme(torch.diag(torch.tensor([2.0, 1.0, 1.0])), epsilon=0.0), 5)
+    2.82843
+    """
+    embeddings = check_embeddings(embeddings, "n, d")
+    check_not_negative(epsilon=epsilon)
+    low, high = (float(extreme) for extreme in embeddings.aminmax())
+    peak = max(-low, high)
+    if not 0 < peak < float("inf"):
+        return float("nan")
+    tall = embeddings if embeddings.shape[0] >= embeddings.shape[1] else embeddings.T
+    return effective_rank(_singular_values(tall, 1 / peak), size=tall.shape[1], epsilon=epsilon)
+
+
+def _singular_values(tall: Tensor, scale: float) -> Tensor:
+    """Singular values (d,) of a tall (n, d) matrix times `scale`, from its Gram matrix where that is exact enough."""
+    total = torch.zeros(tall.shape[1], tall.shape[1], dtype=torch.float64, device=tall.device)
+    for start in range(0, len(tall), CHUNK_ROWS):
+        total += gram(tall[start : start + CHUNK_ROWS].to(torch.float64) * scale)
+    squared: Tensor = torch.linalg.eigvalsh(total)
+    if squared[0] > SQUARED_FLOOR * squared[-1]:
+        return squared.sqrt()
+    triangle = total[:0]
+    for start in range(0, len(tall), CHUNK_ROWS):
+        chunk = tall[start : start + CHUNK_ROWS].to(torch.float64) * scale
+        triangle = torch.linalg.qr(torch.cat((triangle, chunk)), mode="r").R
+    values: Tensor = torch.linalg.svdvals(triangle)
+    return values
+
+
+def _measure(sample: EmbeddingSample) -> float:
+    return rankme(sample.clean)
+
+
+RANKME: Final = Criterion("rankme", _measure, reads_views=False)
