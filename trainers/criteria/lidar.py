@@ -27,8 +27,9 @@ EPSILON: Final = 1e-8
 """Likewise."""
 SINGLE_RANGE: Final = (1e-12, 1e12)
 """Largest magnitudes whose squares float32 holds with room to spare."""
-SINGLE_CONDITION: Final = 1e3
-"""Largest condition of the within-class covariance for which float32 products are exact enough."""
+SINGLE_CONDITION: Final = 300.0
+"""Largest condition of Σ_w for which float32 products are exact enough: errors stayed below 2e-7 there,
+and to grow to 2e-3 at 1e6."""
 
 
 def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
@@ -99,8 +100,8 @@ def _factor(within: Tensor, delta: float) -> Tensor | None:
 
 
 def _condition(within: Tensor, factor: Tensor) -> float:
-    """How far the errors of `within` are magnified: its trace over the smallest squared pivot of the factor."""
-    return float(within.trace() / factor.diagonal().min() ** 2)
+    """How far the errors of `within` are magnified: its norm over the smallest squared pivot of the factor."""
+    return float(within.norm() / factor.diagonal().min() ** 2)
 
 
 def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
