@@ -102,7 +102,7 @@ def read_oracle(document: Document) -> tuple[str, ...]:
         return DEFAULT_ORACLE
     if document.get(("oracle",)) in (None, "none"):
         return ()
-    return read_names(document, ("oracle",), ORACLES, others=", or none")
+    return read_names(document, ("oracle",), ORACLES, others=" or be none")
 
 
 def read_objective(document: Document, criteria: tuple[str, ...]) -> str:

@@ -69,7 +69,7 @@ class Search:
     """How configurations are drawn."""
 
     sampler: Literal["random", "tpe", "gp", "cmaes", "qmc", "grid", "axes"] = "random"
-    """axes varies one hyperparameter at a time around `fixed`; the others are Optuna's."""
+    """tpe, gp and cmaes learn from finished trials; axes varies one hyperparameter at a time around `fixed`."""
     seed: Annotated[int, AtLeast(0)] = 0
     """Seed of the sweep: trial k's configuration and seed follow from it and k."""
 

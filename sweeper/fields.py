@@ -231,7 +231,7 @@ def describe(hint: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(describe(one) for one in get_args(hint))
     if origin is tuple:
-        return f"a list of {WORDS[get_args(hint)[0]][1]}"
+        return f"a list of {WORDS[get_args(hint)[0]][1] if get_args(hint)[0] in WORDS else 'values'}"
     if origin is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}" if len(get_args(hint)) > 1 else str(get_args(hint)[0])
     return WORDS[hint][0]

@@ -92,9 +92,13 @@ class CriteriaSample:
     """The images and draws on which every trial of a sweep is judged: n `images` with q `views` each."""
 
     images: int = 1000
+    """n: how many images."""
     views: int = 10
+    """q: how many views of each."""
     split: str = "train"
+    """The split that the images are from: train or test."""
     seed: int = 0
+    """Seed of the choice of images and of the draws of their views."""
 
 
 @dataclass(frozen=True)
