@@ -7,11 +7,17 @@ from difflib import get_close_matches
 from typing import Any, Final, get_args, get_type_hints
 
 from trainers.datasets.base import Dataset
+from trainers.datasets.cifar10 import Cifar10
+from trainers.datasets.fashion_mnist import FashionMnist
+from trainers.datasets.folder import Folder
 from trainers.datasets.mnist5k import Mnist5k
 from trainers.records import Scalar
 
 DATASETS: Final[dict[str, type[Dataset]]] = {
     "mnist5k": Mnist5k,
+    "folder": Folder,
+    "fashion_mnist": FashionMnist,
+    "cifar10": Cifar10,
 }
 
 
@@ -32,7 +38,7 @@ def open_dataset(dataset: Mapping[str, Scalar]) -> Dataset:
     known = get_type_hints(kind.Options)
     for key, value in options.items():
         if key not in known:
-            raise ValueError(f"the options of `{name}` must be among: {_listed(key, known) if known else 'none'}")
+            raise ValueError(f"the options of `{name}` must be among: {_listed(key, known)}")
         if not _fits(value, known[key]):
             raise ValueError(f"`dataset.{key}` must be of type {_type_name(known[key])}, but got {value!r}")
     return kind(kind.Options(**options))
@@ -41,7 +47,7 @@ def open_dataset(dataset: Mapping[str, Scalar]) -> Dataset:
 def _listed(got: str, names: Iterable[str]) -> str:
     """The names, what came instead, and the nearest right one."""
     nearest = get_close_matches(got, list(names), n=1)
-    return f"{', '.join(names)}, but got `{got}`" + (f"; did you mean `{nearest[0]}`?" if nearest else "")
+    return f"{', '.join(names) or 'none'}, but got `{got}`" + (f"; did you mean `{nearest[0]}`?" if nearest else "")
 
 
 def _fits(value: Scalar, hint: Any) -> bool:
