@@ -57,12 +57,12 @@ def read_dataset(document: Document) -> dict[str, Scalar]:
 
     name = read_name(document, ("dataset", "name"), DATASETS)
     options = read(DATASETS[name].Options, document, ("dataset",), beside=["name"], what=f"an option of {name}")
-    dataset: dict[str, Scalar] = {"name": name, **asdict(options)}
     try:
-        open_dataset(dataset)
+        opened = open_dataset({"name": name, **asdict(options)})
     except ValueError as error:
         raise document.error(("dataset",), str(error)) from None
-    return dataset
+    # as the data set resolved them: a relative root is an absolute one, wherever the trials run
+    return {"name": name, **asdict(opened.options)}
 
 
 def read_encoder(document: Document) -> dict[str, Scalar]:
