@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
@@ -29,7 +30,7 @@ class ResNetOptions:
     stem_stride: int = 1
     """Stride of the 3×3 stem: 1 as in the CIFAR recipes, 2 to quarter the cost."""
     mask_patch: int | None = None
-    """Side in pixels of a patch that `mask_ratio` hides; null = the largest divisor of the image up to an eighth."""
+    """Side in pixels of a patch that `mask_ratio` hides; null = the divisor of the image's side closest to an eighth."""
 
 
 @dataclass(frozen=True)
@@ -218,12 +219,13 @@ def heads(options: ViTOptions) -> int:
 
 
 def default_mask_patch(image_size: int) -> int:
-    """Side of the patches that are hidden in images for a network without patches: an 8×8 grid, or the next finer.
+    """Side of the patches hidden in an image for a network without patches: the divisor closest to an eighth.
 
-    >>> [default_mask_patch(size) for size in (28, 32, 224)]
-    [2, 4, 28]
+    >>> [default_mask_patch(size) for size in (28, 32, 64, 224)]
+    [4, 4, 8, 28]
     """
-    return max(side for side in range(1, max(1, image_size // 8) + 1) if image_size % side == 0)
+    divisors = [side for side in range(1, image_size + 1) if image_size % side == 0]
+    return min(divisors, key=lambda side: abs(math.log(8 * side / image_size)))
 
 
 def patch_grid(image_size: int, patch: int) -> int:
