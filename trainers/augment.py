@@ -253,7 +253,8 @@ def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
     """
     batch, channels, height, width = images.shape
     radius = max(1, int(BLUR_SHARE * min(height, width) / 2))
-    rows, columns = (_blur_weights(sigmas, pixels, radius) for pixels in (height, width))
+    columns = _blur_weights(sigmas, width, radius)
+    rows = columns if height == width else _blur_weights(sigmas, height, radius)
     wide = torch.bmm(images.reshape(batch, channels * height, width), columns.transpose(1, 2))
     return torch.matmul(rows.unsqueeze(1), wide.view(batch, channels, height, width))
 
