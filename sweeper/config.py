@@ -232,6 +232,7 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     objective = read_objective(document, apart["criteria"])
     config = SweepConfig(**plain, **apart, **hyperparameters, objective=objective)
     _check_trials(document, config)
+    _check_images(document, config)
     return config
 
 
@@ -343,6 +344,30 @@ def _extremes(config: SweepConfig) -> Iterable[tuple[str, Scalar]]:
             yield from ((name, choice) for choice in distribution.choices)
         elif isinstance(distribution, FloatDistribution | IntDistribution):
             yield from ((name, distribution.low), (name, distribution.high))
+
+
+def _check_images(document: Document, config: SweepConfig) -> None:
+    """There are as many images as a batch and the criteria take, and the encoder can read them."""
+    import torch
+
+    from trainers.datasets import open_dataset
+    from trainers.encoders import build_encoder
+
+    dataset = open_dataset(config.dataset)
+    count, side, _, channels = dataset.shape("train")
+    if config.batch_size > count:
+        problem = f"`batch_size` must be at most the {count} training images, but got {config.batch_size}"
+        raise document.error(("batch_size",), problem, ("dataset", "name"))
+    sample = config.criteria_sample
+    there = dataset.shape(sample.split)[0]
+    if sample.images > there:
+        problem = f"must be at most the {there} images of the {sample.split} split, but got {sample.images}"
+        raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
+    try:
+        with torch.device("meta"):  # shapes without numbers: a large encoder is checked as fast as a small one
+            build_encoder(config.encoder, side, channels)
+    except ValueError as error:
+        raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

@@ -33,6 +33,19 @@ class Optimizer:
     clip_norm: float | None = None
     """Largest norm of the gradient; null does not clip."""
 
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, but got {self.optimizer!r}")
+        for name in ("lr", "weight_decay", "final_weight_decay"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"`{name}` must be at least 0, but got {value}")
+        for name in ("momentum", "warmup", "final_lr"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], but got {getattr(self, name)}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"`clip_norm` must be above 0, but got {self.clip_norm}")
+
 
 def build_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """The optimiser over the parameters that require a gradient: matrices in one group, biases and norms in another.

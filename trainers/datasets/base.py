@@ -42,6 +42,12 @@ class Dataset(ABC):
     def images(self) -> Images:
         """Both splits, in a fixed order."""
 
+    def shape(self, split: str) -> tuple[int, ...]:
+        """(n, h, w, c) of a split, before anything runs on it; a data set may know it without reading the images."""
+        check_split(split)
+        images = self.images()
+        return (images.train if split == "train" else images.test).shape
+
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """Class of every image of `split` ("train" or "test"), or None where there are none. For probe.py alone."""

@@ -64,6 +64,10 @@ class Folder(Dataset):
     def images(self) -> Images:
         return Images(train=self._read("train"), test=self._read("test"))
 
+    def shape(self, split: str) -> tuple[int, ...]:
+        check_split(split)
+        return (len(self._paths[split]), self.size, self.size, self.channels)
+
     def labels(self, split: str) -> NDArray[np.int64] | None:
         check_split(split)
         if not self._classes:

@@ -23,6 +23,15 @@ class Params:
     mask_ratio: float = 0.0
     """Share of the patches of each view hidden from the student, in [0, 1)."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.mask_ratio < 1:
+            raise ValueError(f"`mask_ratio` must be in [0, 1), but got {self.mask_ratio}")
+        for name, value in vars(self).items():
+            if name.endswith(("temperature", "_dim")) and not value > 0:
+                raise ValueError(f"`{name}` must be above 0, but got {value}")
+            if name.endswith("_momentum") and not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], but got {value}")
+
 
 @dataclass(frozen=True)
 class Batch:
