@@ -34,6 +34,8 @@ class DINOParams(Params):
     """Width of the head's two hidden layers."""
     bottleneck_dim: int = 256
     """Width of the head's bottleneck, the embedding."""
+    head_batch_norm: bool = False
+    """Whether BatchNorm follows the head's two hidden layers, as small convolutional recipes have it."""
     freeze_prototypes: float = 0.01
     """Share of the updates during which the last layer stays as it was drawn (one epoch of the paper's 100)."""
 
@@ -44,13 +46,13 @@ class DINOHead(nn.Module):
     def __init__(self, dim: int, params: DINOParams) -> None:
         super().__init__()
         hidden = params.head_hidden_dim
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, params.bottleneck_dim),
-        )
+        layers: list[nn.Module] = []
+        for width in (dim, hidden):
+            layers.append(nn.Linear(width, hidden))
+            if params.head_batch_norm:
+                layers.append(nn.BatchNorm1d(hidden))
+            layers.append(nn.GELU())
+        self.mlp = nn.Sequential(*layers, nn.Linear(hidden, params.bottleneck_dim))
         for module in self.mlp:
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
