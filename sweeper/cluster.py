@@ -1,0 +1,157 @@
+"""Ray itself: started quietly, closed to others, and gone without a trace when the driver ends or is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import math
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sweeper import reaper
+from sweeper.errors import SweepError
+
+ENVIRONMENT: Final[Mapping[str, str]] = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # A thread that has been stopped may still be in its last step; too short a wait fails the *next* trial.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "3600",
+    # The study is the state: Tune's own is never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+PREFIX: Final = f"sweeper-{os.getuid()}-"
+LONGEST_ROOT: Final = 40
+"""Characters: Ray puts sockets some 65 below it, and the path of a Unix socket ends at 107."""
+STORE_BYTES: Final = 128 * 2**20
+"""Room in the object store besides the images."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What there is for trials."""
+
+    cpus: float
+    gpus: float
+
+    def room(self, cpus: float, gpus: float) -> int:
+        """How many trials of this size fit at once, at least one.
+
+        >>> Capacity(cpus=16, gpus=1).room(cpus=1, gpus=0.25)
+        4
+        """
+        by_gpu = self.gpus / gpus if gpus else math.inf
+        return max(1, int(min(self.cpus / cpus, by_gpu) + 1e-9))
+
+
+def capacity() -> Capacity:
+    """What the Ray that runs has in all."""
+    import ray
+
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return Capacity(there.get("CPU", 0.0), there.get("GPU", 0.0))
+
+
+@contextmanager
+def ray_running(address: str | None, *, cpus: float, store_bytes: int) -> Iterator[Path]:
+    """Ray, started here or joined at `address`, and a temporary folder for its files, gone afterwards.
+
+    A Ray that this process runs already is used and left running.
+
+    Raises:
+        SweepError: Ray does not start, or the cluster does not answer.
+    """
+    os.environ.update(ENVIRONMENT)
+    remove_leftovers()
+    with _own_folder() as root:
+        import ray
+
+        if ray.is_initialized():
+            yield root
+            return
+        try:
+            _start(address, root, cpus, store_bytes)
+            yield root
+        finally:
+            ray.shutdown(wait_for_processes=address is None)
+
+
+def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> None:
+    import ray
+    from ray._private import worker
+
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    try:
+        if address is not None:
+            ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
+        else:
+            # Without a mode Ray turns its token authentication on by itself, also where it was imported before. One
+            # token for the life of this process, since Ray reads it once; other users cannot read it.
+            os.environ.pop("RAY_AUTH_MODE", None)
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            os.environ.pop("RAY_ADDRESS", None)
+            ray.init(
+                num_cpus=math.ceil(cpus),
+                include_dashboard=False,
+                object_store_memory=store_bytes + STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(root),
+                **quiet,
+            )
+    except Exception as error:  # Ray raises whatever its parts raise
+        where = f"the Ray cluster at {address} does not answer" if address else "Ray does not start"
+        raise SweepError(f"{where} ({' '.join(str(error).split())[:300]}); --local runs without Ray") from error
+    # Messages about dead workers come past log_to_driver; the trial's own log and reason tell of them.
+    worker._worker_logs_enabled = False
+
+
+def raylet_died() -> bool:
+    """Whether the Ray that this process started has lost its raylet: nothing can run on it any more."""
+    from ray._private import worker
+
+    node = worker._global_node
+    return node is not None and any(name == "raylet" for name, _ in node.dead_processes())
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A folder held by this process, watched by a reaper that clears it when this process is killed."""
+    root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_temporary_folder()))
+    with (root / "owner").open("w") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        command = [sys.executable, "-I", reaper.__file__, str(root)]
+        watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        try:
+            yield root
+        finally:
+            reaper.clear(root)
+            watcher.communicate(reaper.DONE)
+
+
+def _short_temporary_folder() -> str:
+    usual = tempfile.gettempdir()
+    return usual if len(usual) + len(PREFIX) + 8 <= LONGEST_ROOT else "/tmp"
+
+
+def remove_leftovers() -> None:
+    """Clear the folders of drivers that were killed together with their reaper."""
+    for root in Path(_short_temporary_folder()).glob(f"{PREFIX}*"):
+        try:
+            with (root / "owner").open("r+") as owner:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                reaper.clear(root)
+        except OSError:  # it is in use, or just being made or removed
+            continue

@@ -1,0 +1,50 @@
+"""Ctrl-C, SIGTERM and the time limit: the sweep is asked to end, and a second signal ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Final
+
+REASONS: Final = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to end", signal.SIGALRM: "out of time"}
+
+
+@contextmanager
+def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) -> Iterator[Callable[[], None]]:
+    """Call `stop` with the reason at the first signal or after so many seconds; a second signal raises.
+
+    Yields a function that takes the signals back from a library that has set its own handlers. Outside of the main
+    thread, where Python has no signals, nothing is caught.
+
+    Raises:
+        KeyboardInterrupt: at the second signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    heard: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        if len(heard) > 1:
+            raise KeyboardInterrupt
+        stop(REASONS[signal.Signals(number)])
+
+    def take() -> None:
+        for number in REASONS:
+            signal.signal(number, handle)
+
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in REASONS}
+    take()
+    if seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield take
+    finally:
+        if seconds is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,433 @@
+"""The Optuna study that is a sweep's state: it draws configurations, keeps what trials report, and prunes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Any, Final, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from sweeper.config import SweepConfig, make_pruner
+from sweeper.errors import ConfigError, ResultsError
+from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
+
+PURE_SAMPLERS: Final = ("random", "qmc", "grid", "axes")
+"""Those whose configuration k is a function of the sweep's seed and k alone."""
+STATES: Final[Mapping[str, TrialState]] = {
+    COMPLETED: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    COLLAPSED: TrialState.PRUNED,
+    FAILED: TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the study knows it; `status` is "" while it runs."""
+
+    number: int
+    configuration: int
+    seed: int
+    hyperparameters: Mapping[str, Scalar]
+    status: str
+    reason: str
+    audited: bool
+    would_prune_epoch: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    value: float | None
+
+
+class Study:
+    """One sweep's Optuna study. Run k is trial k: configuration k // seeds, the (k mod seeds)-th of its seeds."""
+
+    def __init__(self, config: SweepConfig, study: optuna.Study) -> None:
+        self.config = config
+        self.study = study
+        self.maximize = is_maximized(config.objective)
+
+    @property
+    def runs(self) -> int:
+        """How many trials the sweep has in all."""
+        return self.config.trials * self.config.seeds
+
+    def started(self) -> int:
+        """How many trials have been started so far."""
+        return len(self._trials())
+
+    def start(self) -> int | None:
+        """Start the next trial and return its number; None where all have been started.
+
+        The trial enters the storage in one transaction, with its parameters: a driver killed here leaves it whole
+        or not at all.
+        """
+        number = self.started()
+        if number >= self.runs:
+            return None
+        params, system = self._draw(number)
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=dict(self.config.space),
+            user_attrs={
+                "configuration": number // self.config.seeds,
+                "seed": trial_seed(self.config.search.seed, number),
+            },
+            system_attrs=system,
+        )
+        self.study.add_trial(trial)
+        return number
+
+    def _draw(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters of trial `number`, and what the sampler wants kept with them."""
+        first = number // self.config.seeds * self.config.seeds
+        if self.config.search.sampler in PURE_SAMPLERS:
+            return configuration(self.config, number // self.config.seeds), {}
+        if number > first:
+            return dict(self._trials()[first].params), {}
+        # Asked of a copy in memory, so that the real storage never holds half a configuration; the sampler is made
+        # anew from the seed and the number, so that it does not begin again after a resume.
+        copy = optuna.create_study(
+            study_name=self.study.study_name,
+            direction=self.study.direction,
+            sampler=make_sampler(self.config, number),
+            pruner=self.study.pruner,
+        )
+        copy.add_trials(self._trials())
+        asked = copy.ask(dict(self.config.space))
+        return asked.params, dict(copy.get_trials(deepcopy=False)[asked.number].system_attrs)
+
+    def trial_config(self, number: int) -> TrialConfig:
+        """What the laboratory is told of trial `number`."""
+        record = self.record(number)
+        return make_trial_config(self.config, number, record.hyperparameters)
+
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Keep the objective after an epoch; one that is there already stays."""
+        trial = self._trials()[number]
+        if epoch not in trial.intermediate_values:
+            optuna.trial.Trial(self.study, trial._trial_id).report(value, epoch)
+
+    def reported(self, number: int) -> Mapping[int, float]:
+        """Epoch -> objective of a trial, so far."""
+        return dict(self._trials()[number].intermediate_values)
+
+    def should_prune(self, number: int) -> bool:
+        """The pruner's answer for a trial after its last report."""
+        return self.study.pruner.prune(self.study, self._trials()[number])
+
+    def mark_audited(self, number: int, epoch: int) -> None:
+        """Note that the pruner would have stopped the trial at `epoch`, and that it runs on to the end."""
+        self._note(number, "would_prune_epoch", epoch)
+        self._note(number, "audited", True)
+
+    def finish(self, number: int, status: str, reason: str = "", value: float | None = None) -> None:
+        """Record how a trial ended; one that has ended already stays as it is."""
+        if self._trials()[number].state.is_finished():
+            return
+        if reason:
+            self._note(number, "reason", reason)
+        if status == COLLAPSED:
+            self._note(number, "collapsed", True)
+        self.study.tell(number, value if status == COMPLETED else None, state=STATES[status])
+
+    def _note(self, number: int, key: str, value: Any) -> None:
+        trial = self._trials()[number]
+        optuna.trial.Trial(self.study, trial._trial_id).set_user_attr(key, value)
+
+    def record(self, number: int) -> TrialRecord:
+        """What the study knows of one trial."""
+        return _record(self._trials()[number])
+
+    def records(self) -> list[TrialRecord]:
+        """What the study knows of every trial that was started, in the order of their numbers."""
+        return [_record(trial) for trial in self._trials()]
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    attributes = trial.user_attrs
+    status = next((name for name, state in STATES.items() if state == trial.state), "")
+    return TrialRecord(
+        number=trial.number,
+        configuration=attributes["configuration"],
+        seed=attributes["seed"],
+        hyperparameters=dict(trial.params),
+        status=COLLAPSED if attributes.get("collapsed") and status == PRUNED else status,
+        reason=attributes.get("reason", ""),
+        audited=attributes.get("audited", False),
+        would_prune_epoch=attributes.get("would_prune_epoch"),
+        started_at=_utc(trial.datetime_start),
+        finished_at=_utc(trial.datetime_complete),
+        value=trial.value,
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Optuna keeps local times without a zone."""
+    return None if moment is None else moment.astimezone(UTC)
+
+
+def is_maximized(objective: str) -> bool:
+    """Whether more of a criterion is better; one that the records do not name is."""
+    return HIGHER_IS_BETTER.get(objective, True)
+
+
+def in_memory(config: SweepConfig) -> optuna.Study:
+    """A study that nobody else sees."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction=direction_of(config), pruner=make_pruner(config))
+
+
+def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
+    """Optuna's word for what is done to the objective."""
+    return "maximize" if is_maximized(config.objective) else "minimize"
+
+
+def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
+    """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
+
+    Raises:
+        ResultsError: the study is there already, or is not, or the storage cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
+        if create:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction=direction_of(config),
+                pruner=make_pruner(config),
+                load_if_exists=again,
+            )
+        else:
+            study = optuna.load_study(storage=storage, study_name=name, pruner=make_pruner(config))
+    except optuna.exceptions.DuplicatedStudyError:
+        raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
+    except KeyError:
+        raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
+    except (ImportError, ValueError, optuna.exceptions.OptunaError) as error:
+        raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
+    return Study(config, study)
+
+
+def _engine(url: str) -> dict[str, Any]:
+    # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
+    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+
+
+def _shown(url: str) -> str:
+    """A storage URL without its password."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.rpartition(':')[0] or head}:***@{tail}" if at and head.count(":") > 1 else url
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
+    """The sampler that learns, seeded for trial `number`: it draws the same point there, resumed or not.
+
+    Raises:
+        ConfigError: the sampler needs a package that is not installed.
+    """
+    seed = seed_of(config.search.seed, "sampler", number)
+    name = config.search.sampler
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    if name == "gp":
+        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+    if find_spec("cmaes") is None:
+        raise ConfigError(
+            "`search.sampler: cmaes` needs the package cmaes: pip install cmaes, or choose another sampler"
+        )
+    return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of trial `number`, a function of the sweep's seed and the number.
+
+    >>> trial_seed(0, 0) == trial_seed(0, 0) != trial_seed(0, 1)
+    True
+    """
+    return seed_of(seed, "trial", number)
+
+
+def seed_of(seed: int, use: str, number: int) -> int:
+    """A 31-bit seed, another one for every use and number.
+
+    >>> len({seed_of(0, use, number) for use in ("trial", "sampler") for number in range(100)})
+    200
+    """
+    entropy = [seed, *use.encode(), number]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1
+
+
+def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping[str, Scalar]) -> TrialConfig:
+    """The laboratory's view of run `number`; on which device is decided when it is handed out."""
+    return TrialConfig(
+        method=config.method,
+        dataset=dict(config.dataset),
+        encoder=dict(config.encoder),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hyperparameters={**config.fixed, **hyperparameters},
+        swept=tuple(config.space),
+        criteria=config.criteria,
+        criteria_sample=config.criteria_sample,
+        oracle=config.oracle,
+        trial=number,
+        configuration=number // config.seeds,
+        seed=trial_seed(config.search.seed, number),
+        threads=max(1, int(config.resources.cpus)),
+    )
+
+
+def configuration(config: SweepConfig, number: int) -> dict[str, Any]:
+    """Configuration `number` of the sweep for random, qmc, grid and axes: a function of the sweep's seed and number.
+
+    Raises:
+        ConfigError: grid and axes have only so many.
+    """
+    sampler, seed = config.search.sampler, config.search.seed
+    if sampler == "random":
+        # A stream of its own for every hyperparameter: adding one leaves the others as they were.
+        draws = [np.random.Generator(np.random.PCG64([seed, number, *name.encode()])).random() for name in config.space]
+        return _from_uniform(config.space, draws)
+    if sampler == "qmc":
+        return _from_uniform(config.space, _sobol(len(config.space), seed, number))
+    if sampler not in PURE_SAMPLERS:
+        raise ValueError(f"`sampler` must be one of {', '.join(PURE_SAMPLERS)}, but got {sampler}")
+    configurations = _grid(config) if sampler == "grid" else _axes(config)
+    if number >= len(configurations):
+        raise ConfigError(
+            f"`trials` must be at most the {len(configurations)} configurations of this {sampler}, "
+            f"but got {config.trials}; lower it, or raise `points`"
+        )
+    return configurations[number]
+
+
+def check_trials(config: SweepConfig) -> None:
+    """Raise ConfigError where the sweep asks for more configurations than its sampler has, or cannot draw at all."""
+    if config.search.sampler in PURE_SAMPLERS:
+        configuration(config, config.trials - 1)
+    else:
+        make_sampler(config, 0)
+
+
+def _sobol(dimensions: int, seed: int, number: int) -> list[float]:
+    """Point `number` of a scrambled Sobol' sequence."""
+    from scipy.stats import qmc
+
+    if dimensions == 0:
+        return []
+    engine = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
+    if number:
+        engine.fast_forward(number)
+    return [float(value) for value in engine.random(1)[0]]
+
+
+def _from_uniform(space: Mapping[str, BaseDistribution], draws: Sequence[float]) -> dict[str, Any]:
+    return {
+        name: _quantile(distribution, draw) for (name, distribution), draw in zip(space.items(), draws, strict=True)
+    }
+
+
+def _quantile(distribution: BaseDistribution, share: float) -> Any:
+    """The value below which a `share` in [0, 1) of the distribution lies.
+
+    >>> _quantile(FloatDistribution(1e-4, 1.0, log=True), 0.5)
+    0.01
+    >>> [_quantile(IntDistribution(1, 3), share) for share in (0.0, 0.4, 0.99)]
+    [1, 2, 3]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(share * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    whole = isinstance(distribution, IntDistribution)
+    low, high = (distribution.low - 0.5, distribution.high + 0.5) if whole else (distribution.low, distribution.high)
+    if distribution.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    else:
+        value = low + share * (high - low)
+    value = min(max(value, distribution.low), distribution.high)
+    return round(value) if whole else float(f"{value:.15g}")
+
+
+def points_of(distribution: BaseDistribution, points: int) -> list[Any]:
+    """The values of one axis of a grid: its ends and, evenly in between, the rest; all of a categorical's choices.
+
+    >>> points_of(FloatDistribution(1e-4, 1.0, log=True), 3)
+    [0.0001, 0.01, 1.0]
+    >>> points_of(IntDistribution(1, 3), 5)
+    [1, 2, 3]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        values = [low * (high / low) ** share for share in np.linspace(0, 1, points)]
+    else:
+        values = [low + share * (high - low) for share in np.linspace(0, 1, points)]
+    # To 12 figures, so that 1e-2 is not written 0.010000000000000002; the ends stay inside.
+    exact = [min(max(float(f"{value:.12g}"), low), high) for value in values]
+    rounded = [round(value) for value in exact] if isinstance(distribution, IntDistribution) else exact
+    return list(dict.fromkeys(rounded))
+
+
+def _values(config: SweepConfig) -> dict[str, list[Any]]:
+    return {name: points_of(space, config.points.get(name, 0)) for name, space in config.space.items()}
+
+
+def _grid(config: SweepConfig) -> list[dict[str, Any]]:
+    """Every combination of the axes' values, shuffled by the seed so that the first few already span the grid."""
+    axes = _values(config)
+    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    order = np.random.default_rng([config.search.seed, len(combinations)]).permutation(len(combinations))
+    return [combinations[index] for index in order]
+
+
+def _axes(config: SweepConfig) -> list[dict[str, Any]]:
+    """The centre, then one hyperparameter at a time along its axis."""
+    centre = _centre(config)
+    moved = [{**centre, name: value} for name, values in _values(config).items() for value in values]
+    return [centre, *(one for one in moved if one != centre)]
+
+
+def _centre(config: SweepConfig) -> dict[str, Any]:
+    """What `fixed` says of the swept hyperparameters, else the method's default.
+
+    Raises:
+        ConfigError: the default is outside its own axis.
+    """
+    from trainers.settings import hyperparameters
+
+    known = hyperparameters(config.method)
+    centre: dict[str, Any] = {}
+    for name, distribution in config.space.items():
+        value = config.fixed[name] if name in config.fixed else known[name].default
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except (TypeError, ValueError):
+            inside = False
+        if not inside:
+            raise ConfigError(
+                f"`axes` varies one hyperparameter at a time around a centre, but {config.method}'s default "
+                f"{name} of {value} is outside `space.{name}`; give the centre in `fixed.{name}`"
+            )
+        centre[name] = value
+    return centre

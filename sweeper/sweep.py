@@ -1,0 +1,332 @@
+"""A sweep from its configuration to its tables: run, resumed, probed, or only estimated; on Ray or in this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sweeper.config import SweepConfig
+from sweeper.dispatch import Dispatcher, Stop
+from sweeper.errors import ConfigError, SweepError
+from sweeper.interrupt import interruptible
+from sweeper.progress import Progress
+from sweeper.results import (
+    FULL,
+    SweepFolder,
+    create_folder,
+    disk_full,
+    locked,
+    read_folder,
+    read_outcome,
+    write_sweep_file,
+    write_tables,
+)
+from sweeper.study import Study, check_trials, in_memory, open_study
+from sweeper.trial import Message, Task, run_task
+from trainers.records import FAILED, TrialConfig
+
+AUTO_GPUS: Final = 0.25
+"""GPUs per trial where the machine has some and nothing was said: four small trials share one."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says about where and for how long to run."""
+
+    local: bool = False
+    device: str = "auto"
+    address: str | None = None
+    jobs: int | None = None
+    timeout: float | None = None
+    """Seconds after which the sweep ends as if interrupted."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a sweep stands when the command ends."""
+
+    folder: Path
+    counts: Mapping[str, int]
+    """Status -> trials that ended so."""
+    seconds: float
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a sweep will take, from a short measurement; trials that are pruned make it shorter."""
+
+    epoch_seconds: float
+    criteria_seconds: float
+    oracle_seconds: float
+    trial_seconds: float
+    total_seconds: float
+    jobs: int
+
+
+def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: Progress) -> Summary:
+    """Run a new sweep to its end.
+
+    Raises:
+        ConfigError: the machine has not what the sweep asks for, or the sampler not so many configurations.
+        ResultsError: the folder is there already.
+        SweepError: the sweep cannot go on: its trials all fail alike, the disk is full, Ray does not start.
+    """
+    check_trials(config)
+    check_device(options)
+    name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
+    made = create_folder(folder, config, study=name)
+    with locked(made):
+        study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
+        return _drive(config, made, study, options, progress)
+
+
+def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trials: int | None = None) -> Summary:
+    """Continue a sweep from its folder, with more trials where `trials` says so.
+
+    Raises:
+        ConfigError: `trials` is less than has been started.
+        ResultsError: there is no sweep there, or another process runs it.
+        SweepError: as for `run_sweep`.
+    """
+    with _opened(folder, options) as (config, made, study, origin):
+        if trials is not None and trials != config.trials:
+            if trials * config.seeds < study.started():
+                raise ConfigError(
+                    f"`trials` must be at least the {-(-study.started() // config.seeds)} that have been started, "
+                    f"but got {trials}"
+                )
+            config = study.config = replace(config, trials=trials)
+            check_trials(config)
+            write_sweep_file(made, config, origin)
+        return _drive(config, made, study, options, progress)
+
+
+def probe_sweep(folder: Path, options: RunOptions, progress: Progress, *, oracles: tuple[str, ...] = ()) -> Summary:
+    """Measure the trials that have ended and lack an oracle, of those whose checkpoint was kept.
+
+    Raises:
+        ConfigError: an oracle that there is not, or none at all.
+        ResultsError: there is no sweep there, or another process runs it.
+    """
+    from trainers.probe import ORACLES
+
+    with _opened(folder, options) as (config, made, study, _):
+        wanted = oracles or config.oracle
+        unknown = [name for name in wanted if name not in ORACLES]
+        if unknown or not wanted:
+            what = f"but got {', '.join(unknown)}" if unknown else "but the sweep has none; name one"
+            raise ConfigError(f"`oracle` must be one of {', '.join(ORACLES)}, {what}")
+        return _drive(config, made, study, options, progress, oracles=wanted)
+
+
+@contextmanager
+def _opened(folder: Path, options: RunOptions) -> Iterator[tuple[SweepConfig, SweepFolder, Study, dict[str, object]]]:
+    """A sweep that is there, held for this process."""
+    check_device(options)
+    made, config, origin = read_folder(folder, cluster=options.address is not None)
+    with locked(made):
+        # A driver that was killed right after sweep.yaml leaves no study; one that is gone later is an error.
+        fresh = not made.reports_log.is_file()
+        url = config.storage or made.storage_url
+        study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
+        yield config, made, study, origin
+
+
+def _drive(
+    config: SweepConfig,
+    folder: SweepFolder,
+    study: Study,
+    options: RunOptions,
+    progress: Progress,
+    *,
+    oracles: tuple[str, ...] = (),
+) -> Summary:
+    """Run what there is to run, and leave the tables written, whatever happens."""
+    began = time.monotonic()
+    dispatcher = Dispatcher(config, folder, study, progress)
+    done = Counter(record.status for record in study.records() if record.status)
+    progress.begin(study.runs, epochs=config.epochs, done=dict(done))
+    try:
+        with progress:
+            if oracles:
+                _queue_probes(dispatcher, oracles)
+            else:
+                dispatcher.prepare()
+            if dispatcher.has_work:
+                run = _run_here if options.local else _run_on_ray
+                run(dispatcher, options)
+    finally:
+        dispatcher.close()
+        _write_tables(folder, config, study, dispatcher)
+    if dispatcher.fatal is not None:
+        raise dispatcher.fatal
+    counts = Counter(record.status for record in study.records() if record.status)
+    if not oracles and counts and set(counts) == {FAILED} and not dispatcher.stopping:
+        first = next(record for record in study.records() if record.status == FAILED)
+        raise SweepError(
+            f"every trial failed; the first: {first.reason}; the whole is in {folder.trial(first.number) / 'log.txt'}"
+        )
+    if dispatcher.stop_reason:
+        progress.message(f"{dispatcher.stop_reason}; continue with: sweeper resume {folder.path}")
+    return Summary(folder.path, dict(counts), time.monotonic() - began, interrupted=bool(dispatcher.stop_reason))
+
+
+def _write_tables(folder: SweepFolder, config: SweepConfig, study: Study, dispatcher: Dispatcher) -> None:
+    try:
+        write_tables(folder, config, study.records())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        dispatcher.fail(disk_full(error, folder.path))
+
+
+def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
+    """Queue a probe for every trial that has ended without it, and nothing else."""
+    dispatcher.only_waiting = True
+    missing = 0
+    for record in dispatcher.study.records():
+        outcome = read_outcome(dispatcher.folder.trial(record.number))
+        has = set(outcome.result.oracles) if outcome else set()
+        lacking = tuple(name for name in oracles if name not in has)
+        if record.status in ("", FAILED) or not lacking:
+            continue
+        if dispatcher.folder.checkpoint(record.number).is_file():
+            dispatcher.waiting.append(dispatcher.probe_task(record.number, lacking))
+        else:
+            missing += 1
+    if missing:
+        kept = dispatcher.config.keep_checkpoints
+        dispatcher.progress.message(f"{missing} trials cannot be probed: keep_checkpoints was {kept}")
+
+
+def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
+    """Run the tasks one after the other in this process; a signal leaves the training at once, the records whole."""
+    from trainers.datasets import open_dataset
+
+    working = False
+
+    def stop(reason: str) -> None:
+        dispatcher.stop(reason)
+        if working:
+            raise Stop
+
+    def receive(task: Task, message: Message) -> bool:
+        nonlocal working
+        working = False
+        working = dispatcher.received(task, message) and not dispatcher.stopping
+        return working
+
+    with interruptible(stop, seconds=options.timeout):
+        dispatcher.device = _device(options.device)
+        images = open_dataset(dispatcher.config.dataset).images()
+        while (task := dispatcher.next()) is not None:
+            try:
+                working = True
+                run_task(task, images, partial(receive, task))
+            except Stop:
+                return
+            finally:
+                working = False
+            if dispatcher.stopping:
+                return
+            dispatcher.ended(task)
+
+
+def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
+    """Run the tasks on Ray Tune, as many at once as there is room for."""
+    from sweeper.cluster import capacity, ray_running
+    from trainers.datasets import open_dataset
+
+    config = dispatcher.config
+    asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
+    with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
+        images = open_dataset(config.dataset).images()
+        cpus = max(os.cpu_count() or 1, asked * config.resources.cpus)
+        with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
+            from sweeper.tuning import tune_sweep
+
+            take_signals()
+            there = capacity()
+            gpus = 0.0 if options.device == "cpu" else _gpus(config, there.gpus)
+            dispatcher.device = "cuda" if gpus else "cpu"
+            tune_sweep(
+                dispatcher,
+                images,
+                jobs=asked or there.room(config.resources.cpus, gpus),
+                cpus=config.resources.cpus,
+                gpus=gpus,
+                retries=config.max_retries,
+                storage=root / "tune" if options.address is None else dispatcher.folder.path / ".ray",
+            )
+
+
+def _gpus(config: SweepConfig, there: float) -> float:
+    """GPUs of one trial."""
+    if config.resources.gpus == "auto":
+        return AUTO_GPUS if there else 0.0
+    return float(config.resources.gpus)
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+
+
+def check_device(options: RunOptions) -> None:
+    """Raise ConfigError where this machine has not the device that was asked for."""
+    import torch
+
+    kind = options.device.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"`--device` must be auto, cpu or cuda, but got {options.device}")
+    if kind == "cuda" and options.address is None and not torch.cuda.is_available():
+        raise ConfigError("`--device` must be cpu or auto on a machine without CUDA, but got cuda")
+
+
+def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
+    """What the first trials would be told; a sampler that learns knows nothing yet."""
+    study = Study(config, in_memory(config))
+    numbers = [study.start() for _ in range(min(count, study.runs))]
+    return [study.trial_config(number) for number in numbers if number is not None]
+
+
+def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
+    """How long the sweep will take: two training steps and one measurement of the criteria, scaled up."""
+    from trainers.datasets import open_dataset
+    from trainers.loop import train
+    from trainers.probe import probe
+
+    images = open_dataset(config.dataset).images()
+    trial = replace(first_configurations(config, 1)[0], epochs=1, device=_device(options.device))
+    few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
+    report = next(train(trial, images=few))
+    epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
+    criteria = report.seconds["criteria"]
+    oracle = sum(score.seconds for score in probe(trial, images=images).values()) if config.oracle else 0.0
+    seconds = config.epochs * (epoch + criteria) + oracle
+    jobs = _jobs_here(config, options, trial.device)
+    runs = config.trials * config.seeds
+    return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs)
+
+
+def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
+    """Trials at once on this machine."""
+    if options.local:
+        return 1
+    if options.jobs or isinstance(config.jobs, int):
+        return options.jobs or int(config.jobs)
+    import torch
+
+    from sweeper.cluster import Capacity
+
+    gpus = float(torch.cuda.device_count()) if device == "cuda" else 0.0
+    return Capacity(os.cpu_count() or 1, gpus).room(config.resources.cpus, _gpus(config, gpus))

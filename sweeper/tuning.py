@@ -1,0 +1,172 @@
+"""A sweep on Ray Tune: the dispatcher as its Searcher and as its TrialScheduler, on one study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeper.cluster import raylet_died
+from sweeper.dispatch import Dispatcher, Stop
+from sweeper.errors import SweepError
+from sweeper.trial import LOG, Task, on_ray
+from trainers.datasets.base import Images
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+    from ray.tune.experiment import Trial
+
+
+class StudySearcher(Searcher):
+    """Gives Tune the dispatcher's tasks and tells it when they have ended."""
+
+    def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
+        super().__init__()
+        self.dispatcher = dispatcher
+        self.deaths = deaths
+        self.tasks: dict[str, Task] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | Any | None:
+        """The next task as the config of a Tune trial; None while only running ones may bring more."""
+        with Guard(self.dispatcher):
+            task = self.dispatcher.next()
+            if task is not None:
+                self.tasks[trial_id] = task
+                return {"task": task}
+        return None if self.dispatcher.live else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """A task has ended by itself, by a STOP, or by its worker's death."""
+        with Guard(self.dispatcher):
+            task = self.tasks.pop(trial_id)
+            self.dispatcher.ended(task, died=self.deaths.pop(trial_id, "its worker died") if error else "")
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StudyScheduler(FIFOScheduler):
+    """Puts every report to the dispatcher, which records and judges it, before Tune goes on with the trial."""
+
+    def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dispatcher = dispatcher
+        self.deaths = deaths
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
+        """Continue or stop."""
+        go_on = True
+        with Guard(self.dispatcher):
+            go_on = self.dispatcher.received(trial.config["task"], result.get("message"))
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """A worker died; Tune tries again `max_retries` times by itself."""
+        with Guard(self.dispatcher):
+            task: Task = trial.config["task"]
+            text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
+            lines = [line for line in text.splitlines() if line and not line[0].isspace()]
+            self.deaths[trial.trial_id] = f"its worker died: {lines[-1]}" if lines else "its worker died"
+            if task.kind != "baselines":
+                task.trial_folder.mkdir(parents=True, exist_ok=True)
+                with (task.trial_folder / LOG).open("a") as log:
+                    log.write(f"the worker died\n{text}\n")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Guard:
+    """Keeps what goes wrong in a callback for the driver: Tune would wrap it in an error of its own."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.dispatcher.fail(error)
+        return True
+
+
+class Silence(TrialProgressCallback):
+    """Stands in for Tune's own callback, which prints a line for every trial that reported no number."""
+
+    def __init__(self) -> None:
+        pass
+
+    def on_trial_result(self, *args: Any, **kwargs: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_error(self, *args: Any, **kwargs: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_complete(self, *args: Any, **kwargs: Any) -> None:
+        """Print nothing."""
+
+
+class Watch(tune.Stopper):
+    """Asked by Tune at every step: leaves its loop where the sweep is to end, or where Ray has died."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether Tune is to end: never, because Stop is quicker."""
+        if raylet_died():
+            self.dispatcher.fail(SweepError("Ray has died under the sweep; `sweeper resume` continues it"))
+        if self.dispatcher.stopping:
+            raise Stop
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def tune_sweep(
+    dispatcher: Dispatcher, images: Images, *, jobs: int, cpus: float, gpus: float, retries: int, storage: Path
+) -> None:
+    """Run the dispatcher's tasks on Ray until there are none left or it is told to stop."""
+    deaths: dict[str, str] = {}
+
+    def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        share = math.ceil(gpus) if config["task"].alone else gpus
+        return tune.PlacementGroupFactory([{"CPU": cpus, **({"GPU": share} if share else {})}])
+
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(on_ray, images=images), resources),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(dispatcher, deaths),
+            scheduler=StudyScheduler(dispatcher, deaths),
+            num_samples=-1,
+            max_concurrent_trials=jobs,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(storage),
+            verbose=0,
+            callbacks=[Silence()],
+            stop=Watch(dispatcher),
+            failure_config=tune.FailureConfig(max_failures=retries),
+        ),
+    )
+    try:
+        tuner.fit()
+    except Stop:
+        return

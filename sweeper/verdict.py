@@ -1,0 +1,65 @@
+"""What a report means for its trial: collapsed or not, and whether a pruned one runs on for the audit."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+
+from sweeper.config import CollapseRule
+from trainers.records import EMBEDDING, EpochReport
+
+
+def collapse_reason(
+    reports: Sequence[EpochReport], rule: CollapseRule, *, objective: str, epochs: int, maximize: bool = True
+) -> str:
+    """Why the trial whose reports so far are given has collapsed, or "" where it has not.
+
+    A loss, a spread or an objective that is not finite is a collapse at once. The thresholds count in two
+    consecutive epochs after the warm-up, so that slow starters live. LiDAR alone does not see a collapse onto a
+    point, hence RankMe of the uncentred embeddings and their spread.
+
+    Args:
+        reports: of one trial, oldest first.
+        rule: the thresholds.
+        objective: the criterion that the search watches.
+        epochs: of the whole trial; the warm-up is a share of them.
+        maximize: whether more of the objective is better; the rule on its own peak needs that.
+    """
+    last = reports[-1]
+    measured = {"loss": last.loss, "spread": last.spread, objective: last.criteria[objective]}
+    for name, value in measured.items():
+        if not math.isfinite(value):
+            return f"{name} is {value} at epoch {last.epoch}"
+    if len(reports) < 2 or reports[-2].epoch <= rule.warmup * epochs:
+        return ""
+    peak = max(report.criteria[objective] for report in reports)
+    before, now = (_shortfalls(report, rule, objective, peak if maximize else None) for report in reports[-2:])
+    for name, text in now.items():
+        if name in before:
+            return f"{text} at epochs {reports[-2].epoch} and {last.epoch}"
+    return ""
+
+
+def _shortfalls(report: EpochReport, rule: CollapseRule, objective: str, peak: float | None) -> Mapping[str, str]:
+    """Every threshold that one report is below, with the words for it."""
+    found: dict[str, str] = {}
+    rankme = report.criteria.get(f"rankme.{EMBEDDING}", math.inf)
+    if rankme < rule.rankme:
+        found["rankme"] = f"RankMe of the embeddings under {rule.rankme:g}: {rankme:.3g}"
+    if report.spread < rule.spread:
+        found["spread"] = f"spread of the embeddings under {rule.spread:g}: {report.spread:.3g}"
+    value = report.criteria[objective]
+    if rule.peak_share is not None and peak is not None and value < rule.peak_share * peak:
+        found["peak"] = f"{objective} under {rule.peak_share:g} of its peak {peak:.3g}: {value:.3g}"
+    return found
+
+
+def is_audited(seed: int, number: int, share: float) -> bool:
+    """Whether trial `number` runs on where the pruner would have stopped it: drawn by the sweep's seed and the number.
+
+    >>> sum(is_audited(0, number, 0.2) for number in range(10_000)) / 10_000
+    0.2002
+    """
+    digest = hashlib.blake2b(f"audit {seed} {number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64 < share
