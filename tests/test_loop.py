@@ -115,17 +115,13 @@ def test_criteria_views_keep_the_default_where_the_sweep_varies_it(images: Image
 
     def views(value: float, swept: tuple[str, ...]) -> torch.Tensor:
         trial = config(hyperparameters={"crop_scale_min": value}, swept=swept)
-        return torch.cat(
-            list(Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation).views())
-        )
+        return torch.cat(list(Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation).views()))
 
     assert torch.equal(views(0.1, ("crop_scale_min",)), views(0.9, ("crop_scale_min",)))
     assert not torch.equal(views(0.1, ()), views(0.9, ()))
 
 
-def test_the_sample_is_the_same_whether_kept_or_drawn_again(
-    images: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sample_is_the_same_whether_kept_or_drawn_again(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     data, trial = Data(images, "cpu"), config()
     augmentation = resolve(trial).criteria_augmentation
     kept = torch.cat(list(Sample(data, trial.criteria_sample, augmentation).views()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from trainers.masking import fill_masked
 from trainers.records import Scalar
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 TIMM_PREFIX: Final = "timm/"
 
@@ -30,7 +33,7 @@ class ResNetOptions:
     stem_stride: int = 1
     """Stride of the 3×3 stem: 1 as in the CIFAR recipes, 2 to quarter the cost."""
     mask_patch: int | None = None
-    """Side in pixels of a patch that `mask_ratio` hides; null = the divisor of the image's side closest to an eighth."""
+    """Side in pixels of a patch that `mask_ratio` hides; null = the divisor of the image closest to an eighth of it."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class ResNet(Encoder):
 class ViT(Encoder):
     """A timm VisionTransformer that reads its class token (or its pooled patches) and may drop patches."""
 
-    def __init__(self, model: nn.Module, image_size: int) -> None:
+    def __init__(self, model: VisionTransformer, image_size: int) -> None:
         super().__init__()
         self.model = model
         self.dim = int(model.num_features)
@@ -147,7 +150,7 @@ class TimmModel(Encoder):
     def __init__(self, model: nn.Module, options: TimmOptions, image_size: int) -> None:
         super().__init__()
         self.model = model
-        self.dim = int(model.num_features)
+        self.dim = cast(int, model.num_features)
         self.mask_patch = options.mask_patch or default_mask_patch(image_size)
         self.patches = patch_grid(image_size, self.mask_patch)
 
@@ -264,9 +267,7 @@ def _build_timm(name: str, options: TimmOptions, image_size: int, channels: int)
         model = timm.create_model(name, in_chans=channels, num_classes=0, img_size=image_size, dynamic_img_size=True)
     else:
         model = timm.create_model(name, in_chans=channels, num_classes=0)
-    return (
-        ViT(model, image_size) if isinstance(model, VisionTransformer) else TimmModel(model, options, image_size)
-    )
+    return ViT(model, image_size) if isinstance(model, VisionTransformer) else TimmModel(model, options, image_size)
 
 
 def issubclass_of_vit(name: str) -> bool:

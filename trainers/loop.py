@@ -17,7 +17,7 @@ from trainers.datasets.base import Images
 from trainers.masking import keep_random
 from trainers.measure import Sample, measure
 from trainers.methods.base import Batch
-from trainers.network import CHECKPOINT, Data, build_method, fast_bfloat16, measurable, seed_of, seeded
+from trainers.network import CHECKPOINT, Data, build_method, fast_bfloat16, measurable, seeded
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import EpochReport, TrialConfig
 from trainers.settings import resolve
@@ -111,7 +111,7 @@ class Trainer:
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
                 loss = method.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if self.settings.optimizer.clip_norm is not None:
                 nn.utils.clip_grad_norm_(method.parameters(), self.settings.optimizer.clip_norm)
             self.optimizer.step()

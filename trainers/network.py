@@ -70,7 +70,7 @@ def build_method(config: TrialConfig, data: Data) -> Method:
         torch.manual_seed(seed_of(config.seed, "weights"))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
         method = METHODS[config.method](encoder, resolve(config).params)
-    return method.to(data.device, memory_format=torch.channels_last)
+    return method.to(data.device).to(memory_format=torch.channels_last)
 
 
 def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Method:
@@ -123,5 +123,5 @@ def seed_of(*parts: object) -> int:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is native there: where it is emulated, it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -63,7 +63,7 @@ def build_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Opti
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     if settings.optimizer == "lars":
-        from timm.optim import Lars  # seconds to import: only where it is used
+        from timm.optim.lars import Lars  # seconds to import: only where it is used
 
         groups[0]["always_adapt"] = True  # timm adapts decayed groups only; a sweep may set the decay to 0
         return Lars(groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=1e-3)

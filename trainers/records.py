@@ -84,7 +84,7 @@ def criterion_columns(criterion: str) -> tuple[str, str, str]:
     >>> criterion_columns("lidar")
     ('lidar', 'lidar.representation', 'lidar.embedding')
     """
-    return (criterion, *(f"{criterion}.{layer}" for layer in LAYERS))
+    return criterion, f"{criterion}.{REPRESENTATION}", f"{criterion}.{EMBEDDING}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainers.augment import Augmentation
 from trainers.methods import METHODS
-from trainers.methods.base import Params
+from trainers.methods.base import MethodParams
 from trainers.optim import Optimizer
 from trainers.records import Scalar, TrialConfig
 
@@ -16,7 +16,7 @@ from trainers.records import Scalar, TrialConfig
 class Settings:
     """A trial's hyperparameters, each with the part that it belongs to."""
 
-    params: Params
+    params: MethodParams
     optimizer: Optimizer
     augmentation: Augmentation
     criteria_augmentation: Augmentation
@@ -38,7 +38,11 @@ class Hyperparameter:
 def hyperparameters(method: str) -> dict[str, Hyperparameter]:
     """Every hyperparameter of a method, of its optimiser and of its augmentation, with the method's defaults."""
     kind = METHODS[method]
-    parts = {"method": kind.Params(), "optimiser": kind.optimizer, "augmentation": kind.augmentation}
+    parts: dict[str, MethodParams | Optimizer | Augmentation] = {
+        "method": kind.Params(),
+        "optimiser": kind.optimizer,
+        "augmentation": kind.augmentation,
+    }
     return {
         field.name: Hyperparameter(field.name, str(field.type), getattr(defaults, field.name), part)
         for part, defaults in parts.items()

@@ -74,21 +74,20 @@ def gram(rows: Tensor) -> Tensor:
     return rows.T @ rows
 
 
-def check_embeddings(embeddings: Tensor, shape: str) -> Tensor:
-    """`embeddings`, cut off from autograd, where float64 exists.
+def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
+    """`embeddings`, cut off from autograd, where float64 exists; `least` names its dimensions and their smallest sizes.
 
     Raises:
-        ValueError: not a floating-point tensor with the dimensions that `shape` names, or fewer than 2 images or views.
+        ValueError: not a floating-point tensor of these dimensions.
     """
-    names = shape.split(", ")
-    if embeddings.ndim != len(names):
+    shape = ", ".join(least)
+    if embeddings.ndim != len(least):
         raise ValueError(f"`embeddings` must have shape ({shape}), but got {tuple(embeddings.shape)}")
     if not embeddings.is_floating_point():
         raise ValueError(f"`embeddings` must be floating-point, but got {embeddings.dtype}")
-    for name, length in zip(names, embeddings.shape, strict=True):
-        least = 1 if name == "d" else 2
-        if length < least:
-            raise ValueError(f"`embeddings` of shape ({shape}) must have {name} >= {least}, but got {length}")
+    for (name, size), got in zip(least.items(), embeddings.shape, strict=True):
+        if got < size:
+            raise ValueError(f"`embeddings` of shape ({shape}) must have {name} >= {size}, but got {got}")
     embeddings = embeddings.detach()
     return embeddings if embeddings.device.type in ("cpu", "cuda") else embeddings.cpu()
 

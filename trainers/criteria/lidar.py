@@ -51,7 +51,7 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
     >>> round(lidar(views), 4)
     2.0
     """
-    embeddings = check_embeddings(embeddings, "n, q, d")
+    embeddings = check_embeddings(embeddings, n=2, q=2, d=1)
     check_not_negative(delta=delta, epsilon=epsilon)
     low, high = (float(extreme) for extreme in embeddings.aminmax())
     peak = max(-low, high)

@@ -38,7 +38,7 @@ def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
     >>> round(rankme(torch.diag(torch.tensor([2.0, 1.0, 1.0])), epsilon=0.0), 5)
     2.82843
     """
-    embeddings = check_embeddings(embeddings, "n, d")
+    embeddings = check_embeddings(embeddings, n=1, d=1)
     check_not_negative(epsilon=epsilon)
     low, high = (float(extreme) for extreme in embeddings.aminmax())
     peak = max(-low, high)

@@ -17,7 +17,7 @@ from trainers.records import EMBEDDING
 
 
 @dataclass(frozen=True)
-class Params:
+class MethodParams:
     """Hyperparameters that every method has; each method's own Params adds the paper's."""
 
     mask_ratio: float = 0.0
@@ -47,7 +47,7 @@ class Batch:
 class Method(nn.Module, ABC):
     """One trial's networks and loss: built from an encoder (with its width `dim`) and the method's Params."""
 
-    Params: ClassVar[type[Params]]
+    Params: ClassVar[type[MethodParams]]
     """Frozen dataclass: the method's hyperparameters with the paper's defaults."""
     augmentation: ClassVar[Augmentation]
     """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
@@ -62,11 +62,10 @@ class Method(nn.Module, ABC):
     progress: float = 0.0
     """Share of the updates made, set before each batch."""
 
-    def __init__(self, encoder: Encoder, params: Params) -> None:
+    def __init__(self, encoder: Encoder, params: MethodParams) -> None:
         super().__init__()
         self.params = params
-        self.patches = encoder.patches
-        """Patches of a whole image: what `mask_ratio` counts."""
+        self.patches = encoder.patches  # of a whole image: what `mask_ratio` counts
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
@@ -84,5 +83,5 @@ class Method(nn.Module, ABC):
         """(b, c, h, w) -> (b, d_embedding): what LiDAR and RankMe read."""
         return self.project(self.represent(images))
 
-    def after_step(self, progress: float) -> None:  # noqa: B027
+    def after_step(self, progress: float) -> None:
         """EMA and schedules after an optimiser update; `progress` in [0, 1] is the share of updates made."""

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, Params
+from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer, cosine, update_ema
 
 
 @dataclass(frozen=True)
-class DINOParams(Params):
+class DINOParams(MethodParams):
     """DINO's hyperparameters, with the defaults of its ViT-S recipe."""
 
     student_temperature: float = 0.1
@@ -72,7 +72,8 @@ class DINOHead(nn.Module):
 class DINO(Method):
     """A student learns the centred, sharpened prototype assignments of its EMA teacher across views."""
 
-    Params: ClassVar[type[Params]] = DINOParams
+    Params: ClassVar[type[MethodParams]] = DINOParams
+    params: DINOParams
     augmentation: ClassVar[Augmentation] = Augmentation(
         crop_scale_min=0.4,
         brightness=0.4,

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, Params
+from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer
 
 
 @dataclass(frozen=True)
-class SimCLRParams(Params):
+class SimCLRParams(MethodParams):
     """SimCLR's hyperparameters, with the paper's defaults for ImageNet."""
 
     temperature: float = 0.1
@@ -30,7 +30,8 @@ class SimCLRParams(Params):
 class SimCLR(Method):
     """Pulls the two views of an image together, against every other view in the batch."""
 
-    Params: ClassVar[type[Params]] = SimCLRParams
+    Params: ClassVar[type[MethodParams]] = SimCLRParams
+    params: SimCLRParams
     augmentation: ClassVar[Augmentation] = Augmentation()
     optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=4.8, weight_decay=1e-6, warmup=0.1)
 

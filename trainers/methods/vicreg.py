@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, Params
+from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer
 from trainers.records import EMBEDDING, REPRESENTATION
 
 
 @dataclass(frozen=True)
-class VICRegParams(Params):
+class VICRegParams(MethodParams):
     """VICReg's hyperparameters, with the paper's defaults for ImageNet."""
 
     invariance_weight: float = 25.0
@@ -34,7 +34,8 @@ class VICRegParams(Params):
 class VICReg(Method):
     """Holds variance up and covariance down while it pulls two views together."""
 
-    Params: ClassVar[type[Params]] = VICRegParams
+    Params: ClassVar[type[MethodParams]] = VICRegParams
+    params: VICRegParams
     augmentation: ClassVar[Augmentation] = Augmentation(
         brightness=0.4,
         contrast=0.4,
@@ -65,10 +66,14 @@ class VICReg(Method):
         first, second = (
             self.expander(self.encoder(view, kept)).float() for view, kept in zip(batch.views, batch.kept, strict=True)
         )
+        invariance = F.mse_loss(first, second)
+        variance = (variance_term(first) + variance_term(second)) / 2
+        covariance = covariance_term(first) + covariance_term(second)
+        weights = self.params
         return (
-            self.params.invariance_weight * F.mse_loss(first, second)
-            + self.params.variance_weight * (variance_term(first) + variance_term(second)) / 2
-            + self.params.covariance_weight * (covariance_term(first) + covariance_term(second))
+            weights.invariance_weight * invariance
+            + weights.variance_weight * variance
+            + weights.covariance_weight * covariance
         )
 
     def represent(self, images: Tensor) -> Tensor:
