@@ -1,0 +1,487 @@
+"""The commands: run · resume · analyze · best · probe · list · show · doctor; what is heavy is imported inside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from sweeper import __version__
+from sweeper.errors import ConfigError, ResultsError, SweeperError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sweeper.config import SweepConfig
+    from sweeper.progress import Progress
+    from sweeper.sweep import RunOptions, Summary
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+RESERVED: Final = ("analysis", "reference")
+"""Folders of results/ that are no sweeps."""
+INTERRUPTED: Final = 130
+"""Exit code of what Ctrl-C ended, as shells have it."""
+SHOWN_CONFIGURATIONS: Final = 12
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Sweeper(click.Group):
+    """The group of commands: a misspelt one is answered with the nearest."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            names = self.list_commands(ctx)
+            hint = did_you_mean(cmd_name, names) or f"; the commands are {', '.join(names)}"
+            raise click.UsageError(f"there is no command {cmd_name!r}{hint}", ctx)
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return list(self.commands)
+
+
+class Duration(click.ParamType[float]):
+    """A time as 90, 90s, 30m, 2h or 1d -> seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds.
+
+        >>> Duration().convert("30m", None, None)
+        1800.0
+        """
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+        if not found or float(found[1]) == 0:
+            self.fail(f"must be a time such as 90s, 30m or 2h, but got {value!r}", param, ctx)
+        return float(found[1]) * SECONDS[found[2] or "s"]
+
+
+def results_option(command: Command) -> Command:
+    """--results of every command that looks for a sweep."""
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        help="The folder that holds the sweeps.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """--json of every command that prints a table."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of tables.")(command)
+
+
+def machine_options(command: Command) -> Command:
+    """Where the trials run, and what is shown of them."""
+    options = [
+        click.option("--local", is_flag=True, help="Run in this process, one trial at a time, without Ray."),
+        click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
+        click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+        click.option(
+            "--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h); resume goes on from there."
+        ),
+        click.option("--quiet", is_flag=True, help="Show nothing but errors."),
+        json_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
+
+    A sweep is one YAML file (search_spaces/README.md describes it). Its trials report LiDAR and RankMe after every
+    epoch; where there are labels, a probe that never steers the search says afterwards how far each criterion could be
+    trusted.
+
+    \b
+      sweeper doctor                               is this machine ready?
+      sweeper run search_spaces/dino.yaml          about five minutes on two cores
+      sweeper analyze results/                     how well did each criterion rank the trials?
+      sweeper best NAME                            the trial that the criterion selects
+
+    Every command says more with --help.
+    """
+
+
+@click.group(cls=Sweeper, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sweeper", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error (or SWEEPER_DEBUG=1).")
+def cli() -> None:
+    pass
+
+
+@cli.command(short_help="Run the sweep that a file describes.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--name", help="Name of the sweep and of its folder.  [default: method, data set, time]")
+@results_option
+@click.option("--resume", "resuming", is_flag=True, help="Go on with the sweep of that --name if it is there already.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
+)
+@machine_options
+def run(
+    file: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    results: Path,
+    resuming: bool,
+    dry_run: bool,
+    **machine: Any,
+) -> int:
+    """Run the sweep that FILE describes.
+
+    Any key of the file can be overridden behind it; values are read as YAML, and null takes a hyperparameter out of
+    the space:
+
+    \b
+      sweeper run search_spaces/dino.yaml trials=40 space.lr.high=0.3 space.mask_ratio=null
+      sweeper run search_spaces/simclr.yaml dataset='{name: folder, root: ~/photos}' oracle=none
+      sweeper run search_spaces/dino.yaml pruner.name=median --name pruned
+      sweeper run search_spaces/dino.yaml --dry-run
+
+    Ctrl-C ends it cleanly; `sweeper resume` goes on from there.
+    """
+    from sweeper.config import load_config
+
+    if resuming and name is None:
+        raise ConfigError("`--resume` must be given with the --name to go on with; `sweeper list` shows the names")
+    config = load_config(file, overrides, cluster=machine["address"] is not None)
+    name = check_name(name) if name is not None else default_name(config)
+    folder = results / name
+    if dry_run:
+        return _dry_run(config, **machine)
+    if folder.exists() and resuming:
+        _check_same(config, folder)
+        return _resume(folder, trials=config.trials, **machine)
+    if folder.exists() and any(folder.iterdir()):
+        raise ResultsError(
+            f"{folder} is there already; go on with it: `sweeper resume {folder}`, or choose another --name"
+        )
+    from sweeper.sweep import run_sweep
+
+    options, progress = _options(**machine)
+    return _finish(run_sweep(config, folder, options, progress), has_oracle=bool(config.oracle), **machine)
+
+
+@cli.command(short_help="Go on with a sweep where it stopped.")
+@click.argument("sweep")
+@results_option
+@click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations, above the old one.")
+@machine_options
+def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int:
+    """Go on with SWEEP, a name or a folder, where it stopped.
+
+    Trials that were running go on from their last checkpoint; finished ones are never run again.
+
+    \b
+      sweeper resume results/dino-mnist5k-20260101-120000
+      sweeper resume results/dino-mnist5k-20260101-120000 --trials 40
+    """
+    from sweeper.results import find_sweep
+
+    return _resume(find_sweep(sweep, results), trials=trials, **machine)
+
+
+@cli.command(short_help="Judge how well each criterion ranked the trials.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--oracle", help="The column to judge against.  [default: oracle]")
+@click.option("--criteria", help="The columns to judge, with commas; -NAME where less is better.  [default: all]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: analysis/ beside the data]"
+)
+@json_option
+def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, out: Path | None, as_json: bool) -> None:
+    """Say how well each criterion ranked the trials, and what selecting by it keeps.
+
+    PATH is a sweep, a folder of sweeps, or a CSV or parquet of your own with one row per trial. Writes report.md,
+    report.html, figures and CSV tables.
+
+    \b
+      sweeper analyze results/
+      sweeper analyze results/dino-mnist5k-20260101-120000
+      sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-loss --out report
+    """
+    from analysis.report import analyze as judge
+
+    names = [name.strip() for name in criteria.split(",")] if criteria else None
+    report = judge(list(paths), out=out, oracle=oracle, criteria=names)
+    if as_json:
+        tables = {"ranking": report.ranking, "selection": report.selection}
+        rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+        _print_json({"folder": str(report.folder), **rows})
+        return
+    _print(report.terminal)
+    click.echo(f"\nreport: {report.folder / 'report.html'}")
+
+
+@cli.command(short_help="Show the trial that a criterion selects.")
+@click.argument("sweep")
+@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@results_option
+@json_option
+def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
+    """Show the trial of SWEEP that a criterion selects, among those that completed.
+
+    Prints its hyperparameters as YAML to paste into a search-space file, its checkpoint, and, where an oracle ran,
+    what the choice cost.
+
+    \b
+      sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
+    """
+    from sweeper.listing import choose, open_listing
+    from sweeper.tables import choice_text
+
+    choice = choose(open_listing(sweep, results), criterion)
+    if as_json:
+        _print_json(choice.__dict__)
+    else:
+        click.echo(choice_text(choice), nl=False)
+
+
+@cli.command(short_help="Measure trials that lack an oracle.")
+@click.argument("sweep")
+@click.option(
+    "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
+)
+@results_option
+@machine_options
+def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -> int:
+    """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
+    from sweeper.results import find_sweep
+    from sweeper.sweep import probe_sweep
+
+    folder = find_sweep(sweep, results)
+    options, progress = _options(**machine)
+    return _finish(probe_sweep(folder, options, progress, oracles=oracles), **machine)
+
+
+@cli.command("list", short_help="List the sweeps.")
+@results_option
+@json_option
+def list_sweeps(results: Path, as_json: bool) -> None:
+    """List the sweeps: their trials by status, the best by the objective, their date."""
+    from sweeper.listing import find_listings
+    from sweeper.tables import list_data, list_table
+
+    rows = list_data(find_listings(results))
+    if as_json:
+        _print_json(rows)
+    else:
+        _print(list_table(rows))
+
+
+@cli.command(short_help="Show one sweep, or one trial.")
+@click.argument("sweep")
+@click.option("--trial", type=click.IntRange(min=0), help="One trial: its hyperparameters, and its criteria by epoch.")
+@results_option
+@json_option
+def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
+    """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
+    from sweeper.listing import open_listing
+    from sweeper.tables import sweep_parts, trial_data, trial_parts
+
+    listing = open_listing(sweep, results)
+    if trial is not None:
+        data = trial_data(listing, trial)
+        parts = trial_parts(data)
+    else:
+        data = {"name": listing.name, "state": listing.state, "config": listing.settings, "trials": listing.trials}
+        parts = sweep_parts(listing)
+    if as_json:
+        _print_json(data)
+    else:
+        _print(*parts)
+
+
+@cli.command(short_help="Check this machine.")
+@results_option
+@json_option
+def doctor(results: Path, as_json: bool) -> int:
+    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step."""
+    from sweeper.doctor import check_machine, worst
+
+    checks = []
+    for check in check_machine(results):
+        checks.append(check)
+        if not as_json:
+            _print(check.line(), soft_wrap=True)
+    if as_json:
+        _print_json([check.__dict__ for check in checks])
+    return 1 if worst(checks) == "fail" else 0
+
+
+def check_name(name: str) -> str:
+    """The name of a sweep, which is also that of its folder."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name) or name in RESERVED:
+        raise ConfigError(
+            f"`--name` must be letters, digits and . _ + = -, and none of {', '.join(RESERVED)}, but got {name!r}"
+        )
+    return name
+
+
+def default_name(config: SweepConfig) -> str:
+    """Method, data set, time."""
+    return f"{config.method}-{config.dataset['name']}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _options(
+    *,
+    local: bool,
+    address: str | None,
+    jobs: int | None,
+    device: str,
+    timeout: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> tuple[RunOptions, Progress]:
+    """Where the trials run, and what is shown of them."""
+    from sweeper.progress import make_progress
+    from sweeper.sweep import RunOptions
+
+    if local and address:
+        raise ConfigError("`--local` must be given without --address: one runs here, the other on a cluster")
+    if local and jobs not in (None, 1):
+        raise ConfigError(f"`--jobs` must be 1 with --local, which runs one trial at a time, but got {jobs}")
+    options = RunOptions(local=local, device=device, address=address, jobs=jobs, timeout=timeout)
+    return options, make_progress(0, quiet=quiet, as_json=as_json)
+
+
+def _check_same(config: SweepConfig, folder: Path) -> None:
+    """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
+    from sweeper.config import to_mapping
+    from sweeper.results import read_folder
+
+    _, stored, _ = read_folder(folder)
+    mine, theirs = to_mapping(config), to_mapping(stored)
+    differing = [key for key in mine if mine[key] != theirs[key] and key != "trials"]
+    if differing:
+        names = ", ".join(f"`{key}`" for key in differing)
+        raise ConfigError(
+            f"the file says something else than {folder}/sweep.yaml about {names}; a resume goes on as it began: "
+            f"`sweeper resume {folder}`, or choose another --name"
+        )
+
+
+def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
+    from sweeper.sweep import resume_sweep
+
+    options, progress = _options(**machine)
+    return _finish(resume_sweep(folder, options, progress, trials=trials), **machine)
+
+
+def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
+    """What would run, and how long it would take."""
+    from sweeper.config import to_mapping
+    from sweeper.sweep import check_device, estimate_seconds, first_configurations
+    from sweeper.tables import plan_parts
+
+    options, _ = _options(as_json=as_json, **machine)
+    check_device(options)
+    runs = config.trials * config.seeds
+    first = first_configurations(config, SHOWN_CONFIGURATIONS)
+    mapping, estimate = to_mapping(config), estimate_seconds(config, options)
+    if as_json:
+        trials = [{"trial": one.trial, "seed": one.seed, "hyperparameters": dict(one.hyperparameters)} for one in first]
+        _print_json({"config": mapping, "runs": runs, "first_trials": trials, "estimate": estimate.__dict__})
+    else:
+        _print(*plan_parts(mapping, first, runs, estimate))
+    return 0
+
+
+def _finish(summary: Summary, *, quiet: bool, as_json: bool, has_oracle: bool = True, **_: Any) -> int:
+    """Say how it ended and what to do next."""
+    from sweeper.tables import next_steps
+
+    if as_json:
+        content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}
+        click.echo(json.dumps({"event": "end", **content}))
+    elif not quiet:
+        click.echo(next_steps(summary, has_oracle=has_oracle))
+    return INTERRUPTED if summary.interrupted else 0
+
+
+def _print(*parts: RenderableType, soft_wrap: bool = False) -> None:
+    """On a pipe a table has no terminal to fit into, so it is given room."""
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+    console = Console(width=wide, highlight=False)
+    for part in parts:
+        console.print(part, soft_wrap=soft_wrap)
+
+
+def _print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, default=str, allow_nan=False))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; what a user can put right is one line on stderr.
+
+    >>> execute(["--version"])  # doctest: +ELLIPSIS
+    sweeper ...
+    0
+    """
+    debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    _log_to_stderr()
+    try:
+        return cli.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sweeper: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message, code = _explain(error)
+        click.echo(f"sweeper: {' '.join(message.split())}", err=True)
+        return code
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The line and the exit code of an error."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "sweeper"
+        message = error.format_message().rstrip(".")
+        if isinstance(error, click.NoSuchOption) and command == "sweeper run" and not error.possibilities:
+            message += f"; a key of the file is overridden without dashes: {error.option_name.lstrip('-')}=…"
+        end = "" if message.endswith("?") else ";"
+        return f"{message[:1].lower()}{message[1:]}{end} see `{command} --help`", 2
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, SweeperError) or hasattr(error, "exit_code"):
+        return str(error), getattr(error, "exit_code", 1)
+    return f"unexpected {type(error).__name__}: {error}; SWEEPER_DEBUG=1 shows where", 1
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("sweeper")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def main() -> None:
+    """The `sweeper` script."""
+    sys.exit(execute(sys.argv[1:]))

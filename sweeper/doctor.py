@@ -1,0 +1,204 @@
+"""Is this machine ready? Each check says ok, warn or fail, what it found, and what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from rich.text import Text
+
+from sweeper import __version__
+from sweeper.results import PACKAGES
+
+Verdict = Literal["ok", "warn", "fail"]
+STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+ROOM: Final = 2.0
+"""GB free below which a sweep with checkpoints may not fit: 100 of a ResNet-18 with optimiser state take about 10."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+    def line(self) -> Text:
+        """The check on one line."""
+        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(f"{self.name:<10} {self.found}")
+        return text + Text(f"; {self.advice}" if self.advice else "")
+
+
+def check_machine(results: Path) -> Iterator[Check]:
+    """Every check, each as soon as it is done."""
+    yield check_python()
+    yield from check_packages()
+    yield from check_devices()
+    yield from check_datasets()
+    yield check_disk(results)
+    yield _guarded("step", check_step)
+    yield _guarded("ray", check_ray)
+
+
+def worst(checks: Iterable[Check]) -> Verdict:
+    """The worst verdict of all.
+
+    >>> worst([Check("a", "ok", ""), Check("b", "warn", "")])
+    'warn'
+    """
+    order: Sequence[Verdict] = ("ok", "warn", "fail")
+    return max((check.verdict for check in checks), key=order.index, default="ok")
+
+
+def check_python() -> Check:
+    """Python itself."""
+    found = f"sweeper {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Check("python", "ok", found)
+
+
+def check_packages() -> Iterator[Check]:
+    """Every package that sweeper says it needs, at its version."""
+    try:
+        requirements = importlib.metadata.requires("sweeper") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = list(PACKAGES)
+        yield Check("sweeper", "warn", "runs from its folder, not installed", "pip install -e .")
+    for requirement in requirements:
+        name, least = parse_requirement(requirement)
+        if "extra ==" in requirement:
+            continue
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(name, "fail", "is not installed", f"pip install '{name}>={least}'")
+            continue
+        if release(version) < release(least):
+            yield Check(name, "warn", f"{version} is older than {least}", f"pip install '{name}>={least}'")
+        else:
+            yield Check(name, "ok", version)
+
+
+def parse_requirement(requirement: str) -> tuple[str, str]:
+    """Name and least version.
+
+    >>> parse_requirement("ray[tune]>=2.60")
+    ('ray', '2.60')
+    """
+    found = re.match(r"([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?(?:>=([0-9.]+))?", requirement)
+    assert found is not None
+    return found[1], found[2] or "0"
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare.
+
+    >>> release("2.14.0+cu130") > release("2.14")
+    True
+    """
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def check_devices() -> Iterator[Check]:
+    """The cores, and the GPUs that torch sees."""
+    import torch
+
+    yield Check("cpu", "ok", f"{os.cpu_count()} cores")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
+            yield Check(f"cuda:{index}", "ok", f"{about.name}, {about.total_memory / 1e9:.0f} GB")
+    elif shutil.which("nvidia-smi"):
+        advice = "install the torch build for your CUDA driver: https://pytorch.org/get-started"
+        yield Check("cuda", "warn", f"there is an NVIDIA driver, but torch {torch.__version__} sees no GPU", advice)
+    else:
+        yield Check("cuda", "ok", "no GPU; trials run on the CPU")
+
+
+def check_datasets() -> Iterator[Check]:
+    """Which data sets can be opened with their default options."""
+    from trainers.datasets import DATASETS, open_dataset
+
+    for name in DATASETS:
+        try:
+            count, *side = open_dataset({"name": name}).shape("train")
+        except ValueError as error:
+            yield Check(name, "ok" if name == "folder" else "warn", f"not set up: {error}")
+        else:
+            yield Check(name, "ok", f"{count} training images of {'×'.join(map(str, side))}")
+
+
+def check_disk(results: Path) -> Check:
+    """Room for the results, and leave to write there."""
+    there = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        return Check("disk", "fail", f"{there} cannot be written to", "choose another folder with --results")
+    free = shutil.disk_usage(there).free / 1e9
+    found = f"{free:.1f} GB free for {results}"
+    if free < ROOM:
+        return Check("disk", "warn", found, "free some space, or set keep_checkpoints=none")
+    return Check("disk", "ok", found)
+
+
+def check_step() -> Check:
+    """Two short epochs of SimCLR on the embedded digits; the second is the one that counts."""
+    import torch
+
+    from trainers.datasets import open_dataset
+    from trainers.datasets.base import Images
+    from trainers.loop import train
+    from trainers.records import CriteriaSample, TrialConfig
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dataset = {"name": "mnist5k"}
+    images = open_dataset(dataset).images()
+    few = Images(images.train[:512], images.test[:128])
+    config = TrialConfig(
+        method="simclr",
+        dataset=dataset,
+        encoder={"name": "resnet", "width": 16, "blocks": 1, "stages": 3},
+        epochs=2,
+        batch_size=128,
+        criteria_sample=CriteriaSample(images=64, views=2),
+        device=device,
+    )
+    *_, last = train(config, images=few)
+    seconds = config.batch_size / last.images_per_second
+    return Check("step", "ok", f"{1000 * seconds:.0f} ms for {config.batch_size} images on {device}")
+
+
+def check_ray() -> Check:
+    """Ray starts, runs something in another process, and ends."""
+    from sweeper.cluster import ray_running
+
+    began = time.monotonic()
+    with ray_running(None, cpus=1, store_bytes=0):
+        import ray
+
+        pid = ray.get(ray.remote(lambda: os.getpid()).remote())
+    seconds = time.monotonic() - began
+    if pid == os.getpid():
+        return Check("ray", "fail", "a task ran in this process", "run with --local")
+    return Check("ray", "ok", f"started, ran a task and ended in {seconds:.1f} s")
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """A check that runs a large part of someone else's code: whatever it raises is what it found."""
+    try:
+        return check()
+    except Exception as error:
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        advice = (
+            "run with --local, which does without Ray" if name == "ray" else "SWEEPER_DEBUG=1 sweeper run … --local"
+        )
+        return Check(name, "fail", found, advice)

@@ -1,0 +1,302 @@
+"""What lies in a results folder, as it stands on the disk: sweeps, their trials, and the one that is selected."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from sweeper.errors import ResultsError, did_you_mean
+from sweeper.results import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder, read_log, read_outcome
+from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, STATUSES, UNTRAINED
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RUNNING: Final = "running"
+INTERRUPTED: Final = "interrupted"
+FINISHED: Final = "finished"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One sweep as it stands on the disk."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    """sweep.yaml."""
+    trials: list[dict[str, Any]]
+    """One row per trial that started, in the columns of trials.parquet, and two more statuses: running, interrupted."""
+    reports: list[dict[str, Any]]
+    """One row per trial and epoch, in the columns of reports.parquet."""
+    baselines: list[dict[str, Any]]
+    """The untrained encoder and raw pixels, as far as they have been measured."""
+    held: bool
+    """Whether a process runs the sweep."""
+
+    @property
+    def name(self) -> str:
+        """The sweep's name is its folder's."""
+        return self.folder.resolve().name
+
+    @property
+    def objective(self) -> str:
+        """The criterion that steered it."""
+        return str(self.settings["objective"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Status -> trials."""
+        found = Counter(row["status"] for row in self.trials)
+        return {status: found[status] for status in (*STATUSES, RUNNING, INTERRUPTED) if found[status]}
+
+    @property
+    def runs(self) -> int:
+        """How many trials the sweep has in all."""
+        return int(self.settings["trials"]) * int(self.settings["seeds"])
+
+    @property
+    def state(self) -> str:
+        """finished · running · interrupted."""
+        ended = sum(count for status, count in self.counts.items() if status in STATUSES)
+        return RUNNING if self.held else FINISHED if ended >= self.runs else INTERRUPTED
+
+
+def find_listings(results: Path) -> list[Listing]:
+    """Every sweep in a results folder, the oldest first, without what takes long to read.
+
+    Raises:
+        ResultsError: there is no such folder, or no sweep in it.
+    """
+    if (results / SWEEP_FILE).is_file():
+        return [glance(results)]
+    if not results.is_dir():
+        raise ResultsError(f"there is no folder {results}; `sweeper run` makes it, and --results names another")
+    folders = [file.parent for file in results.glob(f"*/{SWEEP_FILE}")]
+    if not folders:
+        raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run search_spaces/dino.yaml`")
+    return sorted(map(glance, folders), key=lambda listing: (created(listing), listing.name))
+
+
+def created(listing: Listing) -> str:
+    """When the sweep was made, as ISO 8601."""
+    return str((listing.settings.get(PROVENANCE) or {}).get("created", ""))
+
+
+def glance(folder: Path) -> Listing:
+    """A sweep from its tables, or, while they are not written, from what its trials left: no hyperparameters there."""
+    settings, held = read_settings(folder), is_held(folder)
+    if not held and has_tables(folder):
+        return _from_tables(folder, settings)
+    sweep = SweepFolder(folder)
+    reports = read_log(sweep)
+    last = {row["trial"]: row for row in reports}
+    numbers = sorted({*last, *(int(path.name) for path in sweep.trial(0).parent.glob("[0-9]*"))})
+    trials = []
+    for number in numbers:
+        outcome = read_outcome(sweep.trial(number))
+        status = outcome.result.status if outcome else RUNNING if held else INTERRUPTED
+        trials.append({**last.get(number, {}), "trial": number, "status": status})
+    return Listing(folder, settings, trials, reports, [], held)
+
+
+def open_listing(name_or_path: str, results: Path) -> Listing:
+    """A sweep with all that is known of it; one that runs, or was interrupted, from its study.
+
+    Raises:
+        ResultsError: there is no such sweep, or its folder is damaged.
+    """
+    folder = find_sweep(name_or_path, results)
+    settings, held = read_settings(folder), is_held(folder)
+    return _from_tables(folder, settings) if not held and has_tables(folder) else _from_study(folder, settings, held)
+
+
+def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
+    from analysis.load import load
+
+    found = load(folder)
+    trials = _rows(found.trials.drop(columns=["weight"], errors="ignore"))
+    for row in trials:
+        if str(row.get("reason") or "").startswith(INTERRUPTED):
+            row["status"] = INTERRUPTED
+    return Listing(folder, settings, trials, _rows(found.reports), _rows(found.baselines), held=False)
+
+
+def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
+    from analysis.load import read_beside
+    from sweeper.results import trials_table
+    from sweeper.study import open_study
+
+    sweep, config, origin = read_folder(folder, cluster=True)
+    study = open_study(config, url=config.storage or sweep.storage_url, name=origin["study"], create=False)
+    records, reports = study.records(), read_log(sweep)
+    rows, _ = trials_table(sweep, config, reports, records)
+    unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
+    trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
+    baselines = _rows(read_beside(folder, "baselines", sweep.name))
+    return Listing(folder, settings, trials, reports, baselines, held)
+
+
+def _rows(table: DataFrame) -> list[dict[str, Any]]:
+    """A table as dictionaries, with None for what is missing."""
+    return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """A cell as plain Python; pandas' several ways of saying "missing" become None."""
+    if hasattr(value, "isoformat"):
+        text = str(value.isoformat())
+        return None if text == "NaT" else text
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """sweep.yaml as it was written.
+
+    Raises:
+        ResultsError: it is damaged.
+    """
+    path = folder / SWEEP_FILE
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key in ("method", "dataset", "trials", "seeds", "objective"):
+            settings[key]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ResultsError(f"{path} is damaged ({type(error).__name__}), so {folder.name} cannot be read") from None
+    return dict(settings)
+
+
+def has_tables(folder: Path) -> bool:
+    """Whether the parquet files are there, and newer than the last report."""
+    tables, log = folder / "trials.parquet", SweepFolder(folder).reports_log
+    return tables.is_file() and (not log.is_file() or tables.stat().st_mtime >= log.stat().st_mtime)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the sweep's lock."""
+    lock = folder / ".lock"
+    if not lock.is_file():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that a criterion selects, and what that cost."""
+
+    sweep: str
+    criterion: str
+    value: float
+    trial: int
+    completed: int
+    """Among how many it was selected."""
+    hyperparameters: Mapping[str, Any]
+    swept: tuple[str, ...]
+    """Those of the hyperparameters that the sweep varied."""
+    checkpoint: str | None
+    oracle: str | None
+    """The oracle's name; the rest is None where none ran."""
+    accuracy: float | None
+    best_trial: int | None
+    """The trial that the oracle would have chosen."""
+    best_accuracy: float | None
+    regret: float | None
+    untrained_accuracy: float | None
+    """What the encoder is worth before any update."""
+
+
+def choose(listing: Listing, criterion: str | None = None) -> Choice:
+    """The completed trial of a sweep that a criterion selects; the sweep's objective by default.
+
+    Raises:
+        ResultsError: no trial has completed, or none has that criterion.
+    """
+    import pandas as pd
+
+    from analysis.columns import make_criterion
+    from analysis.selection import best_trial
+
+    name = criterion or listing.objective
+    completed = [row for row in listing.trials if row["status"] == COMPLETED]
+    if not completed:
+        raise ResultsError(f"no trial of {listing.name} has completed{_what_next(listing)}")
+    _check_criterion(listing, make_criterion(name).name, completed[0])
+    try:
+        chosen = best_trial(pd.DataFrame(completed), name)
+    except ValueError as error:
+        raise ResultsError(f"{listing.name}: {error}") from None
+    row = next(row for row in completed if row["trial"] == chosen["trial"])
+    checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
+    choice = Choice(
+        sweep=listing.name,
+        criterion=name,
+        value=float(row[make_criterion(name).name]),
+        trial=int(row["trial"]),
+        completed=len(completed),
+        hyperparameters=hyperparameters_of(row),
+        swept=tuple(listing.settings.get("space") or ()),
+        checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
+        **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
+    )
+    return _with_oracle(choice, listing, row, completed)
+
+
+def _with_oracle(
+    choice: Choice, listing: Listing, row: Mapping[str, Any], completed: Sequence[Mapping[str, Any]]
+) -> Choice:
+    """The choice with what the oracle says of it, where it ran on the chosen trial."""
+    measured = [other for other in completed if other.get("oracle") is not None]
+    if row.get("oracle") is None:
+        return choice
+    best = max(measured, key=lambda other: (other["oracle"], -other["trial"]))
+    names = listing.settings.get("oracle")
+    return replace(
+        choice,
+        oracle=names[0] if isinstance(names, list) else "oracle",
+        accuracy=row["oracle"],
+        best_trial=int(best["trial"]),
+        best_accuracy=best["oracle"],
+        regret=best["oracle"] - row["oracle"],
+        untrained_accuracy=next(
+            (one["oracle"] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get("oracle")), None
+        ),
+    )
+
+
+def _check_criterion(listing: Listing, name: str, row: Mapping[str, Any]) -> None:
+    about = (CONFIG_PREFIX, ORACLE_PREFIX, "oracle")
+    columns = [key for key, value in row.items() if isinstance(value, float) and not key.startswith(about)]
+    if name.startswith("oracle"):
+        raise ResultsError(
+            f"`--criterion` must be a criterion, but {name} is the oracle; `sweeper best` shows its choice too"
+        )
+    if name not in row:
+        plain = [key for key in columns if key in (listing.settings.get("criteria") or ()) or key == "loss"]
+        hint = did_you_mean(name, columns)
+        raise ResultsError(f"`--criterion` must be one of {', '.join(plain)} or a layer of it, but got {name}{hint}")
+
+
+def _what_next(listing: Listing) -> str:
+    if listing.state == RUNNING:
+        return " yet; it is running"
+    if listing.state == INTERRUPTED:
+        return f" yet; `sweeper resume {listing.folder}` goes on"
+    return f"; `sweeper show {listing.folder}` says why"
+
+
+def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameter -> value of one trial."""
+    return {key.removeprefix(CONFIG_PREFIX): value for key, value in row.items() if key.startswith(CONFIG_PREFIX)}

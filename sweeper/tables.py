@@ -1,0 +1,266 @@
+"""What the commands print: sweeps, trials, a choice, a plan. It shows what it is given, and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeper.errors import ResultsError
+from sweeper.listing import INTERRUPTED, RUNNING, Choice, Listing, choose, created, hyperparameters_of
+from sweeper.results import PROVENANCE
+from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
+
+if TYPE_CHECKING:
+    from sweeper.sweep import Estimate, Summary
+
+STYLES: Final = {
+    COMPLETED: "green",
+    PRUNED: "yellow",
+    COLLAPSED: "magenta",
+    FAILED: "red",
+    RUNNING: "bold",
+    INTERRUPTED: "yellow",
+}
+
+
+def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
+    """One row per sweep."""
+    rows = []
+    for listing in listings:
+        try:
+            choice = choose(listing)
+        except ResultsError:  # nothing has completed yet
+            choice = None
+        rows.append(
+            {
+                "name": listing.name,
+                "method": listing.settings["method"],
+                "dataset": listing.settings["dataset"]["name"],
+                "state": listing.state,
+                "runs": listing.runs,
+                "trials": listing.counts,
+                "objective": listing.objective,
+                "best_trial": choice.trial if choice else None,
+                "best_value": choice.value if choice else None,
+                "created": created(listing),
+                "folder": str(listing.folder),
+            }
+        )
+    return rows
+
+
+def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """The sweeps of a folder."""
+    table = _table("name", "method", "data set", "trials", "best by objective", "date")
+    for row in rows:
+        best = f"{row['objective']} {_number(row['best_value'])} (trial {row['best_trial']})"
+        table.add_row(
+            row["name"],
+            row["method"],
+            row["dataset"],
+            _count_words(row["trials"], row["runs"], row["state"]),
+            best if row["best_trial"] is not None else "–",
+            _date(row["created"]),
+        )
+    return table
+
+
+def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
+    """`9 completed, 2 pruned`, and how many there will be where that is not all."""
+    text = Text(", ").join(Text(f"{count} {status}", style=STYLES[status]) for status, count in counts.items())
+    started = sum(counts.values())
+    if state != "finished":
+        text += Text(f"{' ' if started else ''}of {runs}, {state}", style=STYLES.get(state, ""))
+    return text
+
+
+def sweep_parts(listing: Listing) -> list[RenderableType]:
+    """One sweep: its config, then its trials."""
+    config = {key: value for key, value in listing.settings.items() if key != PROVENANCE}
+    parts: list[RenderableType] = [Text(_yaml(config)), trials_table(listing)]
+    counts = Text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
+    parts.append(counts)
+    if listing.state == INTERRUPTED:
+        parts.append(Text(f"go on with it: sweeper resume {listing.folder}"))
+    return parts
+
+
+def trials_table(listing: Listing) -> Table:
+    """One row per trial: how it ended, its criteria and oracles, and what the sweep varied."""
+    criteria = ["loss", *(listing.settings.get("criteria") or ())]
+    oracles = _oracle_columns(listing.trials)
+    swept = list(listing.settings.get("space") or ())
+    table = _table("trial", "status", "epochs", *criteria, *(_oracle_name(listing, name) for name in oracles), *swept)
+    for row in listing.trials:
+        values = hyperparameters_of(row)
+        table.add_row(
+            str(row["trial"]),
+            Text(row["status"], style=STYLES[row["status"]]),
+            str(row.get("epochs", row.get("epoch", 0))),
+            *(_number(row.get(name)) for name in criteria),
+            *(_share(row.get(name)) for name in oracles),
+            *(_number(values.get(name)) for name in swept),
+        )
+    for row in listing.baselines:
+        cells = [*(_number(row.get(name)) for name in criteria), *(_share(row.get(name)) for name in oracles)]
+        table.add_row("–", str(row["baseline"]).replace("_", " "), "0", *cells, *("–" for _ in swept), style="dim")
+    return table
+
+
+def _oracle_columns(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`oracle`, and the further ones, as far as any trial has them."""
+    names = dict.fromkeys(key for row in trials for key in row if key == "oracle" or key.startswith(ORACLE_PREFIX))
+    named = [key for key in names if key.startswith(ORACLE_PREFIX)]
+    return [key for key in named or names if any(row.get(key) is not None for row in trials)]
+
+
+def _oracle_name(listing: Listing, column: str) -> str:
+    return column.removeprefix(ORACLE_PREFIX)
+
+
+def trial_data(listing: Listing, number: int) -> dict[str, Any]:
+    """One trial with its epochs.
+
+    Raises:
+        ResultsError: the sweep has no such trial.
+    """
+    rows = [row for row in listing.trials if row["trial"] == number]
+    if not rows:
+        last = max((row["trial"] for row in listing.trials), default=None)
+        there = f"its trials are 0 to {last}" if last is not None else "none has started"
+        raise ResultsError(f"{listing.name} has no trial {number}: {there}")
+    epochs = sorted((row for row in listing.reports if row["trial"] == number), key=lambda row: row["epoch"])
+    log = listing.folder / "trials" / f"{number:04d}" / "log.txt"
+    return {**rows[0], "log": str(log) if log.is_file() else None, "reports": epochs}
+
+
+def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
+    """One trial: how it ended, its hyperparameters, its criteria by epoch."""
+    head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
+    if data.get("reason"):
+        head += Text(f" ({data['reason']})")
+    lines = [f"{key}: {data[key]}" for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
+    lines += [f"{key}: {_share(data[key])}" for key in _oracle_columns([data])]
+    values = hyperparameters_of(data)
+    if values:
+        lines.append(_yaml_lines({"hyperparameters": values}).rstrip())
+    reports = data["reports"]
+    criteria = [key for key in reports[0] if f"{key}.{LAYERS[0]}" in reports[0]] if reports else []
+    names = ["epoch", "step", "loss", *criteria, "spread", "train_seconds", "criteria_seconds"]
+    table = _table(*names)
+    for row in reports:
+        table.add_row(*(_number(row.get(name)) for name in names))
+    return [head, Text("\n".join(lines)), table if reports else Text("no epoch was reported")]
+
+
+def choice_text(choice: Choice) -> str:
+    """The selected trial, its hyperparameters to paste, its checkpoint, and what the choice cost."""
+    swept = {key: value for key, value in choice.hyperparameters.items() if key in choice.swept}
+    held = {key: value for key, value in choice.hyperparameters.items() if key not in choice.swept}
+    among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
+    lines = [
+        f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
+        f"# checkpoint: {choice.checkpoint or 'none is kept; keep_checkpoints: all keeps those of every trial'}",
+    ]
+    if choice.regret is not None:
+        lines.append(
+            f"# {choice.oracle}: {_share(choice.accuracy)}; the best, trial {choice.best_trial}, has "
+            f"{_share(choice.best_accuracy)}: the choice cost {100 * choice.regret:.1f} points"
+        )
+        if choice.untrained_accuracy is not None:
+            lines[-1] += f"; the untrained encoder has {_share(choice.untrained_accuracy)}"
+    return "\n".join(lines) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
+
+
+def plan_parts(
+    mapping: Mapping[str, Any], first: Sequence[TrialConfig], runs: int, estimate: Estimate
+) -> list[RenderableType]:
+    """What would run: the config, the first trials, and how long it would take."""
+    swept = list(first[0].swept) if first else []
+    table = _table("trial", "seed", *swept)
+    for config in first:
+        table.add_row(str(config.trial), str(config.seed), *(_number(config.hyperparameters[name]) for name in swept))
+    shown = "all trials" if len(first) == runs else f"the first {len(first)} of {runs} trials"
+    epoch, criteria, trial, total = (
+        words_of_seconds(seconds)
+        for seconds in (
+            estimate.epoch_seconds, estimate.criteria_seconds, estimate.trial_seconds, estimate.total_seconds
+        )
+    )  # fmt: skip
+    steps = (
+        f"an epoch takes about {epoch} and its criteria {criteria}, a trial {trial}; "
+        f"the sweep, {estimate.jobs} at a time, {total}"
+    )
+    return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}")]
+
+
+def next_steps(summary: Summary, *, has_oracle: bool) -> str:
+    """How a sweep ended, and what to do next."""
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
+    lines = [f"\n{summary.folder}: {counts}, in {words_of_seconds(summary.seconds)}"]
+    if summary.interrupted:
+        steps = [(f"sweeper resume {summary.folder}", "goes on where it stopped")]
+    else:
+        steps = [(f"sweeper analyze {summary.folder}", "says how well each criterion ranked the trials")]
+        steps = steps if has_oracle else []
+        steps.append((f"sweeper best {summary.folder}", "shows the trial that the criterion selects"))
+    width = max(len(command) for command, _ in steps)
+    return "\n".join([*lines, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps)])
+
+
+def words_of_seconds(seconds: float) -> str:
+    """A duration for people.
+
+    >>> words_of_seconds(12.34), words_of_seconds(80), words_of_seconds(7265)
+    ('12.3 s', '1 min 20 s', '2 h 1 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _yaml(mapping: Mapping[str, Any]) -> str:
+    """A mapping as a search-space file would hold it: short things on one line."""
+    return str(yaml.safe_dump(dict(mapping), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True))
+
+
+def _yaml_lines(mapping: Mapping[str, Any]) -> str:
+    """A mapping with one key a line, to paste from."""
+    return str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True))
+
+
+def _number(value: object) -> str:
+    """Four figures of a number, or what else it is; a dash where there is nothing.
+
+    >>> _number(0.000123456), _number(12), _number(None), _number("adamw")
+    ('0.0001235', '12', '–', 'adamw')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}%"
+
+
+def _date(moment: str) -> str:
+    """Local time to the minute."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return "–"
