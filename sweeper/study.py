@@ -123,7 +123,7 @@ class Study:
 
     def should_prune(self, number: int) -> bool:
         """The pruner's answer for a trial after its last report."""
-        return self.study.pruner.prune(self.study, self._trials()[number])
+        return bool(self.study.pruner.prune(self.study, self._trials()[number]))
 
     def mark_audited(self, number: int, epoch: int) -> None:
         """Note that the pruner would have stopped the trial at `epoch`, and that it runs on to the end."""
@@ -201,6 +201,8 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
     Raises:
         ResultsError: the study is there already, or is not, or the storage cannot be reached.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
@@ -218,7 +220,7 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
         raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
     except KeyError:
         raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
-    except (ImportError, ValueError, optuna.exceptions.OptunaError) as error:
+    except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
     return Study(config, study)
 

@@ -1,0 +1,110 @@
+"""The smallest sweep that is real: 96 gray images of two kinds on disk, a network of some hundred parameters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sweeper.config import SweepConfig, parse_config
+
+ROOT = Path(__file__).parent.parent
+MEASURED = ["train_seconds", "criteria_seconds", "images_per_second", "sequence", "reported_at", "sweep"]
+"""What differs between two runs of the same sweep."""
+
+
+def make_images(root: Path, count: int = 96, size: int = 12) -> Path:
+    """Noise with bright rows in one folder and bright columns in another."""
+    random = np.random.default_rng(0)
+    for index in range(count):
+        pixels = random.integers(0, 120, (size, size))
+        bright = random.integers(0, size - 3)
+        pixels[(slice(bright, bright + 3),) if index % 2 else (slice(None), slice(bright, bright + 3))] += 120
+        folder = root / ("rows" if index % 2 else "columns")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:03d}.png")
+    return root
+
+
+def mapping(images: Path, **changes: Any) -> dict[str, Any]:
+    """A search-space file for those images."""
+    return {
+        "method": "simclr",
+        "dataset": {"name": "folder", "root": str(images), "size": 12, "channels": 1, "test_share": 0.25},
+        "encoder": {"name": "resnet", "width": 4, "blocks": 1, "stages": 1},
+        "epochs": 3,
+        "batch_size": 24,
+        "trials": 4,
+        "criteria_sample": {"images": 40, "views": 3},
+        "space": {
+            "lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
+            "temperature": {"type": "float", "low": 0.1, "high": 1.0},
+        },
+        "fixed": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd"},
+        **changes,
+    }
+
+
+def small_config(images: Path, **changes: Any) -> SweepConfig:
+    """The sweep of that file."""
+    return parse_config(mapping(images, **changes), source="test")
+
+
+def reports(folder: Path) -> pd.DataFrame:
+    """reports.parquet without what a clock wrote, in the order of trials and epochs."""
+    table = pd.read_parquet(folder / "reports.parquet").drop(columns=MEASURED)
+    return table.sort_values(["trial", "epoch"], ignore_index=True)
+
+
+def same_reports(one: Path, other: Path) -> None:
+    """Assert that two sweeps reported the same numbers, to the last bit."""
+    pd.testing.assert_frame_equal(reports(one), reports(other), check_exact=True)
+
+
+def oracles(folder: Path) -> Mapping[int, float]:
+    """Trial -> oracle accuracy."""
+    table = pd.read_parquet(folder / "trials.parquet")
+    return dict(zip(table["trial"], table["oracle"], strict=True))
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from sweeper.config import load_config
+from sweeper.errors import SweeperError
+from sweeper.progress import make_progress
+from sweeper.sweep import RunOptions, resume_sweep, run_sweep
+what, folder, where, *overrides = sys.argv[1:]
+options, progress = RunOptions(local=where == "local"), make_progress(0, quiet=False, as_json=False)
+try:
+    if what == "resume":
+        print(resume_sweep(Path(folder), options, progress))
+    else:
+        print(run_sweep(load_config(Path(what), overrides), Path(folder), options, progress))
+except SweeperError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def start_driver(what: Path | str, folder: Path, *, where: str = "ray", overrides: tuple[str, ...] = ()) -> Any:
+    """A process of its own that runs the sweep of a file, or resumes the one in `folder`."""
+    command = [sys.executable, "-c", DRIVER, str(what), str(folder), where, *overrides]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
+    """Wait for something that is bound to happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what the test waits for has not happened")
+        time.sleep(0.02)

@@ -1,0 +1,276 @@
+"""A sweep's folder: whole files, one writer, torn lines, and tables with the contract's columns."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from small_sweeps import ROOT, make_images, small_config
+
+from sweeper.config import SweepConfig
+from sweeper.errors import ResultsError, SweepError
+from sweeper.results import (
+    Outcome,
+    ReportLog,
+    SweepFolder,
+    create_folder,
+    find_sweep,
+    locked,
+    read_folder,
+    read_log,
+    read_outcome,
+    row_report,
+    write_baselines,
+    write_outcome,
+    write_sweep_file,
+    write_tables,
+    write_text,
+)
+from sweeper.study import TrialRecord
+from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> SweepConfig:
+    return small_config(make_images(tmp_path_factory.mktemp("images")))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, config: SweepConfig) -> SweepFolder:
+    return create_folder(tmp_path / "sweep", config, study="s")
+
+
+def report(trial: int, epoch: int, **changes: float) -> EpochReport:
+    criteria = {column: float(epoch) for name in ("lidar", "rankme") for column in criterion_columns(name)} | changes
+    return EpochReport(trial, epoch, 10 * epoch, 0.5, criteria, 0.1, {"train": 2.0, "criteria": 0.5}, 100.0)
+
+
+def record(number: int, status: str, **changes: object) -> TrialRecord:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    values = {
+        "number": number,
+        "configuration": number,
+        "seed": 7,
+        "hyperparameters": {"lr": 0.1, "temperature": 0.5},
+        "status": status,
+        "reason": "",
+        "audited": False,
+        "would_prune_epoch": None,
+        "started_at": now,
+        "finished_at": now if status else None,
+        "value": None,
+    } | changes
+    return TrialRecord(**values)  # type: ignore[arg-type]
+
+
+def test_sweep_yaml_is_the_configuration_and_where_it_came_from(folder: SweepFolder, config: SweepConfig) -> None:
+    again, read, origin = read_folder(folder.path)
+    assert read == config
+    assert again == folder
+    assert origin["study"] == "s"
+    assert origin["packages"]["optuna"][0].isdigit()
+    assert origin["machine"]["cores"] == os.cpu_count()
+    write_sweep_file(folder, config, origin)
+    assert read_folder(folder.path)[1:] == (config, origin)
+
+
+def test_an_existing_sweep_is_refused_with_both_ways_out(folder: SweepFolder, config: SweepConfig) -> None:
+    with pytest.raises(ResultsError, match=r"is there already; continue it with --resume, or choose another --name"):
+        create_folder(folder.path, config, study="s")
+
+
+@pytest.mark.parametrize("content", ["", "just text", "method: [", "method: simclr"])
+def test_a_damaged_sweep_yaml_is_said_to_be_so(folder: SweepFolder, content: str) -> None:
+    folder.sweep_file.write_text(content)
+    with pytest.raises(ResultsError, match="is damaged"):
+        read_folder(folder.path)
+    with pytest.raises(ResultsError, match=r"holds no sweep\.yaml"):
+        read_folder(folder.path / "trials")
+
+
+def test_sweeps_are_found_by_path_and_by_name(folder: SweepFolder) -> None:
+    results = folder.path.parent
+    assert find_sweep(str(folder.path), results) == folder.path
+    assert find_sweep("sweep", results) == folder.path
+    with pytest.raises(ResultsError, match=r"there is no sweep swep .* is it sweep"):
+        find_sweep("swep", results)
+    with pytest.raises(ResultsError, match="holds none yet; start one with"):
+        find_sweep("x", results / "nowhere")
+
+
+def test_reports_come_back_as_they_went(folder: SweepFolder) -> None:
+    log = ReportLog(folder)
+    sent = [report(0, 1), report(1, 1, lidar=math.nan), report(0, 2, lidar=math.inf)]
+    for one in sent:
+        log.append(one, {})
+    log.append(report(1, 2), {"verdict": "pruned", "reason": "why"})
+    log.close()
+    rows = read_log(folder)
+    assert [repr(row_report(row, ("lidar", "rankme"))) for row in rows[:3]] == [repr(one) for one in sent]
+    assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
+    assert rows[3]["verdict"] == "pruned"
+
+
+def test_a_torn_last_line_is_cut_and_the_numbering_goes_on(folder: SweepFolder) -> None:
+    log = ReportLog(folder)
+    log.append(report(0, 1), {})
+    log.append(report(0, 2), {})
+    log.close()
+    whole = folder.reports_log.read_bytes()
+    for cut in range(1, len(whole) - whole.index(b"\n") - 1):
+        folder.reports_log.write_bytes(whole[:-cut])
+        assert [row["epoch"] for row in read_log(folder)] == [1]
+        again = ReportLog(folder)
+        again.append(report(0, 2), {})
+        again.close()
+        assert [(row["epoch"], row["sequence"]) for row in read_log(folder)] == [(1, 1), (2, 2)]
+
+
+def test_a_damaged_line_in_the_middle_is_told(folder: SweepFolder) -> None:
+    folder.reports_log.write_text('{"trial": 0, "epoch"\n{"trial": 0, "epoch": 1}\n')
+    with pytest.raises(ResultsError, match=r"line 1 of .* is damaged"):
+        read_log(folder)
+
+
+def test_a_report_that_came_twice_counts_once(folder: SweepFolder) -> None:
+    log = ReportLog(folder)
+    log.append(report(0, 1, lidar=3.0), {})
+    log.append(report(0, 1, lidar=4.0), {})
+    log.close()
+    assert [row["lidar"] for row in read_log(folder)] == [3.0]
+
+
+def test_a_full_disk_is_a_clear_message(folder: SweepFolder) -> None:
+    folder.reports_log.symlink_to("/dev/full")
+    log = ReportLog(folder)
+    with pytest.raises(SweepError, match=r"is full .* free some space, then `sweeper resume"):
+        log.append(report(0, 1), {})
+    log.close()
+
+
+def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from sweeper.results import SweepFolder, locked\n"
+        "with locked(SweepFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder.path)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ResultsError, match=rf"in use by another process \(pid {holder.pid}\)"), locked(folder):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with locked(folder):
+        pass
+
+
+def test_files_are_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_text(path, "before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_text(path, "after")
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_outcomes_come_back_as_they_went(folder: SweepFolder) -> None:
+    path = folder.trial(3)
+    assert path.name == "0003"
+    path.mkdir()
+    assert read_outcome(path) is None
+    outcome = Outcome(
+        TrialResult(3, "pruned", "why", 4, {"lidar_paper": OracleScore(0.5, 10, 1.0)}), ("lidar_paper",), "e"
+    )
+    write_outcome(path, outcome)
+    assert read_outcome(path) == outcome
+
+
+def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config: SweepConfig) -> None:
+    log = ReportLog(folder)
+    for one in (report(0, 1), report(1, 1, lidar=math.nan), report(0, 2)):
+        log.append(one, {})
+    log.close()
+    for number in (0, 1):
+        folder.trial(number).mkdir()
+    scores = {"lidar_paper": OracleScore(0.75, 24, 2.0)}
+    write_outcome(folder.trial(0), Outcome(TrialResult(0, "completed", epochs=2, oracles=scores)))
+    folder.checkpoint(0).touch()
+    records = [
+        record(0, "completed"),
+        record(1, "pruned", reason="late"),
+        record(2, "failed", reason="E"),
+        record(3, ""),
+    ]
+    write_tables(folder, config, records)
+
+    reports = pd.read_parquet(folder.path / "reports.parquet")
+    columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
+    assert set(reports.columns) == {*EPOCH_COLUMNS, *columns}
+    assert list(reports["sequence"]) == [1, 2, 3]
+    assert str(reports["reported_at"].dt.tz) == "UTC"
+
+    trials = pd.read_parquet(folder.path / "trials.parquet")
+    assert set(TRIAL_COLUMNS) <= set(trials.columns)
+    assert {*columns, "oracle.lidar_paper", "config.lr", "config.optimizer"} <= set(trials.columns)
+    first, second, third, fourth = (row for _, row in trials.iterrows())
+    assert (first["status"], first["epochs"], first["oracle"], first["oracle_n"]) == ("completed", 2, 0.75, 24)
+    assert first["lidar"] == 2.0
+    assert first["seconds"] == 2 * 2.5 + 2.0
+    assert first["checkpoint"] == "trials/0000/checkpoint.pt"
+    assert (first["lidar_n"], first["lidar_q"], first["rankme_n"]) == (40, 3, 40)
+    assert math.isnan(second["lidar"])
+    assert pd.isna(second["checkpoint"])
+    assert (third["epochs"], third["reason"]) == (0, "E")
+    assert math.isnan(third["loss"])
+    assert math.isnan(third["rankme"])
+    assert fourth["status"] == "failed"
+    assert "interrupted" in fourth["reason"]
+
+
+def test_without_an_oracle_its_columns_are_absent(tmp_path: Path, config: SweepConfig) -> None:
+    none = small_config(Path(str(config.dataset["root"])), oracle="none")
+    folder = create_folder(tmp_path / "none", none, study="s")
+    write_tables(folder, none, [record(0, "completed")])
+    assert not [name for name in pd.read_parquet(folder.path / "trials.parquet").columns if name.startswith("oracle")]
+    write_baselines(folder, none.criteria, none.oracle, [{"baseline": "untrained", "lidar": 1.0}])
+    assert not [name for name in pd.read_parquet(folder.baselines).columns if name.startswith("oracle")]
+
+
+def test_an_empty_sweep_has_tables_with_the_same_types(folder: SweepFolder, config: SweepConfig) -> None:
+    write_tables(folder, config, [])
+    empty = {name: pq.read_schema(folder.path / f"{name}.parquet") for name in ("reports", "trials")}
+    log = ReportLog(folder)
+    log.append(report(0, 1), {})
+    log.close()
+    write_tables(folder, config, [record(0, "completed")])
+    for name, schema in empty.items():
+        filled = pq.read_schema(folder.path / f"{name}.parquet")
+        fixed = [column for column in schema.names if not column.startswith("config.")]
+        assert [schema.field(column).type for column in fixed] == [filled.field(column).type for column in fixed]
+
+
+def test_json_of_the_log_is_plain(folder: SweepFolder) -> None:
+    log = ReportLog(folder)
+    log.append(report(0, 1), {})
+    log.close()
+    row = json.loads(folder.reports_log.read_text())
+    assert {type(value) for value in row.values()} <= {int, float, str}
