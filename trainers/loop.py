@@ -17,7 +17,7 @@ from trainers.datasets.base import Images
 from trainers.masking import keep_random
 from trainers.measure import Sample, measure
 from trainers.methods.base import Batch
-from trainers.network import CHECKPOINT, Data, build_method, fast_bfloat16, measurable, seeded
+from trainers.network import CHECKPOINT, Data, build_method, exact, fast_bfloat16, measurable, seeded
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import EpochReport, TrialConfig
 from trainers.settings import resolve
@@ -76,7 +76,8 @@ class Trainer:
     def run_epoch(self) -> EpochReport:
         """Train one epoch, measure the criteria on what came out, and report both."""
         began = time.perf_counter()
-        loss = self._train_epoch()
+        with exact():
+            loss = self._train_epoch()
         trained = time.perf_counter()
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)

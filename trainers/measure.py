@@ -15,7 +15,7 @@ from trainers.criteria.base import EmbeddingSample
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.methods.base import Method
-from trainers.network import Data, load_network, seeded
+from trainers.network import Data, exact, load_network, seeded
 from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import resolve
 
@@ -83,8 +83,9 @@ def layers_of(network: Method, sample: Sample) -> dict[str, EmbeddingSample]:
 @torch.no_grad()
 def both_layers(network: Method, images: Tensor) -> tuple[Tensor, Tensor]:
     """Representations and embeddings of (b, c, h, w) images, from one pass through the encoder."""
-    representations = network.represent(images)
-    return representations.float(), network.project(representations).float()
+    with exact():
+        representations = network.represent(images)
+        return representations.float(), network.project(representations).float()
 
 
 def spread(embeddings: Tensor) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,11 @@ def measurable(method: Method, config: TrialConfig, data: Data) -> Method:
             if len(chosen) > 1:
                 whole.embed(data.clean(data.train[chosen]))
     return whole.eval()
+
+
+def exact() -> AbstractContextManager[None]:
+    """Convolutions that are the same in every run, and whose float32 is float32; of no effect on the CPU."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def seeded(device: torch.device, *parts: object) -> torch.Generator:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.network import CHECKPOINT, Data, load_network
+from trainers.network import CHECKPOINT, Data, exact, load_network
 from trainers.records import OracleScore, TrialConfig
 
 FEATURE_BATCH: Final = 512
@@ -63,7 +63,7 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     data = _data(config, images)
     start = time.perf_counter()
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
-    with torch.no_grad():
+    with torch.no_grad(), exact():
         train, test = (
             torch.cat([network.represent(data.clean(batch)).float() for batch in split.split(FEATURE_BATCH)])
             for split in (data.train, data.test)
