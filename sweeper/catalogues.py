@@ -112,7 +112,7 @@ def read_objective(document: Document, criteria: tuple[str, ...]) -> str:
     value = document.get(("objective",)) if "objective" in document.values else DEFAULT_OBJECTIVE
     if value in criteria:
         return str(value)
-    if value in CRITERIA:
+    if isinstance(value, str) and value in CRITERIA:
         problem = f"`objective` must be one of the `criteria` of this sweep ({', '.join(criteria)}), but got {value}"
         raise document.error(("objective",), f"{problem}; add it to `criteria`", ("criteria",))
     problem = f"`objective` must be one of the criteria {', '.join(CRITERIA)}, but got {shown(value)}"

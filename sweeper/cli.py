@@ -93,7 +93,7 @@ def machine_options(command: Command) -> Command:
         click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
         click.option(
-            "--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h); resume goes on from there."
+            "--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."
         ),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,
@@ -183,7 +183,7 @@ def run(
 @cli.command(short_help="Go on with a sweep where it stopped.")
 @click.argument("sweep")
 @results_option
-@click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations, above the old one.")
+@click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations.")
 @machine_options
 def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int:
     """Go on with SWEEP, a name or a folder, where it stopped.

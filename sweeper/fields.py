@@ -209,8 +209,11 @@ def _coerce_any(value: object, hints: tuple[Any, ...]) -> Any:
 def _coerce_scalar(value: object, kind: type) -> Any:
     if kind in (int, float) and isinstance(value, str) and NUMBER.fullmatch(value):
         value = float(value)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    if kind is float and type(value) in (int, float):
+        number = float(cast(float, value))
+        if math.isfinite(number):
+            return number
+        raise ValueError(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if type(value) is kind:

@@ -262,10 +262,10 @@ def _with_oracle(
     if row.get("oracle") is None:
         return choice
     best = max(measured, key=lambda other: (other["oracle"], -other["trial"]))
-    names = listing.settings.get("oracle")
+    named = [key for key in row if key.startswith(ORACLE_PREFIX) and row[key] == row["oracle"]]
     return replace(
         choice,
-        oracle=names[0] if isinstance(names, list) else "oracle",
+        oracle=named[0].removeprefix(ORACLE_PREFIX) if named else "oracle",
         accuracy=row["oracle"],
         best_trial=int(best["trial"]),
         best_accuracy=best["oracle"],

@@ -74,9 +74,9 @@ def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
     """`9 completed, 2 pruned`, and how many there will be where that is not all."""
     text = Text(", ").join(Text(f"{count} {status}", style=STYLES[status]) for status, count in counts.items())
-    started = sum(counts.values())
     if state != "finished":
-        text += Text(f"{' ' if started else ''}of {runs}, {state}", style=STYLES.get(state, ""))
+        text += Text(f"{' ' if counts else ''}of {runs}")
+        text += Text("" if state in counts else f", {state}", style=STYLES.get(state, ""))
     return text
 
 

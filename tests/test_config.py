@@ -1,0 +1,554 @@
+"""From a search-space file to a SweepConfig: what is read, what is filled in, and what each mistake is told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweeper.config import SweepConfig, load_config, make_pruner, parse_config, to_mapping
+from sweeper.errors import ConfigError, did_you_mean
+from trainers.criteria import CRITERIA
+from trainers.encoders import ENCODERS
+from trainers.methods import METHODS
+from trainers.probe import ORACLES
+from trainers.records import CriteriaSample
+
+METHOD_NAMES, CRITERIA_NAMES, ENCODER_NAMES, ORACLE_NAMES = map(", ".join, (METHODS, CRITERIA, ENCODERS, ORACLES))
+
+FILE = """\
+method: dino
+dataset: {name: mnist5k}
+encoder: {name: resnet, width: 8, blocks: 1, stages: 2}
+epochs: 10
+batch_size: 128
+trials: 12
+space:
+  lr:
+    type: float
+    low: 1e-4
+    high: 1.0e-1
+    log: true
+  mask_ratio: {type: float, low: 0.0, high: 0.6}
+  prototypes: {type: int, low: 64, high: 1024, log: true}
+fixed: {teacher_momentum: 0.97, local_crops: 0}
+"""
+LINES = {"encoder": 3, "trials": 6, "space.lr": 8, "space.lr.low": 10, "space.mask_ratio": 13, "fixed": 15}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def complaint(path: Path, *overrides: str) -> str:
+    """The one line that a bad file or override is told."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in message
+    return message
+
+
+def edited(path: Path, old: str, new: str) -> Path:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_what_is_read(file: Path) -> None:
+    config = load_config(file)
+    assert (config.method, config.epochs, config.batch_size, config.trials) == ("dino", 10, 128, 12)
+    assert config.space == {
+        "lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "mask_ratio": FloatDistribution(0.0, 0.6),
+        "prototypes": IntDistribution(64, 1024, log=True),
+    }
+    assert config.fixed == {"teacher_momentum": 0.97, "local_crops": 0}
+
+
+def test_every_default_is_written_out(file: Path) -> None:
+    config = load_config(file)
+    assert config.criteria == tuple(CRITERIA)
+    assert config.criteria_sample == CriteriaSample()
+    assert config.oracle == ("lidar_paper",)
+    assert config.points == {"lr": 5, "mask_ratio": 5, "prototypes": 5}
+    assert config.encoder == {
+        "name": "resnet",
+        "width": 8,
+        "blocks": 1,
+        "stages": 2,
+        "stem_stride": 1,
+        "mask_patch": None,
+    }
+    written = to_mapping(config)
+    assert set(written) == {field.name for field in fields(SweepConfig)} - {"points"}
+    assert written["space"]["lr"] == {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "points": 5}
+    assert written["pruner"] == {"name": "none", "audit": 0.0}
+
+
+CHANGES = [
+    (),
+    ("oracle=none",),
+    ("oracle=[lidar_paper]", "oracle_pruned=true"),
+    ("space={}",),
+    ("space.lr.points=3", "search.sampler=axes", "fixed.lr=0.01"),
+    ("space.optimizer={type: categorical, choices: [adamw, sgd]}", "space.prototypes=null"),
+    ("space.clip_norm={type: categorical, choices: [null, 3.0]}",),
+    ("pruner.name=hyperband", "pruner.audit=0.2"),
+    ("pruner={name: patient, patience: 2, wrapped_pruner: {name: percentile, percentile: 25}}",),
+    ("pruner={name: patient, patience: 2, wrapped_pruner: null}",),
+    ("resources.gpus=0", "resources.cpus=0.5", "jobs=3", "storage='sqlite:///x.db'", "collapse.peak_share=0.5"),
+    ("encoder={name: timm/resnet10t}", "seeds=3", "criteria=lidar", "criteria_sample.images=20"),
+]
+
+
+@pytest.mark.parametrize("overrides", CHANGES, ids=" ".join)
+def test_the_resolved_config_reads_back_as_itself(file: Path, overrides: tuple[str, ...]) -> None:
+    config = load_config(file, overrides)
+    text = yaml.safe_dump(to_mapping(config), sort_keys=False)
+    assert parse_config(yaml.safe_load(text), source="sweep.yaml") == config
+
+
+def test_the_embedded_sweeps_are_valid() -> None:
+    found = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
+    assert len(found) >= 3
+    for path in found:
+        config = load_config(path)
+        assert config.method == path.stem
+        assert config.trials >= 12
+
+
+# Overrides
+
+
+def test_overrides_are_read_as_yaml(file: Path) -> None:
+    config = load_config(
+        file,
+        ["trials=40", "space.lr.high=0.3", "space.mask_ratio=null", "oracle=none", "search={sampler: qmc, seed: 7}"],
+    )
+    assert (config.trials, config.oracle, config.search.sampler, config.search.seed) == (40, (), "qmc", 7)
+    assert config.space["lr"] == FloatDistribution(1e-4, 0.3, log=True)
+    assert set(config.space) == {"lr", "prototypes"}
+
+
+def test_a_later_override_wins(file: Path) -> None:
+    assert load_config(file, ["trials=3", "trials=4"]).trials == 4
+
+
+def test_null_takes_only_hyperparameters_out_of_the_space(file: Path) -> None:
+    assert load_config(file, ["fixed.clip_norm=null"]).fixed["clip_norm"] is None
+    assert "temperature" not in load_config(file, ["space.hue=null"]).space
+    assert "`space.lrr` is not a hyperparameter of dino; did you mean `lr`?" in complaint(file, "space.lrr=null")
+
+
+def test_an_override_leaves_another_key_of_the_same_anchor_alone(file: Path) -> None:
+    edited(
+        file,
+        "  mask_ratio: {type: float, low: 0.0, high: 0.6}",
+        "  weight_decay: &decay {type: float, low: 0.1, high: 0.6}",
+    )
+    edited(file, "  prototypes: {type: int, low: 64, high: 1024, log: true}", "  mask_ratio: *decay")
+    config = load_config(file, ["space.weight_decay.high=0.2"])
+    assert config.space == {
+        "lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "weight_decay": FloatDistribution(0.1, 0.2),
+        "mask_ratio": FloatDistribution(0.1, 0.6),
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("trials", "override 'trials' must be key=value, such as trials=40"),
+        ("=3", "override '=3' must be key=value"),
+        ("space..low=3", "must be key=value"),
+        ("trials=[1", "override trials=[1, line 1: not valid YAML"),
+        ("trials.x=3", "override trials.x=3: `trials` is 12, so it cannot have `x`"),
+        ("space.lr=0.1", "override space.lr=0.1: `space.lr` must be a mapping (key: value), but got 0.1"),
+    ],
+)
+def test_an_override_that_is_none(file: Path, override: str, said: str) -> None:
+    assert said in complaint(file, override)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("1e-3", 1e-3), ("1E+1", 10.0), ("-2", None), (".5", 0.5), ("1.e-2", 0.01)]
+)
+def test_a_number_that_yaml_reads_as_text_is_a_number(file: Path, written: str, number: float | None) -> None:
+    if number is None:
+        assert "must be at least 0, but got -2.0" in complaint(file, f"fixed.weight_decay={written}")
+    else:
+        assert load_config(file, [f"fixed.weight_decay={written}"]).fixed["weight_decay"] == number
+
+
+def test_yaml_does_read_it_as_text() -> None:
+    assert yaml.safe_load("1e-4") == "1e-4"
+
+
+def test_a_number_is_read_as_its_kind(file: Path) -> None:
+    config = load_config(file, ["epochs=1e1", "fixed.teacher_momentum=1", "space.lr.low=0.01"])
+    assert (config.epochs, type(config.epochs)) == (10, int)
+    assert type(config.fixed["teacher_momentum"]) is float
+    choices = load_config(file, ["space.lr={type: categorical, choices: [1e-3, 1]}"]).space["lr"]
+    assert choices == CategoricalDistribution((1e-3, 1.0))
+
+
+# What each mistake is told: the override, the key, what was expected, what came, the nearest right name
+
+MISTAKES = [
+    ("trials=0", "`trials` must be a whole number of at least 1, but got 0"),
+    ("epochs=0", "`epochs` must be a whole number of at least 1, but got 0"),
+    ("epochs=1.5", "`epochs` must be a whole number of at least 1, but got 1.5"),
+    ("epochs=ten", '`epochs` must be a whole number of at least 1, but got "ten"'),
+    ("epochs=true", "`epochs` must be a whole number of at least 1, but got true"),
+    ("epochs=.inf", "`epochs` must be a whole number of at least 1, but got Infinity"),
+    ("epochs=", "`epochs` must be a whole number of at least 1, but got null"),
+    ("batch_size=1", "`batch_size` must be a whole number of at least 2, but got 1"),
+    ("batch_size=5000", "`batch_size` must be at most the 4000 training images, but got 5000"),
+    ("seeds=0", "`seeds` must be a whole number of at least 1, but got 0"),
+    ("oracle_pruned=1", "`oracle_pruned` must be true or false, but got 1"),
+    ("jobs=0", "`jobs` must be a whole number of at least 1 or auto, but got 0"),
+    ("jobs=Auto", '`jobs` must be a whole number of at least 1 or auto, but got "Auto"; did you mean `auto`?'),
+    ("storage=3", "`storage` must be text or null, but got 3"),
+    ("keep_checkpoints=bst", 'one of best, last, all, none, but got "bst"; did you mean `best`?'),
+    ("max_retries=-1", "`max_retries` must be a whole number of at least 0, but got -1"),
+    # names
+    ("method=simclrr", f'`method` must be one of {METHOD_NAMES}, but got "simclrr"; did you mean `simclr`?'),
+    ("method=Sim-CLR", "did you mean `simclr`?"),
+    ("method=", f"`method` is missing; it must be one of {METHOD_NAMES}"),
+    ("dataset.name=mnist", 'but got "mnist"; did you mean `mnist5k`?'),
+    ("dataset=mnist5k", '`dataset` must be a mapping (key: value), but got "mnist5k"; write `dataset.name`'),
+    ("dataset.rot=x", "`dataset.rot` is not an option of mnist5k"),
+    ("dataset.name=folder", "`dataset.root` must be a folder of images"),
+    ("encoder.name=resnett", f'one of {ENCODER_NAMES} or timm/MODEL, but got "resnett"; did you mean `resnet`?'),
+    ("encoder.widht=3", "`encoder.widht` is not an option of resnet; did you mean `width`?"),
+    ("encoder.width=0", "`encoder.width` must be a whole number of at least 1, but got 0"),
+    ("encoder.width=wide", '`encoder.width` must be a whole number, but got "wide"'),
+    ("encoder={name: vit, patch: 5}", "a patch must divide the image size, but 28 is not a multiple of 5"),
+    ("encoder={name: timm/resnet18x}", "did you mean timm/resnet18?"),
+    ("criteria=lida", f'`criteria` must be among {CRITERIA_NAMES}, but got "lida"; did you mean `lidar`?'),
+    ("criteria=[lidar, lidar]", "`criteria` must name each once"),
+    ("criteria=[]", "`criteria` must name at least one criterion, but got []"),
+    ("criteria=3", "`criteria` must be a list of names, but got 3"),
+    (
+        "oracle=lidar_papr",
+        f'`oracle` must be among {ORACLE_NAMES} or be none, but got "lidar_papr"; did you mean `lidar_paper`?',
+    ),
+    ("oracle=[none]f", '`oracle` must be among {ORACLE_NAMES} or be none, but got "none"'),
+    (
+        "objective=lidr",
+        f'`objective` must be one of the criteria {CRITERIA_NAMES}, but got "lidr"; did you mean `lidar`?',
+    ),
+    ("objective=accuracy", "only criteria that need no labels steer a sweep"),
+    ("objective=lidar_paper", f"must be one of the criteria {CRITERIA_NAMES}"),
+    ("objective=loss", "only criteria that need no labels steer a sweep"),
+    (
+        "criteria=rankme",
+        "`objective` must be one of the `criteria` of this sweep (rankme), but got lidar; add it to `criteria`",
+    ),
+    ("search.sampler=tpee", 'but got "tpee"; did you mean `tpe`?'),
+    ("search=tpe", '`search` must be a mapping (key: value), but got "tpe"; write `search.sampler`'),
+    ("search.seed=-1", "`search.seed` must be a whole number of at least 0, but got -1"),
+    # keys
+    ("trails=3", "`trails` is not a key of a sweep; did you mean `trials`?"),
+    ("sampler=tpe", "`sampler` is not a key of a sweep; did you mean `search.sampler`?"),
+    ("gpus=1", "`gpus` is not a key of a sweep; did you mean `resources.gpus`?"),
+    ("points=3", "`points` is not a key of a sweep"),
+    (
+        "student_temperature=0.1",
+        "`student_temperature` is a hyperparameter: hold it below `fixed:` or vary it below `space:`",
+    ),
+    ("resources.gpu=1", "`resources.gpu` is not a key of `resources`; did you mean `gpus`?"),
+    ("collapse.warm=1", "`collapse.warm` is not a key of `collapse`; did you mean `warmup`?"),
+    # space
+    ("space.temperature={type: float, low: 1, high: 2}", "`space.temperature` is not a hyperparameter of dino"),
+    ("space.student_temprature={type: float, low: 1, high: 2}", "did you mean `student_temperature`?"),
+    ("space.lr.low=1", "`space.lr.low` must be at most `high`, but got low 1.0 and high 0.1; swap them"),
+    ("space.lr.low=0", "`space.lr.low` must be above 0 with log: true, but got 0.0; raise it or set log: false"),
+    ("space.lr.low=small", '`space.lr.low` must be a number, but got "small"'),
+    ("space.lr.low=.nan", "`space.lr.low` must be a number, but got NaN"),
+    ("space.lr.hihg=1", "`space.lr.hihg` is not a key of `space.lr`; did you mean `high`?"),
+    ("space.lr.log=maybe", '`space.lr.log` must be true or false, but got "maybe"'),
+    ("space.lr.type=uniform", '`space.lr.type` must be one of float, int, categorical, but got "uniform"'),
+    ("space.lr.points=0", "`space.lr.points` must be a whole number of at least 1, but got 0"),
+    ("space.lr={low: 1, high: 2}", "`space.lr.type` is missing; it must be one of float, int, categorical"),
+    ("space.lr={type: float, low: 1}", "`space.lr.high` is missing; it must be a number"),
+    (
+        "space.local_crops={type: float, low: 0, high: 2}",
+        "must be int or categorical, because local_crops is a whole number",
+    ),
+    (
+        "space.optimizer={type: float, low: 0, high: 2}",
+        "must be categorical, because optimizer is one of adamw, sgd, lars",
+    ),
+    ("space.optimizer={type: categorical, choices: [adam]}", 'one of adamw, sgd, lars, but got "adam"'),
+    ("space.lr={type: categorical, choices: []}", "`space.lr.choices` must hold at least one value, but got []"),
+    ("space.lr={type: categorical, choices: [1e-3, 0.001]}", "must differ from each other, but 0.001 is there twice"),
+    ("space.lr={type: categorical, choices: [{a: 1}]}", "`space.lr.choices` must be a list of values"),
+    ("space.mask_ratio.high=1.5", "`mask_ratio` must be in [0, 1), but got 1.5"),
+    ("space.hue={type: float, low: 0.1, high: 0.7}", "`hue` must be in [0, 0.5], but got 0.7"),
+    # fixed
+    ("fixed.lrr=1", "`fixed.lrr` is not a hyperparameter of dino; did you mean `lr`?"),
+    (
+        "fixed.optimizer=adam",
+        '`fixed.optimizer` must be one of adamw, sgd, lars, but got "adam"; did you mean `adamw`?',
+    ),
+    ("fixed.momentum=high", '`fixed.momentum` must be a number, but got "high"'),
+    ("fixed.local_crops=0.5", "`fixed.local_crops` must be a whole number, but got 0.5"),
+    ("fixed.momentum=2", "`momentum` must be in [0, 1], but got 2.0"),
+    # sample and resources
+    ("criteria_sample.images=1", "`criteria_sample.images` must be a whole number of at least 2, but got 1"),
+    ("criteria_sample.images=5000", "`criteria_sample.images` must be at most the 4000 images of the train split"),
+    ("criteria_sample={split: test, images: 1001}", "at most the 1000 images of the test split, but got 1001"),
+    (
+        "criteria_sample.split=tset",
+        '`criteria_sample.split` must be train or test, but got "tset"; did you mean `test`?',
+    ),
+    ("resources.gpus=4096", "`resources.gpus` must be at most the"),
+    ("resources.gpus=all", '`resources.gpus` must be a number of at least 0 or auto, but got "all"'),
+    ("resources.cpus=0", "`resources.cpus` must be a number above 0, but got 0"),
+    ("resources.cpus=4096", "`resources.cpus` must be at most the"),
+    # pruner
+    ("pruner=median", '`pruner` must be a mapping (key: value), but got "median"; write `pruner.name`'),
+    ("pruner.name=medain", "did you mean `median`?"),
+    ("pruner.audit=0.5", "`pruner.name` is missing; it must be one of median"),
+    ("pruner={name: none, audit: 2}", "`pruner.audit` must be a number from 0 to 1, but got 2"),
+    ("pruner.name=wilcoxon", "wilcoxon is refused: it pairs the steps of two trials as instances of one problem"),
+    ("pruner={name: patient, patience: 1, wrapped_pruner: {name: wilcoxon}}", "wilcoxon is refused"),
+    (
+        "pruner={name: median, n_startup: 3}",
+        "`pruner.n_startup` is not an argument of the median pruner; did you mean `n_startup_trials`?",
+    ),
+    ("pruner={name: none, patience: 3}", "`pruner.patience` is not an argument of the none pruner"),
+    ("pruner={name: percentile}", "`pruner.percentile` is missing; it must be a number"),
+    (
+        "pruner={name: percentile, percentile: 200}",
+        "Optuna refuses this percentile pruner: Percentile must be between 0 and 100",
+    ),
+    ("pruner={name: threshold}", "Optuna refuses this threshold pruner: Either lower or upper must be specified"),
+    ("pruner={name: hyperband, max_resource: many}", "must be a whole number of at least 1 or auto"),
+    (
+        "pruner={name: patient, patience: 2}",
+        "`pruner.wrapped_pruner` is missing; it must be a pruner, such as {name: median}",
+    ),
+    ("pruner={name: patient, wrapped_pruner: null}", "`pruner.patience` is missing"),
+    (
+        "pruner={name: patient, patience: 2, wrapped_pruner: {name: median, n_starup_trials: 1}}",
+        "did you mean `n_startup_trials`?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "said"), MISTAKES, ids=[override for override, _ in MISTAKES])
+def test_a_mistake_is_told_in_one_line(file: Path, override: str, said: str) -> None:
+    message = complaint(file, override)
+    assert message.startswith((f"override {override}: ", f"{file}, line ", f"{file} with {override}: "))
+    assert said in message
+
+
+def test_an_error_names_file_and_line(file: Path) -> None:
+    wrong = {
+        "trials": ("trials: 12", "trials: 0"),
+        "space.lr.low": ("low: 1e-4", "low: small"),
+        "space.mask_ratio": ("  mask_ratio:", "  mask_ration:"),
+        "fixed": ("local_crops: 0", "local_cops: 0"),
+    }
+    for key, (old, new) in wrong.items():
+        file.write_text(FILE)
+        assert complaint(edited(file, old, new)).startswith(f"{file}, line {LINES[key]}: `{key[:10]}")
+
+
+def test_an_override_is_named_beside_the_line_that_it_made_wrong(file: Path) -> None:
+    message = complaint(file, "encoder.name=vit")
+    assert message.startswith(
+        f"{file}, line {LINES['encoder']} with encoder.name=vit: `encoder.width` is not an option"
+    )
+    assert complaint(file, "space.lr.type=int").startswith(
+        f"{file}, line {LINES['space.lr.low']} with space.lr.type=int"
+    )
+
+
+# Files that are none
+
+
+def test_a_missing_file_is_told_the_nearest(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"did you mean {file}?" in complaint(file.with_name("sweap.yaml"))
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert "dino: no such file; did you mean search_spaces/dino.yaml?" in complaint(Path("dino"))
+    assert "nothing_like_it.yaml: no such file; the embedded sweeps" in complaint(Path("nothing_like_it.yaml"))
+
+
+def test_a_folder_is_no_file(file: Path) -> None:
+    assert "this is a folder; it holds sweep.yaml" in complaint(file.parent)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the file is empty"),
+        ("# nothing\n", "the file is empty"),
+        ("- method\n- dino\n", "line 1: the file must be a mapping (key: value), but got"),
+        ("dino", "line 1: the file must be a mapping"),
+        ("method: dino\nspace: {lr: [}\n", "line 2: not valid YAML"),
+        (
+            "method: dino\nspace:\n\tlr: 3\n",
+            "line 3: not valid YAML: found character '\\t' that cannot start any token; indent with",
+        ),
+        ("method: dino\n---\nmethod: simclr\n", "line 2: not valid YAML"),
+        ("method: dino\nmethod: simclr\n", "line 2: `method` is written twice, first on line 1; keep one"),
+        ("method: dino\nspace:\n  lr: 1\n  lr: 2\n", "line 4: `space.lr` is written twice, first on line 3; keep one"),
+        ("method: dino\n3: x\n", 'line 2: a key must be text, but got "3"'),
+        ("on: x\n", 'line 1: a key must be text, but got "on"'),
+        ("method: !!python/object:os.system x\n", "line 1: not valid YAML"),
+        ("method: &a {x: *a}\n", "line 1: an anchor must not contain itself"),
+        ("day: 2026-13-45\n", "not valid YAML: month must be in 1..12"),
+        ("a: \x00\n", "not valid YAML"),
+    ],
+)
+def test_text_that_is_no_search_space(file: Path, text: str, said: str) -> None:
+    file.write_text(text)
+    message = complaint(file)
+    assert message.startswith(str(file))
+    assert said in message
+
+
+def test_bytes_that_are_no_text(file: Path) -> None:
+    file.write_bytes(b"method: \xff\xfe")
+    assert "must be UTF-8 text, but byte 8 is not" in complaint(file)
+
+
+@pytest.mark.parametrize("key", ["method", "dataset", "encoder", "epochs", "batch_size", "trials"])
+def test_a_missing_key_is_named(file: Path, key: str) -> None:
+    file.write_text("".join(line for line in FILE.splitlines(keepends=True) if not line.startswith(f"{key}:")))
+    assert f"`{key}" in (message := complaint(file))
+    assert "is missing; it must be" in message
+
+
+def test_a_section_with_nothing_below_it_is_as_if_it_were_not_there(file: Path) -> None:
+    plain = load_config(file)
+    file.write_text(FILE + "search:\npruner:\nresources:\ncollapse:\ncriteria_sample:\n")
+    assert load_config(file) == plain
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40))
+def test_any_text_at_all_is_a_config_or_a_config_error(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    complaint(file)
+
+
+LEAVES: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=2)
+)
+VALUES = st.recursive(LEAVES, lambda inner: st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(key=st.sampled_from([field.name for field in fields(SweepConfig)]), value=VALUES)
+def test_any_value_of_any_key_is_accepted_or_refused(key: str, value: Any) -> None:
+    mapping = {**yaml.safe_load(FILE), key: value}
+    with contextlib.suppress(ConfigError):
+        config = parse_config(mapping, source="mapping")
+        assert parse_config(to_mapping(config), source="mapping") == config
+
+
+# space and fixed
+
+
+def test_a_hyperparameter_in_both_is_held_and_a_line_says_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "sweeper"):
+        config = load_config(file, ["fixed.lr=0.01"])
+    assert "lr" not in config.space
+    assert "lr" not in config.points
+    assert config.fixed["lr"] == 0.01
+    assert caplog.messages == ["`lr` is in `space` and in `fixed`: it is held at 0.01"]
+
+
+def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = load_config(file, ["fixed.lr=0.01", "search.sampler=axes"])
+    assert "lr" in config.space
+    assert config.fixed["lr"] == 0.01
+    assert not caplog.messages
+    assert "is the centre of its axis, so it must be from 0.0001 to 0.1, but got 0.5" in complaint(
+        file, "fixed.lr=0.5", "search.sampler=axes"
+    )
+    choices = "space.optimizer={type: categorical, choices: [adamw, sgd]}"
+    assert 'must be one of "adamw", "sgd", but got "lars"' in complaint(
+        file, choices, "fixed.optimizer=lars", "search.sampler=axes"
+    )
+
+
+# Pruners
+
+
+@pytest.mark.parametrize(
+    ("pruner", "kind"),
+    [
+        ("{name: none}", optuna.pruners.NopPruner),
+        ("{name: median, n_startup_trials: 2}", optuna.pruners.MedianPruner),
+        ("{name: percentile, percentile: 25}", optuna.pruners.PercentilePruner),
+        ("{name: successive_halving}", optuna.pruners.SuccessiveHalvingPruner),
+        ("{name: hyperband}", optuna.pruners.HyperbandPruner),
+        ("{name: patient, patience: 2, wrapped_pruner: {name: median}}", optuna.pruners.PatientPruner),
+        ("{name: threshold, lower: 1.5}", optuna.pruners.ThresholdPruner),
+    ],
+)
+def test_a_pruner_is_optunas(file: Path, pruner: str, kind: type[optuna.pruners.BasePruner]) -> None:
+    assert type(make_pruner(load_config(file, [f"pruner={pruner}"]))) is kind
+
+
+def test_a_pruner_prunes_as_its_arguments_say(file: Path) -> None:
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(load_config(file)))
+    config = load_config(file, ["pruner={name: median, n_startup_trials: 1, n_warmup_steps: 2}"])
+
+    def would_prune(config: SweepConfig, step: int) -> bool:
+        study = optuna.create_study(direction="maximize", pruner=make_pruner(config))
+        for value in (10.0, 1.0):
+            trial = study.ask()
+            for at in range(1, step + 1):
+                trial.report(value, at)
+            if value == 10.0:
+                study.tell(trial, value)
+        return trial.should_prune()
+
+    assert study.pruner is not None
+    assert [would_prune(config, step) for step in (1, 2, 3)] == [False, True, True]
+    late = replace(config, pruner=replace(config.pruner, arguments={**config.pruner.arguments, "n_startup_trials": 2}))
+    assert not would_prune(late, 3)
+
+
+def test_what_optuna_would_guess_from_the_first_trials_is_the_epochs(file: Path) -> None:
+    hyperband = make_pruner(load_config(file, ["pruner.name=hyperband", "epochs=27"]))
+    assert hyperband._max_resource == 27  # type: ignore[attr-defined]
+    halving = make_pruner(load_config(file, ["pruner.name=successive_halving", "epochs=300"]))
+    assert halving._min_resource == 3  # type: ignore[attr-defined]
+
+
+# Machines
+
+
+def test_a_cluster_may_have_what_this_machine_has_not(file: Path) -> None:
+    config = load_config(file, ["resources={gpus: 4096, cpus: 4096}"], cluster=True)
+    assert (config.resources.gpus, config.resources.cpus) == (4096.0, 4096.0)
+
+
+def test_names_that_are_nothing_like_it_are_not_guessed() -> None:
+    assert did_you_mean("resnet", ["dino", "simclr"]) == ""
+    assert did_you_mean("BarlowTwins", ["dino", "barlow_twins"]) == "; did you mean `barlow_twins`?"

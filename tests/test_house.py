@@ -1,0 +1,237 @@
+"""The rules of the house: who imports whom, what happens at import, and that the documents name what is there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweeper import schema
+from sweeper.cli import cli
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("sweeper", "trainers", "analysis")
+SHELVES = ("methods", "criteria", "datasets")
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            assert node.module is not None
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def importers(package: str) -> set[str]:
+    """The files of ours that import a package or something in it."""
+    return {
+        str(path.relative_to(ROOT))
+        for path in FILES
+        if any(module == package or module.startswith(f"{package}.") for module in imports(path))
+    }
+
+
+def within(files: set[str], *folders: str) -> set[str]:
+    return {file for file in files if file.startswith(tuple(f"{folder}/" for folder in folders))}
+
+
+def test_it_would_be_seen(tmp_path: Path) -> None:
+    file = tmp_path / "room.py"
+    file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\n")
+    assert imports(file) == {"ray", "ray.tune", "torch.nn"}
+    assert "sweeper/study.py" in importers("optuna")
+    assert "trainers/loop.py" in importers("torch")
+
+
+@pytest.mark.parametrize("package", ["ray", "optuna", "sweeper", "analysis"])
+def test_the_laboratory_does_not_know_the_conductor_or_the_judge(package: str) -> None:
+    assert not within(importers(package), "trainers")
+
+
+@pytest.mark.parametrize("package", ["torch", "ray", "sweeper", "torchvision", "timm"])
+def test_the_judge_knows_neither_torch_nor_ray_nor_the_conductor(package: str) -> None:
+    assert not within(importers(package), "analysis")
+
+
+def test_the_judge_reads_the_records_and_nothing_else_of_the_laboratory() -> None:
+    for path in FILES:
+        if path.is_relative_to(ROOT / "analysis"):
+            of_trainers = {module for module in imports(path) if module.split(".")[0] == "trainers"}
+            assert all(module.startswith("trainers.records") for module in of_trainers), path
+
+
+def test_the_records_need_the_standard_library_alone() -> None:
+    tops = {module.split(".")[0] for module in imports(ROOT / "trainers" / "records.py")}
+    assert tops <= set(sys.stdlib_module_names)
+
+
+def test_ray_lives_where_trials_are_run() -> None:
+    rooms = ("study", "sweep", "trial", "cluster", "tuning", "doctor")
+    assert importers("ray") <= {f"sweeper/{room}.py" for room in rooms}
+
+
+def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
+    assert importers("optuna") <= {"sweeper/config.py", "sweeper/study.py", "analysis/pruning.py"}
+
+
+def test_parquet_is_written_and_read_in_one_place_each() -> None:
+    assert importers("pyarrow") <= {"sweeper/results.py"}
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        if "read_parquet" in text:
+            assert path == ROOT / "analysis" / "load.py"
+        assert "to_parquet" not in text, path
+
+
+def test_only_the_probe_opens_labels() -> None:
+    openers = {path for path in FILES if re.search(r"\.labels\(", path.read_text(encoding="utf-8"))}
+    assert openers == {ROOT / "trainers" / "probe.py"}
+
+
+def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
+    allowed = {"sweeper/trial.py", "sweeper/sweep.py", "sweeper/cli.py", "sweeper/catalogues.py", "sweeper/schema.py"}
+    assert importers("trainers.probe") <= allowed
+
+
+def test_shelves_do_not_import_one_another() -> None:
+    for shelf in SHELVES:
+        for path in (ROOT / "trainers" / shelf).glob("*.py"):
+            others = {f"trainers.{other}" for other in SHELVES if other != shelf}
+            assert not {module for module in imports(path) if module.startswith(tuple(others))}, path
+
+
+def test_nobody_imports_the_commands() -> None:
+    assert not importers("sweeper.cli")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_named_for_what_it_holds(path: Path) -> None:
+    assert path.stem not in ("utils", "util", "common", "helpers", "helper", "misc", "tools")
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_a_catalogue_names_its_files(shelf: str) -> None:
+    from trainers.criteria import CRITERIA
+    from trainers.datasets import DATASETS
+    from trainers.methods import METHODS
+
+    catalogues = {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS}
+    stems = {path.stem for path in (ROOT / "trainers" / shelf).glob("*.py")} - {"__init__", "base"}
+    assert set(catalogues[shelf]) <= stems
+
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "ray",
+    "optuna",
+    "pandas",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "matplotlib",
+    "mlxtend",
+)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["analyze", "--help"], ["rum"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sweeper.cli import execute; execute(sys.argv[1:]); "
+        "print(); print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "click" in loaded
+    assert not loaded & HEAVY
+
+
+IMPORT_EVERYTHING = """
+import importlib, json, logging, os, random, sys, warnings
+import click, matplotlib, mlxtend.data, numpy, optuna, pandas, pyarrow.parquet, rich.live, scipy.stats, yaml
+import matplotlib.figure, optuna.samplers, optuna.pruners, PIL.Image, scipy.linalg
+import ray.tune, ray.tune.schedulers, ray.tune.search, timm, torch, torchvision
+
+def state():
+    return {
+        "torch": torch.get_rng_state().sum().item(),
+        "torch seed": torch.initial_seed(),
+        "numpy": str(numpy.random.get_state()[1][:8]),
+        "python": hash(random.getstate()),
+        "threads": torch.get_num_threads(),
+        "logging": [str(handler) for handler in logging.getLogger().handlers] + [logging.getLogger().level],
+        "environment": dict(os.environ),
+        "filters": [str(one) for one in warnings.filters],
+        "backend": matplotlib.rcParams["figure.dpi"],
+        "verbosity": optuna.logging.get_verbosity(),
+    }
+
+events = []
+WATCHED = ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir", "os.fork")
+
+def watch(event, arguments):
+    if event in WATCHED or (event == "open" and set(str(arguments[1])) & set("wax+")):
+        events.append([event, str(arguments[:2])])
+
+before = state()
+sys.addaudithook(watch)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+events.append(["end", ""])
+after = state()
+print(json.dumps({"events": events, "changed": [key for key in before if before[key] != after[key]]}))
+"""
+
+
+def test_nothing_happens_at_import() -> None:
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", IMPORT_EVERYTHING, *modules], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen == {"events": [["end", ""]], "changed": []}
+
+
+def test_the_search_space_document_is_current() -> None:
+    written = (ROOT / "search_spaces" / "README.md").read_text(encoding="utf-8")
+    assert written == schema.write(), "run: python -m sweeper.schema > search_spaces/README.md"
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "search_spaces/README.md", ROOT / "results/README.md"]
+
+
+def commands_in(text: str) -> list[str]:
+    """The lines of a document's code that begin with `sweeper`, and the commands in its prose."""
+    code = "\n".join(re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL))
+    lines = re.findall(r"^(?:\$ )?(sweeper .*)$", code, flags=re.MULTILINE)
+    return [line.partition("  ")[0].partition(" #")[0] for line in lines] + re.findall(r"`(sweeper [^`]+)`", text)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_of_the_documents_exist(document: Path) -> None:
+    found = commands_in(document.read_text(encoding="utf-8"))
+    assert found
+    for line in found:
+        _, name, *arguments = shlex.split(line)
+        if name.startswith("-"):
+            continue
+        command = cli.commands[name]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        given = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+        assert given <= known, line
