@@ -54,6 +54,9 @@ class Dispatcher:
         self.waiting: deque[Task] = deque()
         self.only_waiting = False
         self.reports: dict[int, list[EpochReport]] = {}
+        self.judged: dict[int, int] = {}
+        """Trial -> the last epoch that an earlier driver put to the study."""
+        self.audited: set[int] = set()
         self.failures: dict[int, Failure] = {}
         self.failed: list[str] = []
         self.succeeded = False
@@ -85,10 +88,13 @@ class Dispatcher:
     def _take_up(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Bring the study up to the log for a trial that was running."""
         self.reports[number] = [row_report(row, self.config.criteria) for row in rows]
+        self.judged[number] = max(self.study.reported(number), default=0)
+        if self.study.record(number).audited:
+            self.audited.add(number)
         for row, report in zip(rows, self.reports[number], strict=True):
             self.study.report(number, report.epoch, report.criteria[self.config.objective])
             if row.get("verdict") == AUDITED:
-                self.study.mark_audited(number, report.epoch)
+                self._audit(number, report.epoch)
             elif row.get("verdict"):
                 self._finish(number, TrialResult(number, row["verdict"], row["reason"], report.epoch))
         outcome = read_outcome(self.folder.trial(number))
@@ -171,7 +177,7 @@ class Dispatcher:
         self.log.append(report, {"verdict": verdict, "reason": reason} if verdict else {})
         self.progress.reported(report)
         if verdict == AUDITED:
-            self.study.mark_audited(number, report.epoch)
+            self._audit(number, report.epoch)
             self.progress.message(f"trial {number} runs on for the audit ({reason})")
         elif verdict:
             self._finish(number, TrialResult(number, verdict, reason, report.epoch))
@@ -191,13 +197,19 @@ class Dispatcher:
         )
         if reason:
             return COLLAPSED, reason
-        if report.epoch >= config.epochs or self.study.record(number).would_prune_epoch is not None:
+        if config.pruner.name == "none" or report.epoch >= config.epochs or number in self.audited:
             return "", ""
-        if report.epoch < max(self.study.reported(number)) or not self.study.should_prune(number):
+        # Where the log was lost, epochs come again that the pruner has answered; the last may be without an answer.
+        if report.epoch < self.judged.get(number, 0) or not self.study.should_prune(number):
             return "", ""
         reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {objective} {value:.4g}"
         audited = is_audited(config.search.seed, number, config.pruner.audit)
         return (AUDITED if audited else PRUNED), reason
+
+    def _audit(self, number: int, epoch: int) -> None:
+        """Let a trial run on that the pruner would have stopped."""
+        self.audited.add(number)
+        self.study.mark_audited(number, epoch)
 
     def ended(self, task: Task, *, died: str = "") -> None:
         """A worker is through with a task, or died of it."""

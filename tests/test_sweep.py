@@ -1,0 +1,573 @@
+"""Whole sweeps, in this process and on Ray: the same numbers, honest states, nothing lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+from small_sweeps import make_images, mapping, oracles, reports, same_reports, small_config, start_driver
+
+from sweeper.config import SweepConfig
+from sweeper.errors import ConfigError, ResultsError, SweepError
+from sweeper.progress import Progress
+from sweeper.results import read_log, read_outcome
+from sweeper.sweep import (
+    RunOptions,
+    Summary,
+    check_device,
+    estimate_seconds,
+    first_configurations,
+    probe_sweep,
+    resume_sweep,
+    run_sweep,
+)
+
+LOCAL = RunOptions(local=True, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"))
+
+
+def shown(mode: Any = "plain") -> Progress:
+    return Progress(Console(file=io.StringIO(), width=200), mode, 0)
+
+
+def text_of(progress: Progress) -> str:
+    assert isinstance(progress.console.file, io.StringIO)
+    return progress.console.file.getvalue()
+
+
+def run_here(config: SweepConfig, folder: Path) -> Summary:
+    return run_sweep(config, folder, LOCAL, shown())
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "trials.parquet")
+
+
+@pytest.fixture(scope="module")
+def done(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep that the tests only read."""
+    folder = tmp_path_factory.mktemp("results") / "done"
+    assert run_here(small_config(images), folder).counts == {"completed": 4}
+    return folder
+
+
+def test_the_folder_is_as_the_contract_says(done: Path) -> None:
+    names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
+    files = {"sweep.yaml", "study.db", "reports.jsonl", "baselines.parquet", "reports.parquet", "trials.parquet"}
+    assert names == {*files, "trials"}
+    assert [path.name for path in sorted((done / "trials").iterdir())] == ["0000", "0001", "0002", "0003"]
+    assert {"log.txt", "result.json"} <= {path.name for path in (done / "trials" / "0000").iterdir()}
+    assert "epoch 3" in (done / "trials" / "0000" / "log.txt").read_text()
+
+
+def test_every_epoch_is_there_and_the_oracle_at_the_end(done: Path) -> None:
+    table = reports(done)
+    assert list(zip(table["trial"], table["epoch"], strict=True)) == [(t, e) for t in range(4) for e in (1, 2, 3)]
+    assert all(0 <= accuracy <= 1 for accuracy in oracles(done).values())
+    trials = trials_of(done)
+    last = table[table["epoch"] == 3].set_index("trial")
+    assert list(trials["lidar"]) == list(last["lidar"])
+    assert list(trials["status"]) == ["completed"] * 4
+    assert trials["config.lr"].nunique() == 4
+    assert set(trials["config.projection_dim"]) == {8}
+    assert list(trials["oracle_n"]) == [24] * 4
+
+
+def test_the_study_says_the_same(done: Path) -> None:
+    study = optuna.load_study(storage=f"sqlite:///{done / 'study.db'}", study_name="simclr-folder")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4
+    assert [trial.value for trial in study.trials] == list(trials_of(done)["lidar"])
+    for trial in study.trials:
+        table = reports(done)
+        assert list(trial.intermediate_values.values()) == list(table[table["trial"] == trial.number]["lidar"])
+    kept = json.dumps([[trial.user_attrs, trial.system_attrs] for trial in study.trials])
+    assert "oracle" not in kept
+    assert "probe" not in kept
+
+
+def test_the_baselines_are_measured_and_are_no_trials(done: Path) -> None:
+    table = pd.read_parquet(done / "baselines.parquet").set_index("baseline")
+    assert list(table.index) == ["untrained", "raw_pixels"]
+    assert np.isfinite(table.loc["untrained", ["oracle", "lidar", "rankme.embedding"]].astype(float)).all()
+    assert np.isnan(table.loc["raw_pixels", "lidar"])
+
+
+def test_only_the_best_checkpoint_is_kept(done: Path) -> None:
+    trials = trials_of(done)
+    best = int(trials["lidar"].idxmax())
+    assert [trial for trial in range(4) if (done / "trials" / f"{trial:04d}" / "checkpoint.pt").exists()] == [best]
+    assert trials["checkpoint"].notna().sum() == 1
+
+
+@pytest.mark.parametrize(("policy", "files"), [("last", 1), ("all", 4), ("none", 0)])
+def test_what_other_rules_keep(images: Path, tmp_path: Path, policy: str, files: int) -> None:
+    run_here(small_config(images, trials=2, keep_checkpoints=policy, oracle="none"), tmp_path / "s")
+    kept = [len(list(folder.glob("*.pt"))) for folder in sorted((tmp_path / "s" / "trials").iterdir())]
+    assert kept == [files, files]
+
+
+def test_the_same_seed_gives_the_same_reports_and_another_one_does_not(
+    images: Path, done: Path, tmp_path: Path
+) -> None:
+    run_here(small_config(images), tmp_path / "same")
+    same_reports(done, tmp_path / "same")
+    assert oracles(done) == oracles(tmp_path / "same")
+    run_here(small_config(images, search={"sampler": "random", "seed": 1}), tmp_path / "other")
+    assert list(reports(tmp_path / "other")["loss"]) != list(reports(done)["loss"])
+
+
+def test_labels_reach_the_oracle_and_nothing_else(
+    images: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainers.datasets.folder import Folder
+
+    honest: Callable[[Folder, str], Any] = Folder.labels
+    monkeypatch.setattr(Folder, "labels", lambda self, split: np.random.default_rng(1).permutation(honest(self, split)))
+    run_here(small_config(images), tmp_path / "permuted")
+    same_reports(done, tmp_path / "permuted")
+    mine, theirs = trials_of(tmp_path / "permuted"), trials_of(done)
+    clocks = {"seconds", "started_at", "finished_at", "sweep"}
+    plain = [name for name in mine.columns if not name.startswith("oracle") and name not in clocks]
+    pd.testing.assert_frame_equal(mine[plain], theirs[plain], check_exact=True)
+    assert list(mine["oracle"]) != list(theirs["oracle"])
+
+
+def test_without_labels_the_criterion_is_all_there_is(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
+    assert not [name for name in trials_of(tmp_path / "s") if name.startswith("oracle")]
+    table = pd.read_parquet(tmp_path / "s" / "baselines.parquet")
+    assert list(table["baseline"]) == ["untrained"]
+
+
+def test_an_existing_name_is_refused(done: Path, images: Path) -> None:
+    with pytest.raises(ResultsError, match="is there already"):
+        run_here(small_config(images), done)
+
+
+def test_what_the_machine_lacks_is_refused_before_anything_is_written(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must be auto, cpu or cuda, but got gpu"):
+        run_sweep(small_config(images), tmp_path / "s", replace(LOCAL, device="gpu"), shown())
+    with pytest.raises(ConfigError, match="`trials` must be at most the 25 configurations of this grid"):
+        run_here(small_config(images, trials=26, search={"sampler": "grid", "seed": 0}), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_machine_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="without CUDA, but got cuda"):
+        check_device(RunOptions(device="cuda"))
+    check_device(RunOptions(device="cuda", address="elsewhere:1"))
+
+
+# Going on
+
+
+class Broken(Progress):
+    """Dies at the n-th report, after the log has it: as near to a killed driver as one process can get."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(Console(file=io.StringIO()), "quiet", 0)
+        self.left = after
+
+    def reported(self, report: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            raise SystemExit
+        super().reported(report)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 12])
+def test_a_sweep_that_broke_goes_on_to_the_same_numbers(images: Path, done: Path, tmp_path: Path, after: int) -> None:
+    folder = tmp_path / "s"
+    with pytest.raises(SystemExit):
+        run_sweep(small_config(images), folder, LOCAL, Broken(after))
+    assert len(read_log(trial_folder(folder))) == after
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    same_reports(done, folder)
+    assert oracles(done) == oracles(folder)
+
+
+def trial_folder(folder: Path) -> Any:
+    from sweeper.results import SweepFolder
+
+    return SweepFolder(folder)
+
+
+def test_a_finished_sweep_has_nothing_to_resume(images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    run_here(small_config(images, trials=1), folder)
+    log = (folder / "reports.jsonl").read_bytes()
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 1}
+    assert (folder / "reports.jsonl").read_bytes() == log
+
+
+def test_trials_can_be_raised_but_not_below_what_has_started(images: Path, done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    run_here(small_config(images, trials=2), folder)
+    with pytest.raises(ConfigError, match="`trials` must be at least the 2 that have been started, but got 1"):
+        resume_sweep(folder, LOCAL, shown(), trials=1)
+    assert resume_sweep(folder, LOCAL, shown(), trials=4).counts == {"completed": 4}
+    same_reports(done, folder)
+    assert yaml.safe_load((folder / "sweep.yaml").read_text())["trials"] == 4
+
+
+def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_path: Path) -> None:
+    """A driver killed before the first report leaves no more than these; so does one killed even earlier."""
+    folder = tmp_path / "s"
+    with pytest.raises(SystemExit):
+        run_sweep(small_config(images), folder, LOCAL, Broken(1))
+    for path in [*(folder / "trials").rglob("*"), folder / "reports.jsonl", folder / "baselines.parquet"]:
+        path.unlink() if path.is_file() else None
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    same_reports(done, folder)
+    assert len(pd.read_parquet(folder / "baselines.parquet")) == 2
+
+
+def test_sweep_yaml_alone_is_enough_before_the_first_report(images: Path, done: Path, tmp_path: Path) -> None:
+    from sweeper.results import create_folder
+
+    create_folder(tmp_path / "s", small_config(images), study="simclr-folder")
+    resume_sweep(tmp_path / "s", LOCAL, shown())
+    same_reports(done, tmp_path / "s")
+
+
+def test_a_lost_study_is_not_made_up(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
+    (tmp_path / "s" / "study.db").unlink()
+    with pytest.raises(ResultsError, match="holds no study named simclr-folder; was it moved"):
+        resume_sweep(tmp_path / "s", LOCAL, shown())
+
+
+def interrupt_when(condition: Callable[[], bool], number: int) -> threading.Thread:
+    """Send this process a signal as soon as something is the case."""
+
+    def wait() -> None:
+        while not condition():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_and_says_how_to_go_on(images: Path, tmp_path: Path, number: int) -> None:
+    folder, progress = tmp_path / "s", shown()
+    config = small_config(images, trials=2, epochs=15, oracle="none")
+    log = folder / "reports.jsonl"
+    thread = interrupt_when(lambda: log.is_file() and log.read_text().count("\n") >= 3, number)
+    before = signal.getsignal(number)
+    summary = run_sweep(config, folder, LOCAL, progress)
+    thread.join()
+    assert summary.interrupted
+    assert signal.getsignal(number) == before
+    assert f"sweeper resume {folder}" in text_of(progress)
+    trials = trials_of(folder)
+    assert list(trials["status"]) == ["failed"]
+    assert "interrupted after epoch" in trials["reason"][0]
+    assert len(reports(folder)) == trials["epochs"][0] < 15
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 2}
+    run_here(config, tmp_path / "whole")
+    same_reports(folder, tmp_path / "whole")
+
+
+def test_out_of_time_is_an_interruption(images: Path, tmp_path: Path) -> None:
+    config = small_config(images, trials=1, epochs=3000, oracle="none")
+    progress = shown()
+    assert run_sweep(config, tmp_path / "s", replace(LOCAL, timeout=2.0), progress).interrupted
+    assert "out of time; continue with" in text_of(progress)
+
+
+# One trial's failure
+
+
+def break_trial(folder: Path, *numbers: int) -> None:
+    """Put what no checkpoint is where a trial looks for its own."""
+    for number in numbers:
+        (folder / "trials" / f"{number:04d}").mkdir(parents=True)
+        (folder / "trials" / f"{number:04d}" / "checkpoint.pt").write_bytes(b"this is no checkpoint")
+
+
+def test_a_failure_is_its_own(images: Path, done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    run_here(small_config(images, trials=1), folder)
+    break_trial(folder, 2)
+    progress = shown()
+    assert resume_sweep(folder, LOCAL, progress, trials=4).counts == {"completed": 3, "failed": 1}
+    row = trials_of(folder).set_index("trial").loc[2]
+    assert row["status"] == "failed"
+    assert row["epochs"] == 0
+    assert row["reason"] == "IndexError: pop from empty list"
+    log = (folder / "trials" / "0002" / "log.txt").read_text()
+    assert "Traceback" in log
+    assert "IndexError: pop from empty list" in log
+    table = reports(done)
+    pd.testing.assert_frame_equal(reports(folder), table[table["trial"] != 2].reset_index(drop=True))
+    study = optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="simclr-folder")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_where_only_failures_come_the_sweep_stops(images: Path, tmp_path: Path) -> None:
+    from sweeper.results import create_folder
+
+    folder = create_folder(tmp_path / "s", small_config(images, trials=9), study="simclr-folder").path
+    break_trial(folder, *range(9))
+    with pytest.raises(SweepError, match=r"the first 3 trials failed alike \(.*IndexError.*log\.txt"):
+        resume_sweep(folder, LOCAL, shown())
+    assert list(trials_of(folder)["status"]) == ["failed"] * 3
+    with pytest.raises(SweepError, match="the first 3 trials failed alike"):
+        resume_sweep(folder, LOCAL, shown())
+    assert len(trials_of(folder)) == 6
+
+
+def test_where_every_trial_fails_the_error_is_shown(images: Path, tmp_path: Path) -> None:
+    from sweeper.results import create_folder
+
+    folder = create_folder(tmp_path / "s", small_config(images, trials=2), study="simclr-folder").path
+    break_trial(folder, 0, 1)
+    with pytest.raises(SweepError, match=r"every trial failed; the first: .*IndexError"):
+        resume_sweep(folder, LOCAL, shown())
+
+
+def test_a_worker_without_room_for_its_checkpoint_stops_the_sweep(images: Path, tmp_path: Path) -> None:
+    """Every write below the trial's folder fails as on a full disk; what was reported stays."""
+    folder = tmp_path / "s"
+    run_here(small_config(images, trials=1, oracle="none"), folder)
+    (folder / "trials" / "0001").mkdir()
+    (folder / "trials" / "0001" / f"checkpoint.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(SweepError, match=r"is full .* free some space, then `sweeper resume"):
+        resume_sweep(folder, LOCAL, shown(), trials=3)
+    assert len(reports(folder)) == 3
+    (folder / "trials" / "0001" / f"checkpoint.{os.getpid()}.tmp").unlink(missing_ok=True)
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 3}
+
+
+# Stopping trials early
+
+
+def pruned_config(images: Path, **changes: Any) -> SweepConfig:
+    pruner = {"name": "median", "n_startup_trials": 2} | changes.pop("pruner", {})
+    return small_config(images, trials=8, epochs=4, pruner=pruner, **changes)
+
+
+@pytest.fixture(scope="module")
+def pruned(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "pruned"
+    run_here(pruned_config(images, oracle_pruned=True), folder)
+    return folder
+
+
+def test_pruned_trials_are_said_to_be_so(pruned: Path) -> None:
+    trials = trials_of(pruned)
+    stopped = trials[trials["status"] == "pruned"]
+    assert 0 < len(stopped) < 6
+    assert (stopped["epochs"] < 4).all()
+    study = optuna.load_study(storage=f"sqlite:///{pruned / 'study.db'}", study_name="simclr-folder")
+    for number, row in stopped.set_index("trial").iterrows():
+        trial = study.trials[number]  # type: ignore[index]
+        assert trial.state == optuna.trial.TrialState.PRUNED
+        assert trial.last_step == row["epochs"]
+        assert trial.value == trial.intermediate_values[row["epochs"]] == row["lidar"]
+        assert row["reason"].startswith(f"median pruner at epoch {row['epochs']}: lidar")
+    assert (reports(pruned).groupby("trial").size() == trials.set_index("trial")["epochs"]).all()
+
+
+def test_the_verdicts_are_optunas_own(pruned: Path, images: Path) -> None:
+    """Replay the reports in the order of their arrival with a plain study and Optuna's own pruner."""
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(n_startup_trials=2))
+    table = pd.read_parquet(pruned / "reports.parquet").sort_values("sequence")
+    for number, rows in table.groupby("trial"):
+        trial = study.ask()
+        assert trial.number == number
+        for _, row in rows.iterrows():
+            trial.report(row["lidar"], int(row["epoch"]))
+            stop = row["epoch"] < 4 and trial.should_prune()
+            assert stop == (row["epoch"] == len(rows) < 4)
+        study.tell(trial, row["lidar"] if len(rows) == 4 else None, state=None if len(rows) == 4 else PRUNED)
+
+
+PRUNED = optuna.trial.TrialState.PRUNED
+
+
+def test_pruned_trials_are_probed_from_their_last_checkpoint(pruned: Path) -> None:
+    trials = trials_of(pruned)
+    assert trials["oracle"].notna().all()
+    stopped = trials[trials["status"] == "pruned"]["trial"]
+    outcome = read_outcome(pruned / "trials" / f"{stopped.iloc[0]:04d}")
+    assert outcome is not None
+    assert outcome.result.status == "pruned"
+    assert outcome.probed == ("lidar_paper",)
+    kept = [path.parent.name for path in (pruned / "trials").glob("*/checkpoint.pt")]
+    assert len(kept) == 1
+    assert int(kept[0]) not in set(stopped)
+
+
+def test_pruned_trials_are_left_alone_unless_asked(pruned: Path, images: Path, tmp_path: Path) -> None:
+    run_here(pruned_config(images), tmp_path / "s")
+    same_reports(pruned, tmp_path / "s")
+    trials = trials_of(tmp_path / "s")
+    assert (trials["oracle"].isna() == (trials["status"] == "pruned")).all()
+
+
+@pytest.mark.parametrize("after", [9, 10, 11, 13])
+def test_pruning_survives_a_break(pruned: Path, images: Path, tmp_path: Path, after: int) -> None:
+    folder = tmp_path / "s"
+    with pytest.raises(SystemExit):
+        run_sweep(pruned_config(images, oracle_pruned=True), folder, LOCAL, Broken(after))
+    resume_sweep(folder, LOCAL, shown())
+    same_reports(pruned, folder)
+    assert list(trials_of(folder)["status"]) == list(trials_of(pruned)["status"])
+    assert oracles(folder) == oracles(pruned)
+
+
+def test_an_owed_probe_is_made_up_for(pruned: Path, images: Path, tmp_path: Path) -> None:
+    """A driver killed between a verdict and its probe."""
+    folder = tmp_path / "s"
+    run_here(pruned_config(images, keep_checkpoints="last"), folder)
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text(text.replace("oracle_pruned: false", "oracle_pruned: true"))
+    resume_sweep(folder, LOCAL, shown())
+    assert oracles(folder) == oracles(pruned)
+
+
+def test_audited_trials_run_on_and_are_marked(pruned: Path, images: Path, tmp_path: Path) -> None:
+    run_here(pruned_config(images, pruner={"audit": 1.0}), tmp_path / "s")
+    trials = trials_of(tmp_path / "s")
+    assert list(trials["status"]) == ["completed"] * 8
+    assert (trials["audited"] == trials["would_prune_epoch"].notna()).all()
+    first = int(trials_of(pruned).query("status == 'pruned'")["trial"].iloc[0])
+    assert trials["audited"][first]
+    assert trials["would_prune_epoch"][first] == trials_of(pruned)["epochs"][first]
+    assert trials["oracle"].notna().all()
+
+
+def test_a_collapse_is_its_own_outcome(images: Path, tmp_path: Path) -> None:
+    """With a threshold that nobody meets, everyone collapses at the second epoch after the warm-up."""
+    config = small_config(images, epochs=5, trials=2, collapse={"spread": 1e9, "warmup": 0.2})
+    run_here(config, tmp_path / "s")
+    trials = trials_of(tmp_path / "s")
+    assert list(trials["status"]) == ["collapsed"] * 2
+    assert list(trials["epochs"]) == [3, 3]
+    assert trials["reason"].str.contains("spread of the embeddings under 1e+09", regex=False).all()
+    study = optuna.load_study(storage=f"sqlite:///{tmp_path / 's' / 'study.db'}", study_name="simclr-folder")
+    assert [trial.state for trial in study.trials] == [PRUNED] * 2
+    assert all(trial.user_attrs["collapsed"] for trial in study.trials)
+
+
+def test_a_loss_that_explodes_is_a_collapse(images: Path, tmp_path: Path) -> None:
+    space = {"lr": {"type": "float", "low": 1e30, "high": 1e31, "log": True}}
+    run_here(small_config(images, trials=1, space=space, oracle_pruned=True), tmp_path / "s")
+    row = trials_of(tmp_path / "s").iloc[0]
+    assert row["status"] == "collapsed"
+    assert "nan at epoch" in row["reason"]
+    assert np.isnan(row["oracle"])
+    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"collapsed": 1}
+
+
+def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=2, seeds=2, oracle="none"), tmp_path / "s")
+    trials = trials_of(tmp_path / "s")
+    assert list(trials["configuration"]) == [0, 0, 1, 1]
+    assert trials["seed"].nunique() == 4
+    assert trials["config.lr"][0] == trials["config.lr"][1] != trials["config.lr"][2]
+    assert trials["loss"][0] != trials["loss"][1]
+
+
+# Probing later, and looking ahead
+
+
+def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    run_here(small_config(images, oracle="none", keep_checkpoints="last"), folder)
+    with pytest.raises(ConfigError, match=r"`oracle` must be one of lidar_paper.* but the sweep has none"):
+        probe_sweep(folder, LOCAL, shown())
+    with pytest.raises(ConfigError, match="but got nonsense"):
+        probe_sweep(folder, LOCAL, shown(), oracles=("nonsense",))
+    probe_sweep(folder, LOCAL, shown(), oracles=("lidar_paper",))
+    assert oracles(folder) == oracles(done)
+    log = (folder / "trials" / "0000" / "log.txt").read_text()
+    probe_sweep(folder, LOCAL, shown(), oracles=("lidar_paper",))
+    assert (folder / "trials" / "0000" / "log.txt").read_text() == log
+
+
+def test_what_was_not_kept_cannot_be_probed(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
+    progress = shown()
+    probe_sweep(tmp_path / "s", LOCAL, progress, oracles=("lidar_paper",))
+    assert "1 trials cannot be probed: keep_checkpoints was best" in text_of(progress)
+    assert trials_of(tmp_path / "s")["oracle"].notna().sum() == 1
+
+
+def test_the_estimate_adds_up(images: Path) -> None:
+    config = small_config(images, trials=5, seeds=2)
+    estimate = estimate_seconds(config, LOCAL)
+    assert estimate.jobs == 1
+    assert estimate.epoch_seconds > 0
+    one = 3 * (estimate.epoch_seconds + estimate.criteria_seconds) + estimate.oracle_seconds
+    assert estimate.trial_seconds == pytest.approx(one)
+    assert estimate.total_seconds == pytest.approx(10 * estimate.trial_seconds)
+    assert estimate_seconds(config, RunOptions(jobs=4, device="cpu")).jobs == 4
+
+
+def test_configurations_shown_are_configurations_run(images: Path, done: Path) -> None:
+    trials = trials_of(done)
+    for trial in first_configurations(small_config(images), 4):
+        row = trials.loc[trial.trial]
+        assert row["config.lr"] == trial.hyperparameters["lr"]
+        assert row["seed"] == trial.seed
+
+
+# On Ray
+
+
+def run_on_ray(config: dict[str, Any], folder: Path, tmp_path: Path, *overrides: str) -> str:
+    file = tmp_path / "sweep-file.yaml"
+    file.write_text(yaml.safe_dump(config))
+    driver = start_driver(file, folder, overrides=overrides)
+    output, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 0, output
+    return str(output)
+
+
+def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    output = run_on_ray(mapping(images), folder, tmp_path, "jobs=2")
+    same_reports(done, folder)
+    assert oracles(done) == oracles(folder)
+    mine, theirs = (pd.read_parquet(path / "baselines.parquet") for path in (folder, done))
+    values = [name for name in mine if name not in ("sweep", "oracle_seconds")]
+    pd.testing.assert_frame_equal(mine[values], theirs[values], check_exact=True)
+    *lines, summary = output.splitlines()
+    assert len(lines) == 4
+    assert all("completed  3/3 epochs" in line for line in lines)
+    assert summary.startswith("Summary(")
+
+
+def test_pruning_on_ray_is_the_same_where_one_trial_runs_at_a_time(images: Path, pruned: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ray"
+    config = mapping(images, trials=8, epochs=4, oracle_pruned=True, pruner={"name": "median", "n_startup_trials": 2})
+    run_on_ray(config, folder, tmp_path, "jobs=1")
+    same_reports(pruned, folder)
+    assert list(trials_of(folder)["status"]) == list(trials_of(pruned)["status"])
+    assert oracles(folder) == oracles(pruned)
