@@ -184,7 +184,7 @@ def test_folder_reads_gray_deep_transparent_and_palette_images(tmp_path: Path) -
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png", 8, 1)[..., 0], deep // 256)
     clear = Image.new("RGBA", (8, 8), (10, 20, 30, 0))
     clear.save(tmp_path / "clear.png")
-    clear.convert("RGB").quantize(4).save(tmp_path / "palette.png", transparency=b"\0\1")
+    clear.convert("RGB").quantize(4).save(tmp_path / "palette.png", transparency=b"\x40\x80")
     for name in ("clear", "palette"):
         assert read_image(tmp_path / f"{name}.png", 4, 3)[2, 2].tolist() == [10, 20, 30]
     Image.fromarray(np.ones((8, 8), dtype=np.float32)).save(tmp_path / "float.tif")

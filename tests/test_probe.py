@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from trainers.datasets import open_dataset
+from trainers.datasets.folder import Folder
 from trainers.loop import train
 from trainers.network import CHECKPOINT, Data, load_network
 from trainers.probe import ORACLES, Protocol, _fit, linear_probe, probe, probe_pixels, standardised
@@ -112,6 +113,7 @@ def test_labels_without_a_pattern_are_guessed() -> None:
 
 
 def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
+    torch.manual_seed(99)
     before = torch.get_rng_state()
     one = score(noise=1.0)
     assert torch.equal(torch.get_rng_state(), before)
@@ -238,8 +240,18 @@ def test_raw_digits_score_as_a_linear_classifier_does() -> None:
     assert 0.87 < found.accuracy < 0.93
 
 
-def test_without_labels_or_oracle_there_is_no_score(pictures: Path) -> None:
+def test_without_labels_there_is_no_score(pictures: Path) -> None:
     unlabelled = config(pictures, dataset={"name": "folder", "root": str(pictures), "size": 12, "labels": False})
-    for trial in (unlabelled, config(pictures, oracle=())):
-        assert probe(trial) == {}
-        assert probe_pixels(trial) == {}
+    assert probe(unlabelled) == {}
+    assert probe_pixels(unlabelled) == {}
+
+
+def test_without_an_oracle_no_label_is_opened(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(self: Folder, split: str) -> None:
+        raise AssertionError(f"labels of {split} opened")
+
+    monkeypatch.setattr(Folder, "labels", opened)
+    assert probe(config(pictures, oracle=())) == {}
+    assert probe_pixels(config(pictures, oracle=())) == {}
+    for _ in train(config(pictures)):
+        pass
