@@ -92,9 +92,7 @@ def machine_options(command: Command) -> Command:
         click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
         click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option(
-            "--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."
-        ),
+        click.option("--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,
     ]
@@ -446,9 +444,6 @@ def execute(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("sweeper: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -134,6 +134,8 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     from sweeper.study import open_study
 
     sweep, config, origin = read_folder(folder, cluster=True)
+    if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran
+        return Listing(folder, settings, [], [], [], held)
     study = open_study(config, url=config.storage or sweep.storage_url, name=origin["study"], create=False)
     records, reports = study.records(), read_log(sweep)
     rows, _ = trials_table(sweep, config, reports, records)

@@ -251,7 +251,7 @@ MISTAKES = [
         "oracle=lidar_papr",
         f'`oracle` must be among {ORACLE_NAMES} or be none, but got "lidar_papr"; did you mean `lidar_paper`?',
     ),
-    ("oracle=[none]f", '`oracle` must be among {ORACLE_NAMES} or be none, but got "none"'),
+    ("oracle=[none]", f'`oracle` must be among {ORACLE_NAMES} or be none, but got "none"'),
     (
         "objective=lidr",
         f'`objective` must be one of the criteria {CRITERIA_NAMES}, but got "lidr"; did you mean `lidar`?',

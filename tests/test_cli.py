@@ -1,0 +1,486 @@
+"""The commands as a user meets them: what they print, their exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from small_sweeps import make_images, mapping
+
+from sweeper import __version__
+from sweeper.cli import execute
+from sweeper.config import load_config
+from sweeper.doctor import Check, check_devices, check_disk, worst
+from sweeper.results import SweepFolder
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("run", "resume", "analyze", "best", "probe", "list", "show", "doctor")
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def sweeper(*arguments: str | Path) -> Ran:
+    """Run a command line in this process."""
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        code = execute([str(argument) for argument in arguments])
+    return Ran(code, out.getvalue(), error.getvalue())
+
+
+def refused(*arguments: str | Path) -> str:
+    """The one line on stderr of a command that ends with exit code 2 and prints nothing else."""
+    ran = sweeper(*arguments)
+    assert ran.code == 2, ran
+    assert ran.out == ""
+    assert ran.error.startswith("sweeper: ")
+    assert ran.error.endswith("\n")
+    assert ran.error.count("\n") == 1, ran.error
+    assert "Traceback" not in ran.error
+    return ran.error.strip().removeprefix("sweeper: ")
+
+
+# Help
+
+
+def test_help_names_every_command() -> None:
+    ran = sweeper("--help")
+    assert ran.code == 0
+    assert re.findall(r"^  (\w+)  +[A-Z]", ran.out.partition("Commands:")[2], flags=re.MULTILINE) == list(COMMANDS)
+    assert "sweeper run search_spaces/dino.yaml" in ran.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    ran = sweeper(command, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: sweeper {command} ")
+    for line in ran.out.partition("Options:")[2].splitlines():
+        assert not re.fullmatch(r"\s+--[\w-]+( [A-Z:]+)?", line) or len(line) > 24, f"no help beside {line}"
+
+
+def test_version() -> None:
+    assert sweeper("--version") == Ran(0, f"sweeper {__version__}\n", "")
+
+
+def test_the_script_ends_with_the_exit_code() -> None:
+    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "run", "no.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("sweeper: no.yaml: no such file")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "run", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+# Mistakes on the command line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rum"], "there is no command 'rum'; did you mean `run`?"),
+        (["frobnicate"], "there is no command 'frobnicate'; the commands are run, resume"),
+        (["run"], "missing argument 'FILE'; see `sweeper run --help`"),
+        (["run", "search_spaces/dino.yaml", "--nmae", "x"], "Did you mean '--name'?"),
+        (
+            ["run", "search_spaces/dino.yaml", "--trials", "40"],
+            "a key of the file is overridden without dashes: trials=…",
+        ),
+        (["run", "search_spaces/dino.yaml", "--jobs", "0"], "'--jobs': 0 is not in the range x>=1"),
+        (["run", "search_spaces/dino.yaml", "--jobs", "all"], "'--jobs': 'all' is not a valid integer range"),
+        (
+            ["run", "search_spaces/dino.yaml", "--timeout", "soon"],
+            "must be a time such as 90s, 30m or 2h, but got 'soon'",
+        ),
+        (["run", "search_spaces/dino.yaml", "--timeout", "0"], "must be a time such as 90s, 30m or 2h, but got '0'"),
+        (["run", "search_spaces/dino.yaml", "--resume"], "`--resume` must be given with the --name"),
+        (["run", "search_spaces/dino.yaml", "--name", "a/b"], "`--name` must be letters, digits"),
+        (["run", "search_spaces/dino.yaml", "--name", ""], "`--name` must be letters, digits"),
+        (["run", "search_spaces/dino.yaml", "--name", "reference"], "and none of analysis, reference"),
+        (["run", "search_spaces/dino.yaml", "--local", "--jobs", "4"], "`--jobs` must be 1 with --local"),
+        (
+            ["run", "search_spaces/dino.yaml", "--local", "--address", "a:1"],
+            "`--local` must be given without --address",
+        ),
+        (["run", "search_spaces/dino.yaml", "--dry-run", "--device", "tpu"], "`--device` must be auto, cpu or cuda"),
+        (["run", "search_spaces/dino.yaml", "trials"], "override 'trials' must be key=value"),
+        (["run", "search_spaces/dino.yaml", "trials=0"], "`trials` must be a whole number of at least 1, but got 0"),
+        (["run", "search_spaces/dino.yaml", "method=dinno"], "did you mean `dino`?"),
+        (["run", "search_spaces/dino.yaml", "objective=accuracy"], "only criteria that need no labels steer a sweep"),
+        (["run", "search_spaces/dino.yaml", "resources.gpus=4096"], "`resources.gpus` must be at most the"),
+        (["run", "search_spaces/dino.yam"], "did you mean search_spaces/dino.yaml?"),
+        (["resume"], "missing argument 'SWEEP'"),
+        (["analyze"], "missing argument 'PATH...'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    results = ["--results", str(tmp_path / "results")] if arguments[0] == "run" else []
+    assert said in refused(*arguments, *results)
+    assert not (tmp_path / "results").exists()
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Traceback" not in sweeper("run", "no.yaml").error
+    assert "Traceback" in sweeper("run", "no.yaml", "--debug").error
+    assert "Traceback" in sweeper("--debug", "run", "no.yaml").error
+    monkeypatch.setenv("SWEEPER_DEBUG", "1")
+    ran = sweeper("run", "no.yaml")
+    assert ran.code == 2
+    assert "Traceback" in ran.error
+    monkeypatch.setenv("SWEEPER_DEBUG", "0")
+    assert "Traceback" not in sweeper("run", "no.yaml").error
+
+
+# Results folders that cannot be read
+
+
+@pytest.mark.parametrize("command", ["resume", "best", "probe", "show"])
+def test_a_results_folder_that_is_missing_or_empty(command: str, tmp_path: Path) -> None:
+    assert "holds none yet; start one with `sweeper run`" in refused(command, "x", "--results", tmp_path / "no")
+    assert "holds none yet; start one with `sweeper run`" in refused(command, "x", "--results", tmp_path)
+
+
+def test_listing_a_results_folder_that_is_missing_or_empty(tmp_path: Path) -> None:
+    assert "there is no folder" in refused("list", "--results", tmp_path / "no")
+    assert "holds no sweep yet; start one: `sweeper run" in refused("list", "--results", tmp_path)
+    assert "holds none" in refused("analyze", tmp_path)
+    assert "does not exist" in refused("analyze", tmp_path / "no")
+
+
+# A sweep from beginning to end
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one finished sweep, `small`, that went through the commands."""
+    root = tmp_path_factory.mktemp("cli")
+    (root / "images.yaml").write_text(yaml.safe_dump(mapping(make_images(root / "images"))))
+    ran = sweeper(
+        "run", root / "images.yaml", "--local", "--device", "cpu", "--results", root / "results", "--name", "small",
+        "keep_checkpoints=all", "seeds=1",
+    )  # fmt: skip
+    assert ran.code == 0, ran
+    (root / "said").write_text(ran.out)
+    return root / "results"
+
+
+def file_of(results: Path) -> Path:
+    return results.parent / "images.yaml"
+
+
+def test_run_says_what_to_do_next(results: Path) -> None:
+    said = (results.parent / "said").read_text()
+    assert "4 completed, in " in said
+    assert f"  sweeper analyze {results / 'small'} " in said
+    assert f"  sweeper best {results / 'small'} " in said
+
+
+def test_dry_run_starts_nothing(results: Path, tmp_path: Path) -> None:
+    ran = sweeper("run", file_of(results), "--dry-run", "--device", "cpu", "--results", tmp_path / "r", "trials=30")
+    assert ran.code == 0, ran
+    assert not (tmp_path / "r").exists()
+    text, _, rest = ran.out.partition("\n\nthe first 12 of 30 trials:\n")
+    shown = yaml.safe_load(text)
+    assert shown["trials"] == 30
+    assert shown["collapse"]["warmup"] == 0.2
+    assert re.search(r"an epoch takes about .* and its criteria .*, a trial .*; the sweep, \d+ at a time, ", rest)
+    data = sweeper("run", file_of(results), "--dry-run", "--json", "--device", "cpu", "trials=2").json
+    assert [one["trial"] for one in data["first_trials"]] == [0, 1]
+    assert data["runs"] == 2
+    assert data["config"] == {**shown, "trials": 2}
+    assert data["estimate"]["total_seconds"] > 0
+    first = pd.DataFrame(show(results)["trials"]).set_index("trial")
+    for one in data["first_trials"]:
+        assert one["hyperparameters"]["lr"] == first.loc[one["trial"], "config.lr"]
+
+
+def show(results: Path, *more: str) -> Any:
+    return sweeper("show", "small", "--results", results, "--json", *more).json
+
+
+def test_list(results: Path) -> None:
+    (row,) = sweeper("list", "--results", results, "--json").json
+    trials = pd.DataFrame(show(results)["trials"])
+    best = trials.loc[trials["lidar"].idxmax()]
+    expected = {
+        "name": "small",
+        "method": "simclr",
+        "dataset": "folder",
+        "state": "finished",
+        "runs": 4,
+        "trials": {"completed": 4},
+        "objective": "lidar",
+        "best_trial": int(best["trial"]),
+        "best_value": best["lidar"],
+        "folder": str(results / "small"),
+    }
+    assert {key: row[key] for key in expected} == expected
+    text = sweeper("list", "--results", results).out
+    assert re.search(rf"small +simclr +folder +4 completed +lidar [\d.]+ \(trial {row['best_trial']}\) +20\d\d-", text)
+
+
+def test_show(results: Path) -> None:
+    text = sweeper("show", "small", "--results", results).out
+    assert len(re.findall(r"^[0-3] +completed +3 ", text, flags=re.MULTILINE)) == 4
+    assert re.search(r"^– +untrained ", text, flags=re.MULTILINE)
+    assert re.search(r"^– +raw pixels ", text, flags=re.MULTILINE)
+    config = yaml.safe_load(text.partition("\n\n")[0])
+    assert config == {key: value for key, value in show(results)["config"].items() if key != "provenance"}
+
+
+def test_show_a_trial(results: Path) -> None:
+    data = show(results, "--trial", "2")
+    assert data["trial"] == 2
+    assert [row["epoch"] for row in data["reports"]] == [1, 2, 3]
+    assert data["reports"][-1]["lidar"] == data["lidar"]
+    assert Path(data["log"]).is_file()
+    text = sweeper("show", str(results / "small"), "--trial", "2").out
+    assert text.startswith("trial 2: completed\n")
+    assert f"  lr: {data['config.lr']}" in text
+    assert "has no trial 9: its trials are 0 to 3" in refused("show", "small", "--trial", "9", "--results", results)
+
+
+@pytest.mark.parametrize("criterion", [None, "rankme", "lidar.representation", "loss", "-rankme"])
+def test_best_is_the_best_completed_trial(results: Path, criterion: str | None) -> None:
+    more = ["--criterion", criterion] if criterion else []
+    choice = sweeper("best", "small", "--results", results, "--json", *more).json
+    trials = pd.DataFrame(show(results)["trials"])
+    name = (criterion or "lidar").removeprefix("-")
+    scores = -trials[name] if criterion in ("loss", "-rankme") else trials[name]
+    best = trials.loc[scores.idxmax()]
+    assert choice["trial"] == best["trial"]
+    assert choice["value"] == best[name]
+    assert choice["oracle"] == "lidar_paper"
+    assert choice["accuracy"] == best["oracle"]
+    assert choice["regret"] == pytest.approx(trials["oracle"].max() - best["oracle"])
+    assert choice["best_accuracy"] == trials["oracle"].max()
+    assert Path(choice["checkpoint"]).is_file()
+
+
+def test_what_best_prints_can_be_pasted(results: Path, tmp_path: Path) -> None:
+    text = sweeper("best", "small", "--results", results).out
+    choice = sweeper("best", "small", "--results", results, "--json").json
+    pasted = yaml.safe_load(text)
+    assert pasted == {"fixed": choice["hyperparameters"]}
+    content = {**yaml.safe_load(file_of(results).read_text()), "space": {}, **pasted}
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(content))
+    assert load_config(tmp_path / "again.yaml").fixed == choice["hyperparameters"]
+    assert f"lidar selects trial {choice['trial']}" in text
+    assert f"the choice cost {100 * choice['regret']:.1f} points" in text
+
+
+@pytest.mark.parametrize(
+    ("criterion", "said"),
+    [
+        ("lidr", "must be one of loss, lidar, rankme or a layer of it, but got lidr; did you mean `lidar`?"),
+        ("oracle", "is the oracle"),
+    ],
+)
+def test_best_by_what_is_no_criterion(results: Path, criterion: str, said: str) -> None:
+    assert said in refused("best", "small", "--results", results, "--criterion", criterion)
+
+
+def test_a_misspelt_sweep_is_told_the_nearest(results: Path) -> None:
+    assert "is it small?" in refused("show", "smal", "--results", results)
+
+
+def test_analyze(results: Path, tmp_path: Path) -> None:
+    ran = sweeper("analyze", results / "small", "--out", tmp_path / "report")
+    assert ran.code == 0, ran
+    assert "LiDAR" in ran.out
+    assert f"report: {tmp_path / 'report' / 'report.html'}" in ran.out
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert not (results / "small" / "analysis").exists()
+    data = sweeper("analyze", results / "small", "--criteria", "lidar,rankme", "--out", tmp_path / "two", "--json").json
+    assert [row["criterion"] for row in data["ranking"]] == ["lidar", "rankme"]
+    assert data["folder"] == str(tmp_path / "two")
+
+
+def test_an_existing_name_is_refused_with_both_ways_out(results: Path) -> None:
+    said = refused("run", file_of(results), "--local", "--results", results, "--name", "small")
+    assert f"{results / 'small'} is there already; go on with it: `sweeper resume {results / 'small'}`" in said
+    assert "or choose another --name" in said
+
+
+def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
+    again = ["run", file_of(results), "--local", "--device", "cpu", "--results", results, "--name", "small", "--resume"]
+    said = refused(*again, "keep_checkpoints=all", "epochs=7", "space.lr.high=0.2")
+    assert "the file says something else than" in said
+    assert "about `epochs`, `space`; a resume goes on as it began" in said
+
+
+@pytest.fixture
+def copied(results: Path, tmp_path: Path) -> Path:
+    """A copy of the finished sweep to go on with."""
+    shutil.copytree(results / "small", tmp_path / "results" / "small")
+    return tmp_path / "results"
+
+
+def test_more_trials_and_their_missing_oracle(copied: Path, results: Path) -> None:
+    ran = sweeper("resume", copied / "small", "--trials", "5", "--local", "--device", "cpu", "--json")
+    assert ran.code == 0, ran
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert {event["trial"] for event in events if event["event"] == "finished"} == {4}
+    assert events[-1]["event"] == "end"
+    assert events[-1]["counts"] == {"completed": 5}
+    assert {row["trial"]: row["lidar"] for row in show(copied)["trials"][:4]} == {
+        row["trial"]: row["lidar"] for row in show(results)["trials"]
+    }
+    ran = sweeper("probe", "small", "--results", copied, "--local", "--device", "cpu", "--quiet")
+    assert ran == Ran(0, "", "")
+
+
+def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: Path) -> None:
+    line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "blind", "--quiet"]
+    more = ["oracle=none", "trials=2", "epochs=1", "keep_checkpoints=last"]
+    assert sweeper(*line, *more) == Ran(0, "", "")
+    before = sweeper("best", "blind", "--results", tmp_path, "--json").json
+    assert (before["oracle"], before["accuracy"], before["regret"]) == (None, None, None)
+    assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("trial  status")[2]
+    assert "`oracle` must be one of lidar_paper" in refused("probe", "blind", "--results", tmp_path, "--local")
+    ran = sweeper("probe", "blind", "--results", tmp_path, "--local", "--device", "cpu", "--oracle", "lidar_paper")
+    assert ran.code == 0, ran
+    after = sweeper("best", "blind", "--results", tmp_path, "--json").json
+    assert after["trial"] == before["trial"]
+    assert after["oracle"] == "lidar_paper"
+    assert 0 <= after["accuracy"] <= after["best_accuracy"] <= 1
+
+
+# Sweeps that are not finished
+
+
+def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path: Path) -> None:
+    line = [
+        "run",
+        file_of(results),
+        "--local",
+        "--device",
+        "cpu",
+        "--results",
+        tmp_path,
+        "--name",
+        "cut",
+        "trials=4000",
+    ]
+    ran = sweeper(*line, "--timeout", "3s", "epochs=2", "oracle=none")
+    assert ran.code == 130
+    assert f"  sweeper resume {tmp_path / 'cut'} " in ran.out
+    (row,) = sweeper("list", "--results", tmp_path, "--json").json
+    assert row["state"] == "interrupted"
+    assert 0 < sum(row["trials"].values()) < 4000
+    text = sweeper("show", "cut", "--results", tmp_path).out
+    assert " of 4000" in text
+    assert f"go on with it: sweeper resume {tmp_path / 'cut'}" in text
+    data = sweeper("show", "cut", "--results", tmp_path, "--json").json
+
+    # a killed driver leaves the log and the study, and no tables
+    for name in ("trials.parquet", "reports.parquet"):
+        (tmp_path / "cut" / name).unlink()
+    (same,) = sweeper("list", "--results", tmp_path, "--json").json
+    assert (same["state"], same["trials"], same["best_trial"]) == (row["state"], row["trials"], row["best_trial"])
+    again = sweeper("show", "cut", "--results", tmp_path, "--json").json
+    assert [(one["trial"], one["status"], one["config.lr"]) for one in again["trials"]] == [
+        (one["trial"], one["status"], one["config.lr"]) for one in data["trials"]
+    ]
+    assert "sweeper resume" in refused("analyze", tmp_path / "cut")
+    started = str(len(data["trials"]))
+    ran = sweeper("resume", "cut", "--results", tmp_path, "--local", "--device", "cpu", "--trials", started, "--quiet")
+    assert ran == Ran(0, "", "")
+    (row,) = sweeper("list", "--results", tmp_path, "--json").json
+    assert (row["state"], row["trials"]) == ("finished", {"completed": int(started)})
+
+
+def test_a_sweep_that_another_process_holds_is_running(copied: Path) -> None:
+    with (copied / "small" / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (row,) = sweeper("list", "--results", copied, "--json").json
+        assert row["state"] == "running"
+        assert "running" in sweeper("show", "small", "--results", copied).out
+        assert "is in use by another process" in refused("resume", "small", "--results", copied, "--local")
+    (row,) = sweeper("list", "--results", copied, "--json").json
+    assert row["state"] == "finished"
+
+
+@pytest.mark.parametrize("content", ["", "method: [", "method: simclr\n", "- 1\n"])
+def test_a_damaged_sweep_file_is_named(copied: Path, content: str) -> None:
+    (copied / "small" / "sweep.yaml").write_text(content)
+    for command in ("show", "best", "resume", "probe"):
+        more = ["--local"] if command in ("resume", "probe") else []
+        assert "sweep.yaml" in refused(command, "small", "--results", copied, *more)
+    assert "sweep.yaml is damaged" in refused("list", "--results", copied)
+
+
+def test_a_damaged_table_is_named(copied: Path) -> None:
+    table = copied / "small" / "trials.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    for command in (["show", "small"], ["best", "small"]):
+        assert "trials.parquet" in refused(*command, "--results", copied)
+    assert "trials.parquet" in refused("analyze", copied / "small")
+
+
+def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
+    folder = SweepFolder(copied / "small")
+    for name in ("trials.parquet", "reports.parquet", "baselines.parquet", "reports.jsonl", "study.db"):
+        (folder.path / name).unlink()
+    shutil.rmtree(folder.path / "trials")
+    (row,) = sweeper("list", "--results", copied, "--json").json
+    assert (row["state"], row["trials"], row["best_trial"]) == ("interrupted", {}, None)
+    assert "of 4, interrupted" in sweeper("list", "--results", copied).out
+    assert "sweeper resume" in refused("best", "small", "--results", copied)
+    assert "no trial 0: none has started" in refused("show", "small", "--trial", "0", "--results", copied)
+
+
+# The doctor
+
+
+def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
+    assert check_disk(tmp_path / "not" / "there").verdict in ("ok", "warn")
+    (tmp_path / "file").write_text("")
+    check = check_disk(tmp_path / "file")
+    assert (check.verdict, check.advice) == ("fail", "choose another folder with --results")
+    assert worst([Check("a", "ok", ""), check, Check("b", "warn", "")]) == "fail"
+    assert f"{os.cpu_count()} cores" in [one.found for one in check_devices()]
+
+
+def test_the_doctor_looks_at_everything() -> None:
+    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert {"python", "torch", "ray", "optuna", "cpu", "mnist5k", "disk", "step"} <= set(checks), done
+    assert checks["mnist5k"]["found"] == "4000 training images of 28×28×1"
+    assert checks["step"]["verdict"] == "ok", checks["step"]
+    assert done.returncode == (1 if any(check["verdict"] == "fail" for check in checks.values()) else 0)
+    assert {check["verdict"] for check in checks.values()} <= {"ok", "warn"}, done.stdout
