@@ -15,20 +15,17 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as F
 
 from trainers import augment
-from trainers.augment import (
+from trainers.augment import Augmentation, make_views, normalize, repeat_views, to_float
+from trainers.transforms import (
     CROP_RATIO,
     SOLARIZE_THRESHOLD,
-    Augmentation,
     gaussian_blur,
-    make_views,
-    normalize,
     random_boxes,
-    repeat_views,
     resized_crop,
     shift_hue,
-    to_float,
 )
 
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 NOTHING = Augmentation(
     crop_scale_min=1.0,
     flip_probability=0.0,
@@ -54,17 +51,20 @@ def random_floats(batch: int, channels: int, side: int, seed: int = 0) -> Tensor
 # crop
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("height", "width", "channels", "size"),
     [(28, 28, 1, (28, 28)), (32, 32, 3, (32, 32)), (32, 32, 3, (14, 14)), (64, 48, 3, (27, 31)), (96, 96, 3, (41, 41))],
 )
-def test_crop_is_torchvisions_resized_crop(height: int, width: int, channels: int, size: tuple[int, int]) -> None:
+def test_crop_is_torchvisions_resized_crop(
+    height: int, width: int, channels: int, size: tuple[int, int], device: str
+) -> None:
     images = to_float(random_images(96, height, width, channels))
     boxes = random_boxes(96, height, width, (0.02, 1.0), seeded())
     boxes[0] = torch.tensor([0, 0, 1, 1])
     boxes[1] = torch.tensor([height - 1, width - 1, 1, 1])
     boxes[2] = torch.tensor([0, 0, height, width])
-    ours = resized_crop(images, boxes, size)
+    ours = resized_crop(images.to(device), boxes.to(device), size).cpu()
     for image, box, view in zip(images, boxes.long().tolist(), ours, strict=True):
         theirs = F.resized_crop(image, *box, size=list(size), antialias=True)
         torch.testing.assert_close(view, theirs, rtol=0, atol=1e-6)
@@ -121,7 +121,8 @@ def test_boxes_fall_back_as_torchvisions_do(height: int, width: int) -> None:
 # colour
 
 
-def test_hue_is_torchvisions() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_hue_is_torchvisions(device: str) -> None:
     images = random_floats(64, 3, 12)
     images[0] = images[0, :1]  # gray
     images[1] = 0
@@ -132,7 +133,8 @@ def test_hue_is_torchvisions() -> None:
     shifts = torch.rand(64, generator=seeded()) - 0.5
     shifts[6:9] = torch.tensor([-0.5, 0.0, 0.5])
     theirs = torch.stack([F.adjust_hue(image, shift) for image, shift in zip(images, shifts.tolist(), strict=True)])
-    torch.testing.assert_close(shift_hue(images, shifts), theirs, rtol=0, atol=1e-5)
+    ours = shift_hue(images.to(device), shifts.to(device)).cpu()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def torchvision_jitter(image: Tensor, order: tuple[int, ...], factors: list[float], shift: float) -> Tensor:
@@ -228,13 +230,15 @@ def test_grayscale_is_torchvisions() -> None:
 # blur and solarize
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("side", "kernel"), [(28, 3), (32, 3), (64, 7), (96, 9), (224, 23)])
-def test_blur_is_torchvisions(side: int, kernel: int) -> None:
+def test_blur_is_torchvisions(side: int, kernel: int, device: str) -> None:
     images = random_floats(6, 3, side)
     sigmas = torch.tensor([0.1, 0.3, 0.7, 1.1, 1.6, 2.0])
     pairs = zip(images, sigmas.tolist(), strict=True)
     theirs = torch.stack([F.gaussian_blur(image, [kernel, kernel], [sigma, sigma]) for image, sigma in pairs])
-    torch.testing.assert_close(gaussian_blur(images, sigmas), theirs, rtol=0, atol=2e-6)
+    ours = gaussian_blur(images.to(device), sigmas.to(device)).cpu()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6)
 
 
 def test_blur_of_no_sigma_or_one_pixel_changes_nothing() -> None:
@@ -267,15 +271,18 @@ def test_solarize_is_torchvisions() -> None:
 # views
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_views_come_in_order_and_in_range(channels: int) -> None:
-    images = random_images(16, 28, 28, channels)
-    views = make_views(images, Augmentation(local_crops=3, solarize_probability=0.5), seeded())
+def test_views_come_in_order_and_in_range_on_the_device_of_the_images(channels: int, device: str) -> None:
+    images = random_images(16, 28, 28, channels).to(device)
+    generator = torch.Generator(device).manual_seed(0)
+    views = make_views(images, Augmentation(local_crops=3, solarize_probability=0.5), generator)
     assert [tuple(view.shape) for view in views] == [(16, channels, 28, 28)] * 2 + [(16, channels, 12, 12)] * 3
-    sized = make_views(images, Augmentation(local_crops=1, local_size=14), seeded())
+    sized = make_views(images, Augmentation(local_crops=1, local_size=14), generator)
     assert sized[2].shape == (16, channels, 14, 14)
     for view in views + sized:
         assert view.dtype == torch.float32
+        assert view.device == images.device
         assert view.is_contiguous()
         assert 0 <= view.min() <= view.max() <= 1 + 1e-6
 
