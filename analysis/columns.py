@@ -1,0 +1,163 @@
+"""Which columns of a table are the criteria and the oracle, and which way each criterion points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from trainers.records import (
+    CONFIG_PREFIX,
+    EMBEDDING,
+    EPOCH_COLUMNS,
+    HIGHER_IS_BETTER,
+    LAYERS,
+    ORACLE_PREFIX,
+    TRIAL_COLUMNS,
+    criterion_columns,
+)
+
+
+class ResultsUnreadable(ValueError):
+    """What was given to the judge cannot be judged; the message is one line and says what to do next."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One column that claims to rank trials, and whether more of it is better."""
+
+    name: str
+    higher_is_better: bool = True
+
+    @property
+    def layer(self) -> str:
+        """The layer that the name asks for, or "" for the plain column."""
+        return self.name.rpartition(".")[2] if is_layer(self.name) else ""
+
+    def scores(self, table: DataFrame) -> Series[float]:
+        """The column with its sign set so that more is better; all NaN where the table lacks it."""
+        if self.name not in table:
+            return pd.Series(np.nan, index=table.index, dtype=float)
+        values = pd.to_numeric(table[self.name], errors="coerce").astype(float)
+        values = values.where(np.isfinite(values))
+        return values if self.higher_is_better else -values
+
+
+def is_layer(column: str) -> bool:
+    """Does the column hold one layer's value of a criterion?
+
+    >>> is_layer("lidar.embedding"), is_layer("lidar")
+    (True, False)
+    """
+    return column.rpartition(".")[2] in LAYERS and "." in column
+
+
+def make_criterion(name: str) -> Criterion:
+    """A criterion from its name; `-name` reverses the direction, and an unknown one is higher-is-better.
+
+    >>> make_criterion("loss").higher_is_better, make_criterion("-loss").higher_is_better
+    (False, True)
+    >>> make_criterion("-uniformity")
+    Criterion(name='uniformity', higher_is_better=False)
+    """
+    plain = name.removeprefix("-")
+    known = HIGHER_IS_BETTER.get(plain.partition(".")[0] if is_layer(plain) else plain, True)
+    return Criterion(plain, known != name.startswith("-"))
+
+
+def find_criteria(columns: Iterable[str]) -> list[str]:
+    """The criterion columns of a table: the known ones, and whatever was measured on both layers; plain ones first.
+
+    >>> find_criteria(["trial", "loss", "lidar", "lidar.embedding", "lidar_n", "config.lr", "oracle"])
+    ['lidar', 'loss', 'lidar.embedding']
+    """
+    names = list(columns)
+    measured = {name for name in names if f"{name}.{EMBEDDING}" in names}
+    plain = [name for name in HIGHER_IS_BETTER if name in names]
+    plain += [name for name in names if name in measured and name not in plain]
+    layers = [layer for name in plain for layer in criterion_columns(name)[1:] if layer in names]
+    return [name for name in plain if name != "loss"] + [name for name in plain if name == "loss"] + layers
+
+
+def parse_criteria(
+    columns: Iterable[str], criteria: Sequence[str] | None = None, path: Path | None = None
+) -> tuple[Criterion, ...]:
+    """The criteria asked for, or all that the columns hold.
+
+    Raises:
+        ResultsUnreadable: a criterion that is not a column, or no criterion at all.
+    """
+    names = list(columns)
+    where = f"`{path}`" if path else "the table"
+    chosen = find_criteria(names) if criteria is None else list(dict.fromkeys(criteria))
+    missing = [name.removeprefix("-") for name in chosen if name.removeprefix("-") not in names]
+    if missing:
+        raise ResultsUnreadable(
+            f"{where} must have the columns {', '.join(missing)}, but it has {', '.join(could_be_criteria(names))}"
+        )
+    if not chosen:
+        raise ResultsUnreadable(
+            f"{where} must have a criterion column, but none of {', '.join(HIGHER_IS_BETTER)} is there; "
+            f"name yours with --criteria (columns: {', '.join(could_be_criteria(names)) or 'none'})"
+        )
+    plain = [name.removeprefix("-") for name in chosen]
+    if len(set(plain)) < len(plain):
+        raise ResultsUnreadable(f"`criteria` must name each column once, but got {', '.join(chosen)}")
+    return tuple(make_criterion(name) for name in chosen)
+
+
+def could_be_criteria(columns: Sequence[str]) -> list[str]:
+    """The columns that are no part of the contract: what a user may have meant."""
+    known = {*TRIAL_COLUMNS, *EPOCH_COLUMNS, "weight"} - set(HIGHER_IS_BETTER)
+    return [name for name in columns if name not in known and not name.startswith((CONFIG_PREFIX, ORACLE_PREFIX))]
+
+
+def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None = None) -> str | None:
+    """The column that holds the oracle, None where none was asked for and none is there.
+
+    Raises:
+        ResultsUnreadable: the oracle asked for is not a column.
+    """
+    names = list(columns)
+    if oracle is None:
+        return "oracle" if "oracle" in names else None
+    for name in (oracle, f"{ORACLE_PREFIX}{oracle}"):
+        if name in names:
+            return name
+    raise ResultsUnreadable(
+        f"`{path or 'the table'}` must have the oracle column {oracle}, but it has {', '.join(map(str, names))}"
+    )
+
+
+def numbers(values: Series[float], name: str, path: Path) -> Series[float]:
+    """A column as floats.
+
+    Raises:
+        ResultsUnreadable: something in it is not a number.
+    """
+    converted = pd.to_numeric(values, errors="coerce").astype(float)
+    strange = values[converted.isna() & values.notna()]
+    if len(strange):
+        raise ResultsUnreadable(
+            f"`{name}` in `{path}` must be numbers, but got {strange.iloc[0]!r} in row {strange.index[0]}"
+        )
+    return converted
+
+
+def swept(trials: DataFrame) -> list[str]:
+    """The config columns that differ between trials: what the sweep was over."""
+    config = [name for name in trials.columns if name.startswith(CONFIG_PREFIX)]
+    return [name for name in config if trials[name].nunique(dropna=False) > 1]
+
+
+def configuration_of(trials: DataFrame) -> Series[int]:
+    """Which trials are runs of one configuration, as labels from 0; every trial its own where nothing says so."""
+    if "configuration" in trials and trials["configuration"].notna().all():
+        return pd.Series(pd.factorize(trials["configuration"])[0], index=trials.index)
+    return pd.Series(range(len(trials)), index=trials.index)

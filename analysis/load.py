@@ -1,0 +1,255 @@
+"""A results folder, a parquet or a CSV becomes DataFrames that the rest of the judge can rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from pandas import DataFrame, Series
+
+from analysis.columns import ResultsUnreadable, numbers, oracle_column, parse_criteria
+from trainers.records import COMPLETED, STATUSES
+
+SWEEP_FILE = "sweep.yaml"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything read, several sweeps below one another; each table has a column `sweep`."""
+
+    trials: DataFrame
+    """One row per trial that started, with `oracle`, `status`, `trial` and `weight` always there."""
+    reports: DataFrame
+    """One row per trial and epoch; empty where there is none."""
+    baselines: DataFrame
+    """The untrained encoder and raw pixels; empty where there are none."""
+    sweeps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """sweep -> its sweep.yaml; only sweeps that have one."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """sweep -> where its analysis goes, unless told otherwise."""
+    home: Path | None = None
+    """Where the analysis of all the sweeps together goes; None where they lie in different folders."""
+    notes: tuple[str, ...] = ()
+    """What had to be left out or understood, in words."""
+
+
+def load(
+    paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Sequence[str] | None = None
+) -> Results:
+    """Read one sweep, a folder of sweeps, a parquet, a CSV, or a list of these.
+
+    `oracle` names the column to judge against (`oracle` by default, and `knn` finds `oracle.knn`); `criteria` only
+    says which columns must be there, and be numbers. A missing `status` means completed, a missing `sweep` the file's
+    stem, a missing `trial` the row's number.
+
+    Raises:
+        ResultsUnreadable: nothing to read, a file that is not what it says, or a column that is missing.
+    """
+    named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not named:
+        raise ResultsUnreadable("`paths` must name at least one sweep, but got none")
+    found, notes = find_sources(named)
+    parts = [read_source(source, oracle, criteria) for source in found]
+    names = [name for part in parts for name in part.folders]
+    if len(set(names)) < len(names):
+        parts = [rename_sweeps(part, source) for part, source in zip(parts, found, strict=True)]
+    return Results(
+        trials=join([part.trials for part in parts]),
+        reports=join([part.reports for part in parts]),
+        baselines=join([part.baselines for part in parts]),
+        sweeps={name: sweep for part in parts for name, sweep in part.sweeps.items()},
+        folders={name: folder for part in parts for name, folder in part.folders.items()},
+        home=shared_home(named, parts),
+        notes=tuple(notes) + tuple(note for part in parts for note in part.notes),
+    )
+
+
+def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The sweeps' folders and the tables that `paths` stand for, and a note for each folder that cannot be read yet."""
+    found: list[Path] = []
+    notes: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise ResultsUnreadable(f"`{path}` must be a sweep's folder, a parquet or a CSV, but it does not exist")
+        if path.is_file() or is_sweep(path):
+            found.append(path)
+            continue
+        below = sorted(child for child in path.iterdir() if child.is_dir() and is_sweep(child))
+        if not below:
+            raise ResultsUnreadable(
+                f"`{path}` must hold sweeps (folders with a {SWEEP_FILE}), but it holds none; `sweeper run` makes one"
+            )
+        ready = [child for child in below if table_in(child, "trials")]
+        notes += [f"{child.name} was left out: {unfinished(child)}" for child in below if child not in ready]
+        if not ready:
+            raise ResultsUnreadable(f"`{path}` holds no sweep that can be read: {unfinished(below[0])}")
+        found += ready
+    return list(dict.fromkeys(found)), notes
+
+
+def is_sweep(folder: Path) -> bool:
+    """Does the folder hold one sweep, run by us or made by hand?"""
+    return (folder / SWEEP_FILE).is_file() or table_in(folder, "trials") is not None
+
+
+def table_in(folder: Path, stem: str) -> Path | None:
+    """The table `stem` of a folder, as parquet or CSV."""
+    return next((file for end in (".parquet", ".csv") if (file := folder / f"{stem}{end}").is_file()), None)
+
+
+def unfinished(folder: Path) -> str:
+    """Why a sweep's folder has no trials to judge, and what to do."""
+    return f"`{folder}` has no trials.parquet, so it is running or was killed; `sweeper resume {folder}` completes it"
+
+
+def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None) -> Results:
+    """One sweep's folder or one table, checked and completed."""
+    folder = source if source.is_dir() else source.parent
+    table = table_in(source, "trials") if source.is_dir() else source
+    if table is None:
+        raise ResultsUnreadable(unfinished(source))
+    ours = source.is_dir() or table.stem == "trials"
+    settings = read_settings(folder / SWEEP_FILE) if ours and (folder / SWEEP_FILE).is_file() else {}
+    name = folder.resolve().name if ours else table.stem
+    trials = complete_trials(read_table(table), table, name, oracle, criteria)
+    trials["weight"] = audit_weights(trials, settings)
+    reports, baselines = (read_beside(folder, stem, name) if ours else DataFrame() for stem in ("reports", "baselines"))
+    if "trial" in reports:
+        reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
+    names = split_names(trials)
+    notes = tuple(
+        f"{sweep} holds several methods or data sets and was split, since no rank is comparable across them"
+        for sweep in names.loc[names["sweep"] != names["part"], "sweep"].unique()
+    )
+    trials["sweep"] = names["part"].to_numpy()
+    home = source / "analysis" if source.is_dir() else source.parent / f"{source.stem}-analysis"
+    return Results(
+        trials=trials,
+        reports=reports,
+        baselines=baselines,
+        sweeps=dict.fromkeys(trials["sweep"].unique(), settings) if settings else {},
+        folders=folders_below(home, list(trials["sweep"].unique())),
+        home=home,
+        notes=notes,
+    )
+
+
+def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
+    """Where each sweep's own analysis goes: `home` itself where there is but one."""
+    return {sweep: home if len(sweeps) == 1 else home / sweep.replace("/", "-") for sweep in sweeps}
+
+
+def read_table(path: Path) -> DataFrame:
+    """A parquet, or a CSV by its ending."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise ResultsUnreadable(f"`{path}` must end in .parquet or .csv, but it ends in {path.suffix or 'nothing'!r}")
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors, as are pandas' parser errors
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ResultsUnreadable(
+            f"`{path}` must be a {path.suffix[1:]} table, but it cannot be read: {first}"
+        ) from error
+
+
+def read_beside(folder: Path, stem: str, sweep: str) -> DataFrame:
+    """reports or baselines of a sweep's folder; empty where there is no such file."""
+    path = table_in(folder, stem)
+    if path is None:
+        return DataFrame()
+    table = read_table(path)
+    return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table else sweep)
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """sweep.yaml as a mapping."""
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0]
+        raise ResultsUnreadable(f"`{path}` must be YAML, but it does not parse: {first}") from error
+    if not isinstance(settings, dict):
+        raise ResultsUnreadable(f"`{path}` must be a mapping, but got {type(settings).__name__}")
+    return settings
+
+
+def complete_trials(
+    trials: DataFrame, path: Path, name: str, oracle: str | None, criteria: Sequence[str] | None
+) -> DataFrame:
+    """The trials with every column that the judge leans on."""
+    if trials.empty:
+        raise ResultsUnreadable(f"`{path}` must hold at least one trial, but it holds none")
+    chosen = oracle_column(trials.columns, oracle, path)
+    trials = trials.assign(oracle=trials[chosen] if chosen else float("nan"))
+    trials["oracle"] = numbers(trials["oracle"], chosen or "oracle", path)
+    for criterion in parse_criteria(trials.columns, criteria, path):
+        trials[criterion.name] = numbers(trials[criterion.name], criterion.name, path)
+    if "status" not in trials:
+        trials["status"] = COMPLETED
+    if "trial" not in trials:
+        trials["trial"] = range(len(trials))
+    trials["sweep"] = trials["sweep"].astype(str) if "sweep" in trials else name
+    strange = sorted(set(trials["status"].astype(str)) - set(STATUSES))
+    if strange:
+        raise ResultsUnreadable(f"`status` in `{path}` must be one of {', '.join(STATUSES)}, but got {strange[0]!r}")
+    twice = trials.loc[trials.duplicated(["sweep", "trial"]), "trial"]
+    if len(twice):
+        raise ResultsUnreadable(f"`trial` in `{path}` must name each trial once, but got {twice.iloc[0]} twice")
+    return trials
+
+
+def audit_weights(trials: DataFrame, settings: Mapping[str, Any]) -> Series[float]:
+    """How many trials each one stands for: 1, or 1/audit for one that pruning would have stopped but for the audit.
+
+    It is the inverse of the probability of having been drawn (Horvitz & Thompson 1952, JASA 47).
+    """
+    share = (settings.get("pruner") or {}).get("audit") or 1.0
+    audited = trials.get("audited", pd.Series(False, index=trials.index))
+    return pd.Series(1.0, index=trials.index).mask(audited.fillna(False).astype(bool), 1 / float(share))
+
+
+def split_names(trials: DataFrame) -> DataFrame:
+    """sweep, trial -> part: the sweep's name, told apart by method and data set where it holds several."""
+    kinds = [column for column in ("method", "dataset") if column in trials]
+    names = trials[["sweep", "trial"]].assign(part=trials["sweep"])
+    for column in kinds:
+        several = trials.groupby("sweep")[column].transform("nunique") > 1
+        names["part"] = names["part"].mask(several, names["part"] + "." + trials[column].astype(str))
+    return names
+
+
+def rename_sweeps(part: Results, source: Path) -> Results:
+    """The same with the folder's path in front of each sweep's name, where two sweeps share one."""
+    names = {sweep: f"{source.parent}/{sweep}" for sweep in part.folders}
+
+    def renamed(table: DataFrame) -> DataFrame:
+        return table.assign(sweep=table["sweep"].map(names)) if "sweep" in table else table
+
+    return replace(
+        part,
+        trials=renamed(part.trials),
+        reports=renamed(part.reports),
+        baselines=renamed(part.baselines),
+        sweeps={names[sweep]: settings for sweep, settings in part.sweeps.items()},
+        folders={names[sweep]: folder for sweep, folder in part.folders.items()},
+    )
+
+
+def shared_home(named: Sequence[Path], parts: Sequence[Results]) -> Path | None:
+    """Where the analysis of everything goes: beside the sweeps, in the folder that holds them all."""
+    if len(parts) == 1:
+        return parts[0].home
+    if len(named) == 1:
+        return named[0] / "analysis"
+    above = {part.home.resolve().parent.parent for part in parts if part.home}
+    return above.pop() / "analysis" if len(above) == 1 else None
+
+
+def join(tables: Sequence[DataFrame]) -> DataFrame:
+    """Tables below one another, the empty ones left out."""
+    full = [table for table in tables if not table.empty]
+    return pd.concat(full, ignore_index=True) if full else DataFrame()

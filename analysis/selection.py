@@ -1,0 +1,100 @@
+"""What selecting by a criterion keeps: the accuracy of the chosen trial, and what the best one would have given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from analysis.columns import Criterion, make_criterion, parse_criteria
+from trainers.records import COMPLETED
+
+
+def best_trial(trials: DataFrame, criterion: str) -> Series:
+    """The completed trial that the criterion selects; of equals, the one with the lowest number.
+
+    `criterion` is a column, with `-` in front to reverse its direction.
+
+    Raises:
+        ValueError: no completed trial has a finite value of it.
+
+    >>> table = DataFrame({"trial": [0, 1, 2], "lidar": [3.0, 7.0, 7.0]})
+    >>> int(best_trial(table, "lidar")["trial"])
+    1
+    """
+    chosen = make_criterion(criterion)
+    if chosen.name not in trials:
+        raise ValueError(f"`criterion` must be a column of the trials, but got {chosen.name!r}")
+    found = order_by(completed(trials), chosen)
+    if found.empty:
+        raise ValueError(
+            f"`{chosen.name}` must be finite for some completed trial, but it is for none of {len(trials)}"
+        )
+    return found.iloc[0]
+
+
+def select(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+    """One row per sweep and criterion: the trial selected among the completed, its oracle, the best one's, the regret.
+
+    >>> table = DataFrame({"lidar": [1.0, 3.0, 2.0], "oracle": [0.5, 0.7, 0.9]})
+    >>> select(table)[["criterion", "trial", "oracle", "best_oracle"]].values.tolist()
+    [['lidar', 1, 0.7, 0.9]]
+    """
+    chosen = parse_criteria(trials.columns, criteria)
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    table = table if "trial" in table else table.assign(trial=range(len(table)))
+    rows = [
+        {"sweep": sweep, **select_one(part, criterion, oracle)}
+        for sweep, part in table.groupby("sweep", sort=False)
+        for criterion in chosen
+    ]
+    return DataFrame(rows)
+
+
+def select_one(trials: DataFrame, criterion: Criterion, oracle: str) -> dict[str, object]:
+    """One row of selection.csv."""
+    done = completed(trials)
+    ordered = order_by(done, criterion)
+    truth = Criterion(oracle).scores(done)
+    best = order_by(done, Criterion(oracle))
+    scores = criterion.scores(ordered)
+    chosen = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan
+    top = float(truth.max()) if len(best) else math.nan
+    middle = float(truth.mean()) if len(best) else math.nan
+    return {
+        "criterion": criterion.name,
+        "n": len(ordered),
+        "trial": ordered["trial"].iloc[0] if len(ordered) else pd.NA,
+        "oracle": chosen,
+        "best_trial": best["trial"].iloc[0] if len(best) else pd.NA,
+        "best_oracle": top,
+        "regret": top - chosen,
+        "normalised_regret": (top - chosen) / (top - middle) if top > middle else math.nan,
+        "random_oracle": middle,
+        "rank": int((truth > chosen).sum()) + 1 if math.isfinite(chosen) else pd.NA,
+        "ties": int((scores == scores.iloc[0]).sum()) - 1 if len(ordered) else 0,
+        **{f"top{k}": in_top(ordered, truth, k) for k in (1, 3, 5)},
+    }
+
+
+def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
+    """1 if one of the first k trials is as good as the best, 0 if none is, NaN where that is not known."""
+    first = truth.loc[ordered.index[:k]]
+    if truth.notna().sum() == 0 or first.isna().all():
+        return math.nan
+    return float(first.max() >= truth.max())
+
+
+def completed(trials: DataFrame) -> DataFrame:
+    """The trials that ran to their end; all of them where the table does not say."""
+    return trials[trials["status"] == COMPLETED] if "status" in trials else trials
+
+
+def order_by(trials: DataFrame, criterion: Criterion) -> DataFrame:
+    """The trials with a finite score, best first, and of equals the lowest number first."""
+    scores = criterion.scores(trials)
+    order = np.lexsort((trials["trial"].to_numpy(), -scores.to_numpy()))
+    return trials.iloc[order[: int(scores.notna().sum())]]

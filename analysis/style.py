@@ -1,0 +1,162 @@
+"""How every figure looks: one palette that colour-blind readers can tell apart, quiet axes, and SVG that a page owns."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK: Final = "#1c2128"
+MUTED: Final = "#66707c"
+RULE: Final = "#d9dee4"
+GOOD: Final = "#0f7a5a"
+"""The best trial that there was."""
+
+CRITERION_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
+    {"lidar": "#0072b2", "rankme": "#d55e00", "loss": "#7d8590"}
+)
+"""From Okabe & Ito 2008 ("Color Universal Design"); the loss, which all must beat, is grey."""
+SPARE_COLOURS: Final = ("#cc79a7", "#009e73", "#b58900", "#56b4e9")
+
+STEPS: Final = ("#c3d4e6", "#a5c2de", "#85aed4", "#6699c9", "#4a84bb", "#336fab", "#1f5a97", "#11467f", "#083264")
+"""Oracle from low to high, light to dark on paper; a dark page turns them round."""
+
+ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        INK: "#e6e9ee",
+        MUTED: "#9aa4b1",
+        RULE: "#343b45",
+        GOOD: "#4cc9a0",
+        "#0072b2": "#5ab4f0",
+        "#d55e00": "#ff9350",
+        "#7d8590": "#a3abb5",
+        "#cc79a7": "#e6a3c8",
+        "#009e73": "#35c99b",
+        "#b58900": "#e0b83a",
+        "#56b4e9": "#8fd0f7",
+        **dict(
+            zip(
+                STEPS,
+                ("#2f3f52", "#37506b", "#406285", "#4a75a0", "#5a89b9", "#709dcf", "#8cb3e2", "#adcbf2", "#d6e7ff"),
+                strict=True,
+            )
+        ),
+    }
+)
+"""The same colour on a dark page."""
+
+SVG: Final = "http://www.w3.org/2000/svg"
+XLINK: Final = "http://www.w3.org/1999/xlink"
+
+
+def colour_of(criterion: str, all_criteria: list[str]) -> str:
+    """One colour per criterion, the same in every figure; a layer has its criterion's."""
+    plain = criterion.partition(".")[0]
+    if plain in CRITERION_COLOURS:
+        return CRITERION_COLOURS[plain]
+    others = [
+        name for name in dict.fromkeys(c.partition(".")[0] for c in all_criteria) if name not in CRITERION_COLOURS
+    ]
+    return SPARE_COLOURS[others.index(plain) % len(SPARE_COLOURS)] if plain in others else MUTED
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """matplotlib without its default look, for the length of a block."""
+    import matplotlib
+
+    settings = {
+        "font.size": 9,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": MUTED,
+        "axes.labelsize": 8.5,
+        "axes.linewidth": 0.7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlecolor": INK,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "xtick.major.pad": 4,
+        "ytick.major.pad": 4,
+        "text.color": INK,
+        "figure.facecolor": "white",
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "sweeper",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
+    """A figure of its own (no pyplot, so nothing is kept or shown), sized in inches to be read on a phone."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def to_svg(figure: Figure, name: str) -> str:
+    """A figure as inline SVG: its colours are the page's variables, its urls are hover titles, its ids are its own."""
+    with quiet():
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", XLINK)
+    root = ElementTree.fromstring(buffer.getvalue())
+    for metadata in root.findall(f"{{{SVG}}}metadata"):
+        root.remove(metadata)
+    for link in list(root.iter(f"{{{SVG}}}a")):
+        title = ElementTree.Element(f"{{{SVG}}}title")
+        title.text = link.attrib.pop(f"{{{XLINK}}}href")
+        link.tag = f"{{{SVG}}}g"
+        link.set("class", "hover")
+        link.insert(0, title)
+    for size in ("width", "height"):
+        root.attrib.pop(size, None)
+    root.set("role", "img")
+    text = ElementTree.tostring(root, encoding="unicode")
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', text)
+    text = re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?px)[^;\"]*", r"font-size: \1", text)
+    for colour in ON_DARK:
+        text = text.replace(colour, f"var({variable(colour)})")
+    return text
+
+
+def variable(colour: str) -> str:
+    """The name of a colour's CSS variable.
+
+    >>> variable("#0072b2")
+    '--c-0072b2'
+    """
+    return f"--c-{colour.removeprefix('#')}"
+
+
+def page_colours(dark: bool) -> str:
+    """The CSS declarations of every colour that a figure may use."""
+    return "".join(f"{variable(light)}:{on_dark if dark else light};" for light, on_dark in ON_DARK.items())
