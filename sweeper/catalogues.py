@@ -5,7 +5,7 @@ The laboratory imports torch, so its catalogues are opened inside the functions 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -133,3 +133,36 @@ def read_criteria_sample(document: Document) -> CriteriaSample:
         problem = f"{dotted((*key, 'split'))} must be train or test, but got {shown(sample.split)}"
         raise document.error((*key, "split"), problem + did_you_mean(sample.split, ("train", "test")))
     return sample
+
+
+def check_images(
+    document: Document,
+    dataset: Mapping[str, Scalar],
+    encoder: Mapping[str, Scalar],
+    batch_size: int,
+    sample: CriteriaSample,
+) -> None:
+    """There are as many images as a batch and the criteria take, and the encoder can read them.
+
+    Raises:
+        ConfigError: there are not, or it cannot.
+    """
+    import torch
+
+    from trainers.datasets import open_dataset
+    from trainers.encoders import build_encoder
+
+    opened = open_dataset(dataset)
+    count, side, _, channels = opened.shape("train")
+    if batch_size > count:
+        problem = f"`batch_size` must be at most the {count} training images, but got {batch_size}"
+        raise document.error(("batch_size",), problem, ("dataset", "name"))
+    there = opened.shape(sample.split)[0]
+    if sample.images > there:
+        problem = f"must be at most the {there} images of the {sample.split} split, but got {sample.images}"
+        raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
+    try:
+        with torch.device("meta"):  # shapes without numbers: a large encoder is checked as fast as a small one
+            build_encoder(encoder, side, channels)
+    except ValueError as error:
+        raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None

@@ -3,103 +3,27 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sweeper import __version__
-from sweeper.errors import ConfigError, ResultsError, SweeperError, did_you_mean
+from sweeper import __version__, shell
+from sweeper.errors import ConfigError, ResultsError
+from sweeper.shell import INTERRUPTED, json_option, machine_options, print_json, print_parts, results_option
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from sweeper.config import SweepConfig
     from sweeper.progress import Progress
     from sweeper.sweep import RunOptions, Summary
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 RESERVED: Final = ("analysis", "reference")
 """Folders of results/ that are no sweeps."""
-INTERRUPTED: Final = 130
-"""Exit code of what Ctrl-C ended, as shells have it."""
 SHOWN_CONFIGURATIONS: Final = 12
-SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Sweeper(click.Group):
-    """The group of commands: a misspelt one is answered with the nearest."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None and not ctx.resilient_parsing:
-            names = self.list_commands(ctx)
-            hint = did_you_mean(cmd_name, names) or f"; the commands are {', '.join(names)}"
-            raise click.UsageError(f"there is no command {cmd_name!r}{hint}", ctx)
-        return found
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which they are used."""
-        return list(self.commands)
-
-
-class Duration(click.ParamType[float]):
-    """A time as 90, 90s, 30m, 2h or 1d -> seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds.
-
-        >>> Duration().convert("30m", None, None)
-        1800.0
-        """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
-        if not found or float(found[1]) == 0:
-            self.fail(f"must be a time such as 90s, 30m or 2h, but got {value!r}", param, ctx)
-        return float(found[1]) * SECONDS[found[2] or "s"]
-
-
-def results_option(command: Command) -> Command:
-    """--results of every command that looks for a sweep."""
-    return click.option(
-        "--results",
-        type=click.Path(path_type=Path),
-        default=Path("results"),
-        show_default=True,
-        help="The folder that holds the sweeps.",
-    )(command)
-
-
-def json_option(command: Command) -> Command:
-    """--json of every command that prints a table."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of tables.")(command)
-
-
-def machine_options(command: Command) -> Command:
-    """Where the trials run, and what is shown of them."""
-    options = [
-        click.option("--local", is_flag=True, help="Run in this process, one trial at a time, without Ray."),
-        click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
-        click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option("--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."),
-        click.option("--quiet", is_flag=True, help="Show nothing but errors."),
-        json_option,
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
 
@@ -117,7 +41,9 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
     """
 
 
-@click.group(cls=Sweeper, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=shell.Sweeper, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="sweeper", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error (or SWEEPER_DEBUG=1).")
 def cli() -> None:
@@ -223,9 +149,9 @@ def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, o
     if as_json:
         tables = {"ranking": report.ranking, "selection": report.selection}
         rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
-        _print_json({"folder": str(report.folder), **rows})
+        print_json({"folder": str(report.folder), **rows})
         return
-    _print(report.terminal)
+    print_parts(report.terminal)
     click.echo(f"\nreport: {report.folder / 'report.html'}")
 
 
@@ -248,7 +174,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 
     choice = choose(open_listing(sweep, results), criterion)
     if as_json:
-        _print_json(choice.__dict__)
+        print_json(choice.__dict__)
     else:
         click.echo(choice_text(choice), nl=False)
 
@@ -280,9 +206,9 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 
     rows = list_data(find_listings(results))
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
-        _print(list_table(rows))
+        print_parts(list_table(rows))
 
 
 @cli.command(short_help="Show one sweep, or one trial.")
@@ -303,9 +229,9 @@ def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
         data = {"name": listing.name, "state": listing.state, "config": listing.settings, "trials": listing.trials}
         parts = sweep_parts(listing)
     if as_json:
-        _print_json(data)
+        print_json(data)
     else:
-        _print(*parts)
+        print_parts(*parts)
 
 
 @cli.command(short_help="Check this machine.")
@@ -319,9 +245,9 @@ def doctor(results: Path, as_json: bool) -> int:
     for check in check_machine(results):
         checks.append(check)
         if not as_json:
-            _print(check.line(), soft_wrap=True)
+            print_parts(check.line(), soft_wrap=True)
     if as_json:
-        _print_json([check.__dict__ for check in checks])
+        print_json([check.__dict__ for check in checks])
     return 1 if worst(checks) == "fail" else 0
 
 
@@ -397,9 +323,9 @@ def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     mapping, estimate = to_mapping(config), estimate_seconds(config, options)
     if as_json:
         trials = [{"trial": one.trial, "seed": one.seed, "hyperparameters": dict(one.hyperparameters)} for one in first]
-        _print_json({"config": mapping, "runs": runs, "first_trials": trials, "estimate": estimate.__dict__})
+        print_json({"config": mapping, "runs": runs, "first_trials": trials, "estimate": estimate.__dict__})
     else:
-        _print(*plan_parts(mapping, first, runs, estimate))
+        print_parts(*plan_parts(mapping, first, runs, estimate))
     return 0
 
 
@@ -415,66 +341,14 @@ def _finish(summary: Summary, *, quiet: bool, as_json: bool, has_oracle: bool = 
     return INTERRUPTED if summary.interrupted else 0
 
 
-def _print(*parts: RenderableType, soft_wrap: bool = False) -> None:
-    """On a pipe a table has no terminal to fit into, so it is given room."""
-    from rich.console import Console
-
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    console = Console(width=wide, highlight=False)
-    for part in parts:
-        console.print(part, soft_wrap=soft_wrap)
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, default=str, allow_nan=False))
-
-
 def execute(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; what a user can put right is one line on stderr.
+    """Run a command line and return its exit code.
 
     >>> execute(["--version"])  # doctest: +ELLIPSIS
     sweeper ...
     0
     """
-    debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    _log_to_stderr()
-    try:
-        return cli.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("sweeper: interrupted", err=True)
-        return INTERRUPTED
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        message, code = _explain(error)
-        click.echo(f"sweeper: {' '.join(message.split())}", err=True)
-        return code
-
-
-def _explain(error: Exception) -> tuple[str, int]:
-    """The line and the exit code of an error."""
-    if isinstance(error, click.UsageError):
-        command = error.ctx.command_path if error.ctx else "sweeper"
-        message = error.format_message().rstrip(".")
-        if isinstance(error, click.NoSuchOption) and command == "sweeper run" and not error.possibilities:
-            message += f"; a key of the file is overridden without dashes: {error.option_name.lstrip('-')}=…"
-        end = "" if message.endswith("?") else ";"
-        return f"{message[:1].lower()}{message[1:]}{end} see `{command} --help`", 2
-    if isinstance(error, click.ClickException):
-        return error.format_message(), error.exit_code
-    if isinstance(error, SweeperError) or hasattr(error, "exit_code"):
-        return str(error), getattr(error, "exit_code", 1)
-    return f"unexpected {type(error).__name__}: {error}; SWEEPER_DEBUG=1 shows where", 1
-
-
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("sweeper")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+    return shell.execute(cli, arguments)
 
 
 def main() -> None:

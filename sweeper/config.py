@@ -19,6 +19,7 @@ from optuna.pruners import BasePruner
 from sweeper.catalogues import (
     DEFAULT_OBJECTIVE,
     DEFAULT_ORACLE,
+    check_images,
     read_criteria,
     read_criteria_sample,
     read_dataset,
@@ -42,8 +43,8 @@ from sweeper.fields import (
     read_values,
     refuse_unknown,
 )
-from sweeper.space import Axis, Choices, FloatRange, IntRange, check_centre, read_fixed, read_space
-from trainers.records import CriteriaSample, Scalar, TrialConfig
+from sweeper.space import Axis, Choices, FloatRange, IntRange, check_centre, check_values, read_fixed, read_space
+from trainers.records import CriteriaSample, Scalar
 
 logger = logging.getLogger(__name__)
 
@@ -231,8 +232,7 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     hyperparameters = _read_hyperparameters(document, apart["method"], search.sampler)
     objective = read_objective(document, apart["criteria"])
     config = SweepConfig(**plain, **apart, **hyperparameters, objective=objective)
-    _check_trials(document, config)
-    _check_images(document, config)
+    check_images(document, config.dataset, config.encoder, config.batch_size, config.criteria_sample)
     return config
 
 
@@ -315,59 +315,12 @@ def _read_hyperparameters(document: Document, method: str, sampler: str) -> dict
         else:
             del axes[name]
             logger.warning("`%s` is in `space` and in `fixed`: it is held at %s", name, shown(fixed[name]))
+    check_values(document, method, axes, fixed)
     return {
         "space": {name: _distribution(axis) for name, axis in axes.items()},
         "points": {name: axis.points for name, axis in axes.items() if not isinstance(axis, Choices)},
         "fixed": fixed,
     }
-
-
-def _check_trials(document: Document, config: SweepConfig) -> None:
-    """Every value held and both ends of every axis, put to the laboratory: what it refuses is refused here."""
-    from trainers.settings import resolve
-
-    for name, value in _extremes(config):
-        values = {**config.fixed, name: value} if name else dict(config.fixed)
-        try:
-            resolve(
-                TrialConfig(config.method, config.dataset, config.encoder, config.epochs, config.batch_size, values)
-            )
-        except ValueError as error:
-            key = ("space", name) if name in config.space else ("fixed",)
-            raise document.error(key, str(error)) from None
-
-
-def _extremes(config: SweepConfig) -> Iterable[tuple[str, Scalar]]:
-    yield "", None
-    for name, distribution in config.space.items():
-        if isinstance(distribution, CategoricalDistribution):
-            yield from ((name, choice) for choice in distribution.choices)
-        elif isinstance(distribution, FloatDistribution | IntDistribution):
-            yield from ((name, distribution.low), (name, distribution.high))
-
-
-def _check_images(document: Document, config: SweepConfig) -> None:
-    """There are as many images as a batch and the criteria take, and the encoder can read them."""
-    import torch
-
-    from trainers.datasets import open_dataset
-    from trainers.encoders import build_encoder
-
-    dataset = open_dataset(config.dataset)
-    count, side, _, channels = dataset.shape("train")
-    if config.batch_size > count:
-        problem = f"`batch_size` must be at most the {count} training images, but got {config.batch_size}"
-        raise document.error(("batch_size",), problem, ("dataset", "name"))
-    sample = config.criteria_sample
-    there = dataset.shape(sample.split)[0]
-    if sample.images > there:
-        problem = f"must be at most the {there} images of the {sample.split} split, but got {sample.images}"
-        raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
-    try:
-        with torch.device("meta"):  # shapes without numbers: a large encoder is checked as fast as a small one
-            build_encoder(config.encoder, side, channels)
-    except ValueError as error:
-        raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

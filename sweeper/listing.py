@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, STATUSES, 
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+logger = logging.getLogger(__name__)
 
 RUNNING: Final = "running"
 INTERRUPTED: Final = "interrupted"
@@ -81,7 +84,17 @@ def find_listings(results: Path) -> list[Listing]:
     folders = [file.parent for file in results.glob(f"*/{SWEEP_FILE}")]
     if not folders:
         raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run search_spaces/dino.yaml`")
-    return sorted(map(glance, folders), key=lambda listing: (created(listing), listing.name))
+    listings, problems = [], []
+    for folder in folders:
+        try:
+            listings.append(glance(folder))
+        except (ResultsError, ValueError) as error:  # ValueError: a table that the judge cannot read
+            problems.append(error)
+    if not listings:
+        raise problems[0]
+    for problem in problems:
+        logger.warning("left out: %s", problem)
+    return sorted(listings, key=lambda listing: (created(listing), listing.name))
 
 
 def created(listing: Listing) -> str:
@@ -118,14 +131,14 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    from analysis.load import load
+    from analysis.load import read_beside, read_table
 
-    found = load(folder)
-    trials = _rows(found.trials.drop(columns=["weight"], errors="ignore"))
+    trials = _rows(read_table(folder / "trials.parquet"))
     for row in trials:
-        if str(row.get("reason") or "").startswith(INTERRUPTED):
+        if (row["reason"] or "").startswith(INTERRUPTED):
             row["status"] = INTERRUPTED
-    return Listing(folder, settings, trials, _rows(found.reports), _rows(found.baselines), held=False)
+    reports, baselines = (_rows(read_beside(folder, stem, folder.name)) for stem in ("reports", "baselines"))
+    return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:

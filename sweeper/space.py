@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from sweeper.document import Document, Key, dotted, shown
 from sweeper.fields import AtLeast, coerce, describe, missing, read, read_mapping, read_value, refuse_unknown
-from trainers.records import Scalar
+from trainers.records import Scalar, TrialConfig
 
 if TYPE_CHECKING:
     from trainers.settings import Hyperparameter
@@ -98,6 +98,38 @@ def check_centre(document: Document, name: str, axis: Axis, value: Scalar) -> No
         raise document.error(
             ("fixed", name), f"`fixed.{name}` is the centre of its axis, so it must be {span}, but got {shown(value)}"
         )
+
+
+def check_values(document: Document, method: str, axes: Mapping[str, Axis], fixed: Mapping[str, Scalar]) -> None:
+    """Put the values held, and both ends of every axis, to the laboratory, which refuses what no trial could run.
+
+    An end is refused where it fails with the other axes at their first values and at their last.
+
+    Raises:
+        ConfigError: a value that is refused.
+    """
+    ends = {name: _ends(axis) for name, axis in axes.items()}
+    others = [{name: values[at] for name, values in ends.items()} for at in (0, -1)]
+    for name, value in [("", None), *((name, value) for name, values in ends.items() for value in values)]:
+        tried = {name: value} if name else {}
+        refusals = [_refusal(method, {**fixed, **other, **tried}) for other in others]
+        if all(refusals):
+            raise document.error(("space", name) if name else ("fixed",), refusals[0])
+
+
+def _ends(axis: Axis) -> tuple[Scalar, ...]:
+    return axis.choices if isinstance(axis, Choices) else (axis.low, axis.high)
+
+
+def _refusal(method: str, values: Mapping[str, Scalar]) -> str:
+    """What the laboratory says against a trial with these hyperparameters, or ""."""
+    from trainers.settings import resolve
+
+    try:
+        resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def annotation(hyperparameter: Hyperparameter) -> Any:

@@ -434,6 +434,30 @@ def test_a_sweep_that_another_process_holds_is_running(copied: Path) -> None:
     assert row["state"] == "finished"
 
 
+def test_one_damaged_sweep_does_not_hide_the_others(copied: Path) -> None:
+    for name, content in (("torn", "method: ["), ("small2", (copied / "small" / "sweep.yaml").read_text())):
+        (copied / name).mkdir()
+        (copied / name / "sweep.yaml").write_text(content)
+    ran = sweeper("list", "--results", copied, "--json")
+    assert ran.code == 0
+    assert {row["name"]: row["state"] for row in ran.json} == {"small": "finished", "small2": "interrupted"}
+    assert ran.error.startswith("sweeper: left out: ")
+    assert ran.error.endswith("torn cannot be read\n")
+
+
+def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
+    line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "bad", "trials=2"]
+    ran = sweeper(*line, "space={}", "fixed={optimizer: sgd, lr: 1e30}", "--json")
+    assert ran.code == 0, ran
+    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"collapsed": 2}
+    assert "2 collapsed" in sweeper("list", "--results", tmp_path).out
+    data = sweeper("show", "bad", "--trial", "1", "--results", tmp_path, "--json").json
+    assert (data["status"], data["loss"]) == ("collapsed", None)
+    assert data["reason"] in sweeper("show", "bad", "--trial", "1", "--results", tmp_path).out
+    said = refused("best", "bad", "--results", tmp_path)
+    assert said == f"no trial of bad has completed; `sweeper show {tmp_path / 'bad'}` says why"
+
+
 @pytest.mark.parametrize("content", ["", "method: [", "method: simclr\n", "- 1\n"])
 def test_a_damaged_sweep_file_is_named(copied: Path, content: str) -> None:
     (copied / "small" / "sweep.yaml").write_text(content)

@@ -495,6 +495,15 @@ def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture)
     )
 
 
+def test_ends_that_only_fit_together_are_not_refused(file: Path) -> None:
+    together = [
+        "space.crop_scale_min={type: float, low: 0.05, high: 0.2}",
+        "space.crop_scale_max={type: float, low: 0.3, high: 1.0}",
+    ]
+    assert set(load_config(file, together).space) >= {"crop_scale_min", "crop_scale_max"}
+    assert "`crop_scale_min` and `crop_scale_max` must be" in complaint(file, together[1])  # dino's own minimum is 0.4
+
+
 # Pruners
 
 
