@@ -66,10 +66,14 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
 def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor, Tensor | None]:
     """Class means and the factor of Σ_w; from float32 products where these are exact enough and `single` allows."""
     if single and embeddings.device.type == "cpu" and embeddings.dtype != torch.float64:
-        means, within = _scatter(embeddings, torch.float32)
-        factor = _factor(within, delta)
-        if factor is not None and _condition(within, factor) <= SINGLE_CONDITION:
-            return means, factor
+        # The first chunk tells most spectra that fall steeply, before the others are multiplied in vain.
+        for part in (embeddings[: max(2, CHUNK_ROWS // embeddings.shape[1])], embeddings):
+            means, within = _scatter(part, torch.float32)
+            factor = _factor(within, delta)
+            if factor is None or _condition(within, factor) > SINGLE_CONDITION:
+                break
+            if len(part) == len(embeddings):
+                return means, factor
     means, within = _scatter(embeddings, torch.float64)
     return means, _factor(within, delta)
 
