@@ -190,6 +190,7 @@ def locked(folder: SweepFolder) -> Iterator[None]:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        remove_torn(folder.path)
         yield
     finally:
         os.close(descriptor)
@@ -211,6 +212,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_torn(path: Path) -> None:
+    """Delete what a killed process has left of files that it was writing into this folder."""
+    for torn in (*path.glob(".*.tmp"), *path.glob("*.tmp")):
+        torn.unlink(missing_ok=True)
 
 
 def disk_full(error: BaseException, path: Path) -> SweepError:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
-from sweeper.results import CHECKPOINT, FULL, Outcome, SweepFolder, write_baselines, write_outcome
+from sweeper.results import CHECKPOINT, FULL, Outcome, SweepFolder, remove_torn, write_baselines, write_outcome
 from trainers.datasets.base import Images
 from trainers.records import (
     COMPLETED,
@@ -61,24 +61,42 @@ Send = Callable[[Message], bool]
 """Tells the driver, and answers whether to go on."""
 
 
+class Unheard(BaseException):
+    """The driver could not be told, which is no failure of the trial's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def run_task(task: Task, images: Images | None, send: Send) -> None:
-    """Do a task; what goes wrong in it is written down, sent and not raised."""
+    """Do a task; what goes wrong in it is written down, sent and not raised. What `send` raises is."""
     import torch
 
+    def heard(message: Message) -> bool:
+        try:
+            return send(message)
+        except Exception as error:
+            raise Unheard(error) from error
+
     torch.set_num_threads(task.config.threads)
-    if task.kind == "baselines":
-        _guarded(task, None, send, lambda _: _measure_baselines(task, images))
-        return
-    task.trial_folder.mkdir(parents=True, exist_ok=True)
-    with trial_log(task.trial_folder) as log:
-        work = _train if task.kind == "trial" else _probe
-        _guarded(task, log, send, lambda log: work(task, images, send, log))
+    try:
+        if task.kind == "baselines":
+            _guarded(task, None, heard, lambda: _measure_baselines(task, images))
+            return
+        task.trial_folder.mkdir(parents=True, exist_ok=True)
+        with trial_log(task.trial_folder) as log:
+            remove_torn(task.trial_folder)
+            work = _train if task.kind == "trial" else _probe
+            _guarded(task, log, heard, lambda: work(task, images, heard, log))
+    except Unheard as unheard:
+        raise unheard.error from None
 
 
-def _guarded(task: Task, log: TextIO | None, send: Send, work: Callable[[TextIO | None], None]) -> None:
+def _guarded(task: Task, log: TextIO | None, send: Send, work: Callable[[], None]) -> None:
     """Do the work; an exception becomes a Failure, and a trial's own failure is kept in its folder."""
     try:
-        work(log)
+        work()
     except Exception as error:
         failure = Failure(reason_of(error), _kind_of(error))
         _note(log, traceback.format_exc().rstrip())
@@ -113,7 +131,7 @@ def _kind_of(error: BaseException) -> Literal["error", "memory", "disk"]:
     return "disk" if isinstance(error, OSError) and error.errno in FULL else "error"
 
 
-def _train(task: Task, images: Images | None, send: Send, log: TextIO | None) -> None:
+def _train(task: Task, images: Images | None, send: Send, log: TextIO) -> None:
     """Train the trial to its end or until the driver says stop; then the oracle, here where the network is."""
     from trainers.loop import train
     from trainers.probe import probe
@@ -136,7 +154,7 @@ def _train(task: Task, images: Images | None, send: Send, log: TextIO | None) ->
     write_outcome(folder, Outcome(result, probed=config.oracle))
 
 
-def _probe(task: Task, images: Images | None, send: Send, log: TextIO | None) -> None:
+def _probe(task: Task, images: Images | None, send: Send, log: TextIO) -> None:
     """The oracle of a trial that has ended already, from its last checkpoint."""
     from trainers.probe import probe
 
