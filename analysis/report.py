@@ -155,7 +155,7 @@ def scatter_of(results: Results, criterion: Criterion) -> tuple[DataFrame, plots
         for value, oracle in zip(table["value"], table["oracle"], strict=True)
     ]
     table = table.dropna(subset=["value", "oracle"])
-    return table, plots.scatter(table, criterion.name, results.baselines if len(results.baselines) else None)
+    return table, plots.scatter(table, criterion.name, results.baselines if "oracle" in results.baselines else None)
 
 
 def curves_of(results: Results, criterion: Criterion) -> DataFrame:

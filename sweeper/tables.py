@@ -203,15 +203,14 @@ def plan_parts(
 def next_steps(summary: Summary, *, has_oracle: bool) -> str:
     """How a sweep ended, and what to do next."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
-    lines = [f"\n{summary.folder}: {counts}, in {words_of_seconds(summary.seconds)}"]
-    if summary.interrupted:
-        steps = [(f"sweeper resume {summary.folder}", "goes on where it stopped")]
-    else:
-        steps = [(f"sweeper analyze {summary.folder}", "says how well each criterion ranked the trials")]
-        steps = steps if has_oracle else []
-        steps.append((f"sweeper best {summary.folder}", "shows the trial that the criterion selects"))
-    width = max(len(command) for command, _ in steps)
-    return "\n".join([*lines, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps)])
+    ended = f"\n{summary.folder}: {counts}, in {words_of_seconds(summary.seconds)}"
+    if summary.interrupted:  # how to continue was said when it was
+        return ended
+    steps = {f"sweeper best {summary.folder}": "shows the trial that the criterion selects"}
+    if has_oracle:
+        steps = {f"sweeper analyze {summary.folder}": "says how well each criterion ranked the trials", **steps}
+    width = max(map(len, steps))
+    return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 
 
 def words_of_seconds(seconds: float) -> str:

@@ -367,6 +367,7 @@ def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: 
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "blind", "--quiet"]
     more = ["oracle=none", "trials=2", "epochs=1", "keep_checkpoints=last"]
     assert sweeper(*line, *more) == Ran(0, "", "")
+    assert sweeper("analyze", tmp_path / "blind").code == 0
     before = sweeper("best", "blind", "--results", tmp_path, "--json").json
     assert (before["oracle"], before["accuracy"], before["regret"]) == (None, None, None)
     assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("trial  status")[2]
@@ -397,7 +398,7 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     ]
     ran = sweeper(*line, "--timeout", "3s", "epochs=2", "oracle=none")
     assert ran.code == 130
-    assert f"  sweeper resume {tmp_path / 'cut'} " in ran.out
+    assert f"out of time; continue with: sweeper resume {tmp_path / 'cut'}\n" in ran.out
     (row,) = sweeper("list", "--results", tmp_path, "--json").json
     assert row["state"] == "interrupted"
     assert 0 < sum(row["trials"].values()) < 4000

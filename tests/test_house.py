@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweeper import schema
 from sweeper.cli import cli
+from sweeper.config import parse_config
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("sweeper", "trainers", "analysis")
@@ -223,3 +225,11 @@ def test_the_commands_of_the_documents_exist(document: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
         given = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
         assert given <= known, line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_search_spaces_of_the_documents_are_valid(document: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in blocks:
+        parse_config(yaml.safe_load(block), source=document.name)
+    assert blocks or document.parent.name == "results"
