@@ -313,11 +313,13 @@ def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
 def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
     from sweeper.config import to_mapping
+    from sweeper.study import check_trials
     from sweeper.sweep import check_device, estimate_seconds, first_configurations
     from sweeper.tables import plan_parts
 
     options, _ = _options(as_json=as_json, **machine)
     check_device(options)
+    check_trials(config)
     runs = config.trials * config.seeds
     first = first_configurations(config, SHOWN_CONFIGURATIONS)
     mapping, estimate = to_mapping(config), estimate_seconds(config, options)

@@ -105,7 +105,7 @@ def created(listing: Listing) -> str:
 def glance(folder: Path) -> Listing:
     """A sweep from its tables, or, while they are not written, from what its trials left: no hyperparameters there."""
     settings, held = read_settings(folder), is_held(folder)
-    if not held and has_tables(folder):
+    if not held and has_tables(folder, settings):
         return _from_tables(folder, settings)
     sweep = SweepFolder(folder)
     reports = read_log(sweep)
@@ -127,7 +127,9 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
     """
     folder = find_sweep(name_or_path, results)
     settings, held = read_settings(folder), is_held(folder)
-    return _from_tables(folder, settings) if not held and has_tables(folder) else _from_study(folder, settings, held)
+    if not held and has_tables(folder, settings):
+        return _from_tables(folder, settings)
+    return _from_study(folder, settings, held)
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
@@ -135,7 +137,7 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
 
     trials = _rows(read_table(folder / "trials.parquet"))
     for row in trials:
-        if (row["reason"] or "").startswith(INTERRUPTED):
+        if str(row.get("reason") or "").startswith(INTERRUPTED):
             row["status"] = INTERRUPTED
     reports, baselines = (_rows(read_beside(folder, stem, folder.name)) for stem in ("reports", "baselines"))
     return Listing(folder, settings, trials, reports, baselines, held=False)
@@ -189,10 +191,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return dict(settings)
 
 
-def has_tables(folder: Path) -> bool:
-    """Whether the parquet files are there, and newer than the last report."""
+def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the parquet files are there and say all: they are newer than the last report, or all that was kept."""
     tables, log = folder / "trials.parquet", SweepFolder(folder).reports_log
-    return tables.is_file() and (not log.is_file() or tables.stat().st_mtime >= log.stat().st_mtime)
+    if not tables.is_file():
+        return False
+    kept = log.is_file() and (settings.get("storage") is not None or (folder / "study.db").is_file())
+    return not kept or tables.stat().st_mtime >= log.stat().st_mtime
 
 
 def is_held(folder: Path) -> bool:

@@ -30,6 +30,7 @@ from sweeper.results import (
 )
 from sweeper.study import Study, check_trials, in_memory, open_study
 from sweeper.trial import Message, Task, run_task
+from trainers.datasets.base import Images
 from trainers.records import FAILED, TrialConfig
 
 AUTO_GPUS: Final = 0.25
@@ -209,8 +210,6 @@ def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
 
 def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
     """Run the tasks one after the other in this process; a signal leaves the training at once, the records whole."""
-    from trainers.datasets import open_dataset
-
     working = False
 
     def stop(reason: str) -> None:
@@ -226,7 +225,7 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
 
     with interruptible(stop, seconds=options.timeout):
         dispatcher.device = _device(options.device)
-        images = open_dataset(dispatcher.config.dataset).images()
+        images = read_images(dispatcher.config)
         while (task := dispatcher.next()) is not None:
             try:
                 working = True
@@ -243,12 +242,11 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
 def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
     """Run the tasks on Ray Tune, as many at once as there is room for."""
     from sweeper.cluster import capacity, ray_running
-    from trainers.datasets import open_dataset
 
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = open_dataset(config.dataset).images()
+        images = read_images(config)
         cpus = max(os.cpu_count() or 1, asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
             from sweeper.tuning import tune_sweep
@@ -266,6 +264,20 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
                 retries=config.max_retries,
                 storage=root / "tune" if options.address is None else dispatcher.folder.path / ".ray",
             )
+
+
+def read_images(config: SweepConfig) -> Images:
+    """The images of the sweep's data set.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    from trainers.datasets import open_dataset
+
+    try:
+        return open_dataset(config.dataset).images()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
 
 
 def _gpus(config: SweepConfig, there: float) -> float:
@@ -301,11 +313,10 @@ def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
 
 def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     """How long the sweep will take: two training steps and one measurement of the criteria, scaled up."""
-    from trainers.datasets import open_dataset
     from trainers.loop import train
     from trainers.probe import probe
 
-    images = open_dataset(config.dataset).images()
+    images = read_images(config)
     trial = replace(first_configurations(config, 1)[0], epochs=1, device=_device(options.device))
     few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
     report = next(train(trial, images=few))

@@ -231,6 +231,22 @@ def show(results: Path, *more: str) -> Any:
     return sweeper("show", "small", "--results", results, "--json", *more).json
 
 
+def test_more_trials_than_a_grid_has_are_refused(results: Path, tmp_path: Path) -> None:
+    line = ["run", file_of(results), "--local", "--results", tmp_path / "r", "search.sampler=grid", "trials=26"]
+    for more in ([], ["--dry-run"]):
+        assert "at most the 25 configurations of this grid, but got 26" in refused(*line, *more)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    content = mapping(make_images(tmp_path / "images"))
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "images" / "rows" / "001.png").write_bytes(b"no image")
+    for more in ([], ["--dry-run"]):
+        said = refused("run", tmp_path / "sweep.yaml", "--local", "--results", tmp_path / "r", "--quiet", *more)
+        assert "001.png cannot be read as an image" in said
+
+
 def test_list(results: Path) -> None:
     (row,) = sweeper("list", "--results", results, "--json").json
     trials = pd.DataFrame(show(results)["trials"])
@@ -486,6 +502,17 @@ def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
     assert "of 4, interrupted" in sweeper("list", "--results", copied).out
     assert "sweeper resume" in refused("best", "small", "--results", copied)
     assert "no trial 0: none has started" in refused("show", "small", "--trial", "0", "--results", copied)
+
+
+def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> None:
+    folder = SweepFolder(copied / "small")
+    (folder.path / "study.db").unlink()
+    shutil.rmtree(folder.path / "trials")
+    os.utime(folder.path / "trials.parquet", (0, 0))
+    assert sweeper("list", "--results", copied, "--json").json[0]["trials"] == {"completed": 4}
+    assert len(show(copied)["trials"]) == 4
+    assert sweeper("best", "small", "--results", copied, "--json").json["checkpoint"] is None
+    assert "none is kept" in sweeper("best", "small", "--results", copied).out
 
 
 # The doctor
