@@ -94,10 +94,7 @@ def run(
     if folder.exists() and resuming:
         _check_same(config, folder)
         return _resume(folder, trials=config.trials, **machine)
-    if folder.exists() and any(folder.iterdir()):
-        raise ResultsError(
-            f"{folder} is there already; go on with it: `sweeper resume {folder}`, or choose another --name"
-        )
+    _check_free(folder)
     from sweeper.sweep import run_sweep
 
     options, progress = _options(**machine)
@@ -263,6 +260,16 @@ def check_name(name: str) -> str:
 def default_name(config: SweepConfig) -> str:
     """Method, data set, time."""
     return f"{config.method}-{config.dataset['name']}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _check_free(folder: Path) -> None:
+    """A new sweep needs a folder of its own."""
+    if (folder / "sweep.yaml").is_file():
+        raise ResultsError(
+            f"{folder} is there already; go on with it: `sweeper resume {folder}`, or choose another --name"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ResultsError(f"{folder} is there already, and is no sweep; choose another --name")
 
 
 def _options(

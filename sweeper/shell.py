@@ -151,6 +151,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if hasattr(error, "exit_code"):  # the errors of the conductor and of the judge own theirs
         return str(error), int(error.exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", 1
     return f"unexpected {type(error).__name__}: {error}; SWEEPER_DEBUG=1 shows where", 1
 
 

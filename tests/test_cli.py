@@ -351,6 +351,19 @@ def test_an_existing_name_is_refused_with_both_ways_out(results: Path) -> None:
     assert "or choose another --name" in said
 
 
+def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(b"")
+    said = refused("run", file_of(results), "--local", "--results", tmp_path, "--name", "photos")
+    assert said == f"{tmp_path / 'photos'} is there already, and is no sweep; choose another --name"
+
+
+def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = sweeper("run", file_of(results), "--local", "--results", tmp_path / "file", "--name", "x")
+    assert ran == Ran(1, "", f"sweeper: {tmp_path / 'file' / 'x' / 'trials'}: Not a directory\n")
+
+
 def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
     again = ["run", file_of(results), "--local", "--device", "cpu", "--results", results, "--name", "small", "--resume"]
     said = refused(*again, "keep_checkpoints=all", "epochs=7", "space.lr.high=0.2")
