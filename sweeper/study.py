@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeper.config import SweepConfig, make_pruner
@@ -50,10 +51,16 @@ class TrialRecord:
 class Study:
     """One sweep's Optuna study. Run k is trial k: configuration k // seeds, the (k mod seeds)-th of its seeds."""
 
-    def __init__(self, config: SweepConfig, study: optuna.Study) -> None:
+    def __init__(self, config: SweepConfig, study: optuna.Study, storage: RDBStorage | None = None) -> None:
         self.config = config
         self.study = study
+        self.storage = storage
         self.maximize = is_maximized(config.objective)
+
+    def close(self) -> None:
+        """Give the connections to the storage back."""
+        if self.storage is not None:
+            _release(self.storage)
 
     @property
     def runs(self) -> int:
@@ -205,24 +212,32 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine(url))
-        if create:
-            study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction=direction_of(config),
-                pruner=make_pruner(config),
-                load_if_exists=again,
-            )
-        else:
-            study = optuna.load_study(storage=storage, study_name=name, pruner=make_pruner(config))
+        storage = RDBStorage(url, engine_kwargs=_engine(url))
+        try:
+            return Study(config, _open(config, storage, name, create=create, again=again), storage)
+        except BaseException:
+            _release(storage)
+            raise
     except optuna.exceptions.DuplicatedStudyError:
         raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
     except KeyError:
         raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
     except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
-    return Study(config, study)
+
+
+def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
+    pruner = make_pruner(config)
+    if not create:
+        return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
+    return optuna.create_study(
+        storage=storage, study_name=name, direction=direction_of(config), pruner=pruner, load_if_exists=again
+    )
+
+
+def _release(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _engine(url: str) -> dict[str, Any]:

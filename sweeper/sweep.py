@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,8 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: 
     made = create_folder(folder, config, study=name)
     with locked(made):
         study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
-        return _drive(config, made, study, options, progress)
+        with closing(study):
+            return _drive(config, made, study, options, progress)
 
 
 def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trials: int | None = None) -> Summary:
@@ -138,7 +139,8 @@ def _opened(folder: Path, options: RunOptions) -> Iterator[tuple[SweepConfig, Sw
         fresh = not made.reports_log.is_file()
         url = config.storage or made.storage_url
         study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
-        yield config, made, study, origin
+        with closing(study):
+            yield config, made, study, origin
 
 
 def _drive(

@@ -1,0 +1,175 @@
+"""The study in other people's hands: PostgreSQL as its storage, optuna-dashboard as its reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from killing import Victim, between_reports, kill_driver, wait_for
+from small_sweeps import make_images, mapping, same_reports, small_config, wait_until
+
+from sweeper.errors import ResultsError
+from sweeper.progress import make_progress
+from sweeper.study import open_study
+from sweeper.sweep import RunOptions, resume_sweep, run_sweep
+
+LOCAL = RunOptions(local=True, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def plain(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep as it is with SQLite."""
+    folder = tmp_path_factory.mktemp("plain") / "sweep"
+    run_sweep(small_config(images, trials=2), folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def postgres_programs() -> Path | None:
+    """Where initdb and postgres are: Debian keeps them out of the PATH."""
+    found = shutil.which("initdb")
+    places = [Path(found).parent] if found else []
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((place for place in places if (place / "initdb").is_file()), None)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that was started for these tests, on loopback, with a password."""
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    if find_spec("psycopg") is None:
+        pytest.skip("psycopg is not installed (pip install 'psycopg[binary]')")
+    owner = None
+    if os.getuid() == 0:  # PostgreSQL does not run as root
+        try:
+            owner = pwd.getpwnam("postgres").pw_name
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    password, port = folder / "password", free_port()
+    password.write_text("a secret")
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    for path in (folder, password, data):
+        shutil.chown(path, owner or os.getuid())
+    create = [programs / "initdb", "-D", data, "-U", "me", "--auth=scram-sha-256", "--pwfile", password]
+    subprocess.run(create, user=owner, check=True, capture_output=True, cwd=folder)
+    settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
+    command = [programs / "postgres", "-D", data, *(part for one in settings for part in ("-c", one))]
+    server = subprocess.Popen(command, user=owner, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(port))
+        yield f"postgresql+psycopg://me:a%20secret@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown; at SIGTERM it waits for its clients
+        server.wait(timeout=60)
+        shutil.rmtree(folder)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_sweep_in_postgresql_is_the_same_sweep(images: Path, plain: Path, tmp_path: Path, postgres: str) -> None:
+    folder = tmp_path / "elsewhere"
+    config = small_config(images, trials=1, storage=postgres)
+    run_sweep(config, folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    assert not (folder / "study.db").exists()
+    resume_sweep(folder, LOCAL, make_progress(0, quiet=True, as_json=False), trials=2)
+    same_reports(plain, folder)
+    with closing(open_study(config, url=postgres, name="elsewhere", create=False)) as study:
+        assert [record.status for record in study.records()] == ["completed"] * 2
+    with pytest.raises(ResultsError, match="already holds a study named elsewhere"):
+        run_sweep(config, tmp_path / "again" / "elsewhere", LOCAL, make_progress(0, quiet=True, as_json=False))
+
+
+def test_a_kill_is_survived_in_postgresql_too(images: Path, plain: Path, tmp_path: Path, postgres: str) -> None:
+    file, folder = tmp_path / "file.yaml", tmp_path / "killed"
+    file.write_text(yaml.safe_dump(mapping(images, trials=2, storage=postgres)))
+    victim = Victim.start(file, folder, where="local")
+    assert wait_for(victim, between_reports)
+    kill_driver(victim)
+    resume_sweep(folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    same_reports(plain, folder)
+    assert list(pd.read_parquet(folder / "trials.parquet")["status"]) == ["completed"] * 2
+
+
+@pytest.fixture(scope="module")
+def dashboard_program() -> str:
+    if find_spec("optuna_dashboard") is None:
+        pytest.skip("optuna-dashboard is not installed (pip install optuna-dashboard)")
+    return "from optuna_dashboard._cli import main; main()"
+
+
+def ask(program: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the dashboard's API says of the one study of a sweep: the summary and the details."""
+    port = free_port()
+    command = [sys.executable, "-c", program, f"sqlite:///{folder / 'study.db'}", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(port))
+        (summary,) = fetch(port, "/api/studies")["study_summaries"]
+        return summary, fetch(port, f"/api/studies/{summary['study_id']}")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def fetch(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_the_dashboard_reads_a_finished_sweep(plain: Path, dashboard_program: str) -> None:
+    summary, details = ask(dashboard_program, plain)
+    assert summary["study_name"] == "simclr-folder"
+    assert summary["directions"] == ["maximize"]
+    assert [trial["state"] for trial in details["trials"]] == ["Complete"] * 2
+    trials = pd.read_parquet(plain / "trials.parquet")
+    assert [trial["values"] for trial in details["trials"]] == [[value] for value in trials["lidar"]]
+    assert [len(trial["intermediate_values"]) for trial in details["trials"]] == [3, 3]
+    names = {parameter["name"] for parameter in details["trials"][0]["params"]}
+    assert names == {"lr", "temperature"}
+
+
+def test_the_dashboard_reads_a_running_sweep(images: Path, tmp_path: Path, dashboard_program: str) -> None:
+    file, folder = tmp_path / "file.yaml", tmp_path / "running"
+    file.write_text(yaml.safe_dump(mapping(images, trials=1, epochs=3000, oracle="none")))
+    victim = Victim.start(file, folder, where="local")
+    assert wait_for(victim, between_reports)
+    _, details = ask(dashboard_program, folder)
+    reported = len((folder / "reports.jsonl").read_text().splitlines())
+    assert victim.running
+    assert [trial["state"] for trial in details["trials"]] == ["Running"]
+    assert 2 <= len(details["trials"][0]["intermediate_values"]) <= reported
+    wait_until(lambda: len((folder / "reports.jsonl").read_text().splitlines()) > reported)
+    kill_driver(victim)
