@@ -1,4 +1,4 @@
-"""Kendall's τ-b of every resample at once, with a standard error for each, from matrix products alone.
+"""Kendall's τ-b of every resample at once, and the influence of each trial on it, from matrix products alone.
 
 A resample of trials is a vector of counts w, and with the sign matrices A and B of the two variables
 τ-b = wᵀ(A∘B)w / √(wᵀA²w · wᵀB²w), where squares are taken elementwise (Kendall 1945, Biometrika 33, with the pairs
@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-CHUNK = 4_000_000
-"""Counts held in one matrix product: 16 MB of float32, so that memory does not grow with the resamples."""
+RESAMPLES = 10_000
+CHUNK = 1_000_000
+"""Counts held in one matrix product, so that memory does not grow with the resamples."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """All pairs of n trials under two variables: where they agree, and which of them are ties."""
 
-    agreement: NDArray[np.float32]
+    agreement: Counts
     """(n, n): sign of the difference in one variable times that in the other; 0 where either is a tie."""
     first: Integers
     """(n,): label of each trial's group of ties in the first variable."""
@@ -32,86 +34,92 @@ class Pairs:
 
 def make_pairs(first: Floats, second: Floats) -> Pairs:
     """Compare every two trials; both variables are (n,) and finite."""
-    signs = [np.sign(values[:, None] - values[None, :]).astype(np.float32) for values in (first, second)]
     labels = [np.unique(values, return_inverse=True)[1].astype(np.int64) for values in (first, second)]
-    return Pairs(signs[0] * signs[1], labels[0], labels[1])
+    agreement = signs_of(labels[0])
+    agreement *= signs_of(labels[1])
+    return Pairs(agreement.astype(np.float32), labels[0], labels[1])
 
 
-def draw_counts(groups: Integers, resamples: int, generator: np.random.Generator) -> NDArray[np.float32]:
+def signs_of(values: Integers) -> NDArray[np.int8]:
+    """(n, n): the sign of every difference, in one byte each."""
+    above = values[:, None] > values[None, :]
+    return above.view(np.int8) - above.T.view(np.int8)
+
+
+def draw_counts(groups: Integers, resamples: int, generator: np.random.Generator) -> Counts:
     """(resamples, n): how often each trial is drawn when whole `groups` (n,) are drawn with replacement.
 
     Trials of one configuration are not independent, so they are drawn together (Davison & Hinkley 1997, section 3.8).
     """
     names, members = np.unique(groups, return_inverse=True)
-    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return drawn.astype(np.float32)[:, members]
+    n = len(names)
+    drawn = generator.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=resamples * n).astype(np.float32).reshape(resamples, n)
+    return counts if n == len(members) and (members == np.arange(n)).all() else counts[:, members]
 
 
-def tau_of_counts(
-    pairs: Pairs, counts: NDArray[np.float32], *, weights: Floats | None = None, groups: Integers | None = None
-) -> tuple[Floats, Floats]:
-    """τ-b and its standard error (see `spread_of_influence`) for each row of `counts` (resamples, n).
-
-    τ-b is NaN where a resample holds no two trials that differ in both variables' own terms.
+def tau_of_counts(pairs: Pairs, counts: Counts, *, weights: Floats | None = None) -> Floats:
+    """τ-b of each row of `counts` (resamples, n), where a trial weighs `weights` (n,); NaN where a side is constant.
 
     >>> pairs = make_pairs(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 4.0]))
-    >>> tau_of_counts(pairs, np.ones((1, 4), dtype=np.float32))[0].round(4).tolist()
+    >>> tau_of_counts(pairs, np.ones((1, 4), dtype=np.float32)).round(4).tolist()
     [0.6667]
     """
     total, n = counts.shape
-    tau, error = np.empty(total), np.empty(total)
+    tau = np.empty(total)
     rows = max(1, CHUNK // n)
     for start in range(0, total, rows):
-        chunk = counts[start : start + rows]
-        tau[start : start + rows], influence = influence_of_counts(pairs, chunk, weights=weights)
-        error[start : start + rows] = spread_of_influence(influence, chunk, groups)
-    return tau, error
+        drawn = (
+            counts[start : start + rows].astype(np.float64)
+            if weights is None
+            else counts[start : start + rows] * weights
+        )
+        agreeing = (drawn.astype(np.float32) @ pairs.agreement).astype(np.float64)
+        squares = drawn.sum(axis=1) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            norm = np.sqrt((squares - tied(drawn, pairs.first)) * (squares - tied(drawn, pairs.second)))
+            tau[start : start + rows] = np.clip(np.einsum("rn,rn->r", drawn, agreeing) / norm, -1.0, 1.0)
+    return tau
 
 
-def influence_of_counts(
-    pairs: Pairs, counts: NDArray[np.float32], *, weights: Floats | None = None
-) -> tuple[Floats, Floats]:
-    """τ-b (resamples,) and its derivative by each trial's count (resamples, n), where a trial weighs `weights` (n,)."""
-    scale = np.ones(counts.shape[1]) if weights is None else weights
-    drawn = (counts * scale).astype(np.float64)
-    agreeing = (drawn.astype(np.float32) @ pairs.agreement).astype(np.float64)
-    untied = [drawn.sum(axis=1)[:, None] - tied_weight(drawn, labels) for labels in (pairs.first, pairs.second)]
-    sums = [np.einsum("rn,rn->r", drawn, part) for part in untied]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        norm = np.sqrt(sums[0] * sums[1])
-        tau = np.clip(np.einsum("rn,rn->r", drawn, agreeing) / norm, -1.0, 1.0)
-        slope = 2 * agreeing / norm[:, None]
-        slope -= tau[:, None] * (untied[0] / sums[0][:, None] + untied[1] / sums[1][:, None])
-    return tau, slope * scale
+def tied(drawn: Floats, labels: Integers) -> Floats:
+    """(resamples,): the weight of all pairs that are ties, a trial with itself included."""
+    summed = group_sums(drawn, labels)
+    squares: Floats = np.einsum("rg,rg->r", summed, summed)
+    return squares
 
 
-def tied_weight(drawn: Floats, labels: Integers) -> Floats:
-    """(resamples, n): the weight drawn in each trial's own group of ties, itself included."""
+def group_sums(values: Floats, labels: Integers) -> Floats:
+    """(rows, groups): the sum of each row within each group; labels (n,) count from 0."""
     if int(labels.max()) + 1 == len(labels):
-        return drawn
+        return values if (labels[:-1] < labels[1:]).all() else values[:, np.argsort(labels)]
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
-    summed: Floats = np.add.reduceat(drawn[:, order], starts, axis=1)[:, labels]
+    summed: Floats = np.add.reduceat(values[:, order], starts, axis=1)
     return summed
 
 
-def spread_of_influence(influence: Floats, counts: NDArray[np.float32], groups: Integers | None = None) -> Floats:
-    """Standard error (resamples,) of a statistic from its influence (resamples, n): the infinitesimal jackknife.
+def tau_and_influence(pairs: Pairs, weights: Floats | None = None) -> tuple[float, Floats]:
+    """τ-b of the trials as they are, and its derivative by how often each trial counts (n,), which sums to 0."""
+    n = len(pairs.first)
+    once = np.ones(n) if weights is None else weights
+    agreeing = (pairs.agreement @ once.astype(np.float32)).astype(np.float64)
+    untied = [once.sum() - group_sums(once[None, :], labels)[0, labels] for labels in (pairs.first, pairs.second)]
+    sums = [float(once @ part) for part in untied]
+    norm = float(np.sqrt(sums[0] * sums[1]))
+    if norm == 0:
+        return float("nan"), np.full(n, np.nan)
+    tau = min(1.0, max(-1.0, float(once @ agreeing) / norm))
+    slope: Floats = once * (2 * agreeing / norm - tau * (untied[0] / sums[0] + untied[1] / sums[1]))
+    return tau, slope
 
-    √Σ w ψ², summed within `groups` first where trials were drawn in groups, times √(n(n−1))/(n−2), which turns it into
-    the delete-one jackknife of a statistic of pairs, whose error it otherwise understates at small n
-    (Efron 1982, chapter 6; Arvesen 1969, Annals of Mathematical Statistics 40).
+
+def standard_error(influence: Floats, groups: Integers | None = None) -> float:
+    """The standard error of a statistic of pairs from each trial's influence (n,), summed within `groups` first.
+
+    √Σψ² is the infinitesimal jackknife (Efron 1982, chapter 6); times √(n(n−1))/(n−2) it is the delete-one jackknife
+    of a statistic of pairs (Arvesen 1969, Annals of Mathematical Statistics 40), which the former is below at small n.
     """
-    if groups is None or len(np.unique(groups)) == len(groups):
-        n = influence.shape[1]
-        squares = np.einsum("rn,rn->r", counts.astype(np.float64), influence**2)
-    else:
-        order = np.argsort(groups, kind="stable")
-        starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][0] - 1))
-        n = len(starts)
-        summed = np.add.reduceat(influence[:, order], starts, axis=1)
-        squares = np.einsum("rn,rn->r", counts[:, order][:, starts].astype(np.float64), summed**2)
-    if n <= 2:
-        return np.full(len(influence), np.nan)
-    error: Floats = np.sqrt(squares * n * (n - 1)) / (n - 2)
-    return error
+    parts = influence if groups is None else np.bincount(np.unique(groups, return_inverse=True)[1], weights=influence)
+    n = len(parts)
+    return float(np.sqrt((parts**2).sum() * n * (n - 1)) / (n - 2)) if n > 2 else float("nan")

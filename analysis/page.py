@@ -5,28 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from analysis.style import page_colours, to_svg
-from analysis.stylesheet import STYLESHEET
+from analysis.figures import Drawn
+from analysis.style import page_colours
+from analysis.stylesheet import COPY_SCRIPT, STYLESHEET
 from analysis.tables import Printed, to_html, to_latex, to_markdown
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure as inline SVG, its caption, and the name of its files below figures/."""
-
-    name: str
-    svg: str
-    caption: str = ""
-
-    @staticmethod
-    def from_figure(name: str, figure: Figure, caption: str = "") -> Shown:
-        """Inline SVG with ids of its own."""
-        return Shown(name, to_svg(figure, "".join(letter if letter.isalnum() else "-" for letter in name)), caption)
 
 
 @dataclass(frozen=True)
@@ -36,57 +19,67 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Printed, ...] = ()
-    figures: tuple[Shown, ...] = ()
+    figures: tuple[Drawn, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def make_page(title: str, sections: Sequence[Section]) -> str:
-    """The whole page: style, figures and tables inside, nothing loaded from anywhere."""
+def make_page(title: str, headline: str, sections: Sequence[Section], links: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole page: style, figures and tables inside, nothing loaded from anywhere; `links` are text and address."""
     colours = (
-        f":root{{{page_colours(dark=False)}}}@media (prefers-color-scheme:dark){{:root{{{page_colours(dark=True)}}}}}"
+        f":root{{{page_colours(dark=False)}}}"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{page_colours(dark=True)}}}}}"
     )
-    colours += f"@media print{{:root{{{page_colours(dark=False)}}}}}"
-    body = "".join(section_html(section) for section in sections)
+    ways = "".join(f'<a href="{html.escape(to)}">{html.escape(text)}</a> ' for text, to in links)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{colours}{STYLESHEET}</style></head>'
-        f"<body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>\n"
+        f'<body><main><header><h1>{html.escape(title)}</h1><p class="headline">{html.escape(headline)}</p>'
+        + (f'<p class="links">Reports: {ways}</p>' if ways else "")
+        + f"</header>{''.join(map(section_html, sections))}</main><script>{COPY_SCRIPT}</script></body></html>\n"
     )
 
 
 def section_html(section: Section) -> str:
     """One part as HTML."""
     text = "".join(f"<p>{html.escape(line)}</p>" for line in section.text)
-    tables = "".join(table_html(printed) for printed in section.tables)
+    points = "".join(f"<li>{html.escape(line)}</li>" for line in section.warnings)
+    warnings = f"<aside><strong>Before you believe it</strong><ul>{points}</ul></aside>" if points else ""
     figures = "".join(
-        f"<figure>{shown.svg}"
-        + (f"<figcaption>{html.escape(shown.caption)}</figcaption>" if shown.caption else "")
-        + "</figure>"
-        for shown in section.figures
+        f"<figure>{drawn.svg}<figcaption>{html.escape(drawn.caption)}</figcaption></figure>"
+        for drawn in section.figures
     )
     grid = f'<div class="figures">{figures}</div>' if figures else ""
-    return f"<section><h2>{html.escape(section.title)}</h2>{text}{tables}{grid}</section>"
+    tables = "".join(map(table_html, section.tables))
+    return f"<section><h2>{html.escape(section.title)}</h2>{text}{warnings}{tables}{grid}</section>"
 
 
 def table_html(printed: Printed) -> str:
     """A table, and the same as LaTeX and Markdown to copy."""
     copies = "".join(
-        f"<details><summary>{kind}</summary><pre>{html.escape(text)}</pre></details>"
+        f"<details><summary>{kind}</summary><button>copy</button><pre>{html.escape(text)}</pre></details>"
         for kind, text in (("LaTeX", to_latex(printed)), ("Markdown", to_markdown(printed)))
     )
     note = f'<p class="note">{html.escape(printed.note)}</p>' if printed.note else ""
     return (
-        f'<div class="table"><div class="scroll">{to_html(printed)}</div>{note}<div class="copies">{copies}</div></div>'
+        f'<div class="table"><h3>{html.escape(printed.title)}</h3><div class="scroll">{to_html(printed)}</div>{note}'
+        f'<div class="copies">{copies}</div></div>'
     )
 
 
-def to_page_markdown(title: str, sections: Sequence[Section]) -> str:
+def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str:
     """The same for a repository's page; figures are the PNG files below figures/."""
-    lines = [f"# {title}"]
+    parts = [f"# {title}", headline]
     for section in sections:
-        lines += ["", f"## {section.title}", ""]
-        lines += [line + "\n" for line in section.text]
+        parts.append(f"## {section.title}")
+        parts += section.text
+        if section.warnings:
+            parts.append("\n".join(f"> - {line}" for line in section.warnings))
         for printed in section.tables:
-            lines += [to_markdown(printed), *([printed.note, ""] if printed.note else [])]
-        lines += [f"![{shown.caption or shown.name}](figures/{shown.name}.png)\n" for shown in section.figures]
-    return "\n".join(lines) + "\n"
+            parts += [
+                f"**{printed.title}**",
+                to_markdown(printed).rstrip("\n"),
+                *([printed.note] if printed.note else []),
+            ]
+        parts += [f"![{drawn.caption}](figures/{drawn.name}.png)" for drawn in section.figures]
+    return "\n\n".join(parts) + "\n"

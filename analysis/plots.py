@@ -3,100 +3,73 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pandas import DataFrame
 
-from analysis.style import GOOD, INK, MUTED, RULE, STEPS, colour_of, new_figure, quiet
+from analysis.style import GOOD, INK, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
+from analysis.words import accuracy, label_of, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELS = {"lidar": "LiDAR", "rankme": "RankMe", "loss": "loss"}
-
-
-def label_of(criterion: str) -> str:
-    """A criterion as people write it.
-
-    >>> label_of("lidar"), label_of("lidar.embedding"), label_of("nesum")
-    ('LiDAR', 'LiDAR, embedding', 'nesum')
-    """
-    plain, _, layer = criterion.partition(".")
-    return LABELS.get(plain, plain) + (f", {layer}" if layer else "")
-
-
-def accuracy_axis(axis: Any, values: Any) -> None:
-    """Fractions shown as percent; anything else as it is."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(5))
-    if np.nanmax(np.abs(np.append(values, 0.0))) <= 1:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
-
-
-def accuracy(value: float) -> str:
-    """An oracle value in words: fractions as percent.
-
-    >>> accuracy(0.9134), accuracy(69.1), accuracy(float("nan"))
-    ('91.3%', '69.1', '–')
-    """
-    if not math.isfinite(value):
-        return "–"
-    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{value:g}"
+NO_ORACLE = -1
+"""The colour step of a trial whose oracle is not known."""
 
 
 def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None) -> Figure:
-    """Criterion against oracle, one dot per trial: columns trial, value, oracle, selected, status, note."""
+    """Criterion against oracle, one dot per trial.
+
+    Columns trial, value, oracle, selected, higher_is_better, note; `baselines` has baseline and oracle.
+    """
     with quiet():
         figure, axes = new_figure()
         colour = colour_of(criterion, [criterion])
+        better_right = bool(table["higher_is_better"].all())
         dots = axes.scatter(table["value"], table["oracle"], s=22, color=colour, alpha=0.8, linewidths=0, zorder=3)
-        dots.set_urls([f"trial {row.trial} · {row.note}" for row in table.itertuples()])
-        chosen = table[table["selected"].astype(bool)]
-        axes.scatter(
-            chosen["value"], chosen["oracle"], s=90, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4
-        )
-        for row in chosen.itertuples():
+        dots.set_urls(list(table["note"]))
+        for row in table[table["selected"].astype(bool)].to_dict("records"):
+            x, y = float(row["value"]), float(row["oracle"])
+            axes.scatter([x], [y], s=95, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
             axes.annotate(
-                f"selected: {accuracy(float(row.oracle))}",  # type: ignore[arg-type]
-                (float(row.value), float(row.oracle)),  # type: ignore[arg-type]
-                xytext=(-8 if row.higher_is_better else 8, -10),
+                f"selected {accuracy(y)}",
+                (x, y),
+                xytext=(-9 if better_right else 9, 6),
                 textcoords="offset points",
-                ha="right" if row.higher_is_better else "left",
-                va="top",
+                ha="right" if better_right else "left",
                 fontsize=8,
             )
-        if baselines is not None:
-            for row in baselines.itertuples():
-                level_line(axes, float(row.oracle), str(row.baseline).replace("_", " "))  # type: ignore[arg-type]
+        for row in [] if baselines is None else baselines.to_dict("records"):
+            level_line(axes, float(row["oracle"]), str(row["baseline"]).replace("_", " "), left=better_right)
         accuracy_axis(axes.yaxis, table["oracle"])
-        axes.set_xlabel(label_of(criterion) + (" (lower is better)" if not table["higher_is_better"].all() else ""))
-        axes.set_ylabel("oracle accuracy")
-        axes.margins(x=0.06, y=0.1)
+        few_ticks(axes.xaxis)
+        name_axes(axes, label_of(criterion) + ("" if better_right else " (lower is better)"), "oracle accuracy")
+        axes.margins(x=0.06, y=0.12)
     return figure
 
 
-def level_line(axes: Axes, level: float, name: str) -> None:
-    """A dashed line across, named at its left end."""
+def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
+    """A dashed line across, named at one of its ends."""
     if not math.isfinite(level):
         return
     axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         f"{name} {accuracy(level)}",
-        (0.01, level),
+        (0.01 if left else 0.99, level),
         xycoords=("axes fraction", "data"),
         xytext=(0, 2),
         textcoords="offset points",
         fontsize=7.5,
         color=MUTED,
-        va="bottom",
+        ha="left" if left else "right",
     )
 
 
 def curves(table: DataFrame, criterion: str) -> Figure:
-    """A criterion over epochs, one line per trial, the darker the better its final oracle.
+    """A criterion over epochs, one line per trial, the stronger the better its final oracle.
 
     Columns trial, epoch, value, oracle, step (0 to 8, or -1 where there is no oracle), note.
     """
@@ -104,67 +77,127 @@ def curves(table: DataFrame, criterion: str) -> Figure:
         figure, axes = new_figure()
         for _, line in sorted(table.groupby("trial"), key=lambda part: int(part[1]["step"].iloc[0])):
             step = int(line["step"].iloc[0])
-            colour = STEPS[step] if step >= 0 else RULE
+            colour = RULE if step == NO_ORACLE else STEPS[step]
             (drawn,) = axes.plot(line["epoch"], line["value"], color=colour, linewidth=1.1, solid_capstyle="round")
-            drawn.set_url(f"trial {line['trial'].iloc[0]} · {line['note'].iloc[0]}")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label_of(criterion))
+            drawn.set_url(str(line["note"].iloc[0]))
+        name_axes(axes, "epoch", label_of(criterion))
         whole_epochs(axes)
-        if (table["step"] >= 0).any():
+        if (table["step"] != NO_ORACLE).any():
             colour_key(axes, table)
     return figure
 
 
 def colour_key(axes: Axes, table: DataFrame) -> None:
-    """Nine small squares from the lowest oracle to the highest, above the axes."""
-    for index, colour in enumerate(STEPS):
-        axes.add_patch(rectangle(0.62 + 0.021 * index, 1.03, 0.021, 0.028, colour, axes))
-    low, high = (accuracy(float(value)) for value in (table["oracle"].min(), table["oracle"].max()))
-    style = {"transform": axes.transAxes, "fontsize": 7.5, "color": MUTED, "va": "center"}
-    axes.text(0.61, 1.044, f"final oracle {low}", ha="right", **style)
-    axes.text(0.82, 1.044, high, ha="left", **style)
-
-
-def rectangle(left: float, bottom: float, width: float, height: float, colour: str, axes: Axes) -> Any:
-    """A patch in the axes' own coordinates, drawn outside them too."""
+    """Nine small squares from the lowest oracle to the highest, above the axes at the right."""
     from matplotlib.patches import Rectangle
 
-    return Rectangle((left, bottom), width, height, color=colour, linewidth=0, transform=axes.transAxes, clip_on=False)
+    width, bottom = 0.018, 1.035
+    for place, colour in enumerate(STEPS):
+        corner = (0.66 + width * place, bottom)
+        axes.add_patch(Rectangle(corner, width, 0.03, color=colour, lw=0, transform=axes.transAxes, clip_on=False))
+    low, high = (accuracy(value) for value in (table["oracle"].min(), table["oracle"].max()))
+    for x, text, side in ((0.65, f"final oracle {low}", "right"), (0.67 + width * len(STEPS), high, "left")):
+        axes.text(x, bottom, text, ha=side, va="baseline", transform=axes.transAxes, fontsize=7.5, color=MUTED)
 
 
-def whole_epochs(axes: Axes) -> None:
-    """Epochs are whole numbers."""
-    from matplotlib.ticker import MaxNLocator
+def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
+    """One line per criterion over epochs, with its interval where the table has one.
 
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    Columns criterion, epoch, the one named by `value`, and `<value>_low` and `<value>_high` if there are any.
+    """
+    with quiet():
+        figure, axes = new_figure()
+        names = [str(name) for name in dict.fromkeys(table["criterion"])]
+        ends = []
+        for name in names:
+            line = table[table["criterion"] == name].dropna(subset=[value])
+            if line.empty:
+                continue
+            colour = colour_of(name, names)
+            if f"{value}_low" in line:
+                low, high = line[f"{value}_low"].astype(float), line[f"{value}_high"].astype(float)
+                axes.fill_between(line["epoch"].astype(float), low, high, color=colour, alpha=0.13, linewidth=0)
+            (drawn,) = axes.plot(line["epoch"], line[value], color=colour, linewidth=1.7, zorder=3)
+            drawn.set_url(f"{label_of(name)} · {number(float(line[value].iloc[-1]))} at the last epoch")
+            ends.append((float(line[value].iloc[-1]), label_of(name), colour))
+        if value == "regret":
+            accuracy_axis(axes.yaxis, table[value])
+            axes.set_ylim(bottom=0)
+        else:
+            axes.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
+        whole_epochs(axes)
+        name_axes(axes, "epoch", title)
+        label_ends(axes, float(table["epoch"].max()), ends)
+    return figure
+
+
+def label_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
+    """The name of each line at its right end, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    gap = 0.065 * (high - low)
+    placed = -math.inf
+    for value, text, colour in sorted(ends):
+        placed = max(value, placed + gap)
+        axes.annotate(
+            text, (x, placed), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=colour,
+            annotation_clip=False,
+        )  # fmt: skip
 
 
 def kept(table: DataFrame) -> Figure:
     """The accuracy kept by each way of choosing: columns choice, criterion, oracle, kind (criterion · reference)."""
     with quiet():
-        figure, axes = new_figure(height=0.9 + 0.32 * len(table))
-        names = [str(name) for name in table["choice"]]
-        for place, row in enumerate(table.itertuples()):
-            reference = row.kind == "reference"
-            colour = MUTED if reference else colour_of(str(row.criterion), [str(name) for name in table["criterion"]])
-            value = float(row.oracle)  # type: ignore[arg-type]
-            axes.plot(
-                [value], [place], "o", color="white" if reference else colour, markeredgecolor=colour, markersize=6
-            )
-            axes.annotate(
-                accuracy(value), (value, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8
-            )
-        best = table.loc[table["choice"] == "best trial", "oracle"]
-        if len(best):
-            axes.axvline(float(best.iloc[0]), color=GOOD, linewidth=1.0, zorder=1)
-        axes.set_yticks(range(len(names)), names)
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="x")
-        axes.margins(x=0.2, y=0.1)
+        figure, axes = new_figure(height=0.75 + 0.27 * len(table))
+        names = [str(name) for name in table["criterion"]]
+        for place, row in enumerate(table.to_dict("records")):
+            reference = row["kind"] == "reference"
+            colour = MUTED if reference else colour_of(str(row["criterion"]), names)
+            value = float(row["oracle"])
+            face = "none" if reference else colour
+            axes.scatter([value], [place], s=38, facecolors=face, edgecolors=colour, linewidths=1.3, zorder=3)
+            text = accuracy(value)
+            axes.annotate(text, (value, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+        for best in table.loc[table["choice"] == "best trial", "oracle"]:
+            axes.axvline(float(best), color=GOOD, linewidth=1.0, zorder=1)
+        row_names(axes, range(len(table)), [str(name) for name in table["choice"]])
+        axes.set_ylim(len(table) - 0.4, -0.6)
+        axes.margins(x=0.16)
         accuracy_axis(axes.xaxis, table["oracle"])
-        axes.set_xlabel("oracle accuracy of the chosen trial")
-        axes.spines["left"].set_visible(False)
+        name_axes(axes, "oracle accuracy of the chosen trial", "")
+    return figure
+
+
+def frontier(table: DataFrame) -> Figure:
+    """Epochs saved against regret, one dot per pruner and criterion: columns criterion, pruner, epochs_saved, regret.
+
+    A line joins, for each criterion, the dots that no other dot of it beats on both (`efficient`).
+    """
+    with quiet():
+        figure, axes = new_figure()
+        names = [str(name) for name in dict.fromkeys(table["criterion"])]
+        ends = []
+        for name in names:
+            part = table[table["criterion"] == name].sort_values(["epochs_saved", "regret"])
+            colour = colour_of(name, names)
+            dots = axes.scatter(part["epochs_saved"], part["regret"], s=24, color=colour, alpha=0.75, lw=0, zorder=3)
+            dots.set_urls(
+                [
+                    f"{label_of(name)} · {row['pruner']} · {accuracy(row['epochs_saved'])} of epochs saved · "
+                    f"regret {accuracy(row['regret'])}"
+                    for row in part.to_dict("records")
+                ]
+            )
+            best = part[part["efficient"].astype(bool)]
+            axes.step(best["epochs_saved"], best["regret"], where="pre", color=colour, linewidth=1.2, alpha=0.9)
+            if len(best):
+                ends.append((float(best["regret"].iloc[-1]), label_of(name), colour))
+        accuracy_axis(axes.xaxis, table["epochs_saved"])
+        accuracy_axis(axes.yaxis, table["regret"])
+        axes.set_xlim(-0.03, 1.0)
+        top = float(np.nanmax(np.append(table["regret"].to_numpy(dtype=float), 0.01)))
+        axes.set_ylim(-0.06 * top, 1.15 * top)
+        name_axes(axes, "share of epochs saved", "regret of the selected trial")
+        label_ends(axes, float(table["epochs_saved"].max()), ends)
     return figure
 
 
@@ -172,31 +205,58 @@ def forest(table: DataFrame) -> Figure:
     """τ with its interval for every sweep and criterion: columns sweep, criterion, n, tau, tau_low, tau_high."""
     with quiet():
         sweeps = list(dict.fromkeys(table["sweep"]))
-        figure, axes = new_figure(height=0.8 + 0.23 * (len(table) + len(sweeps)))
-        place, ticks, names = 0.0, [], []
+        figure, axes = new_figure(height=0.75 + 0.2 * len(table) + 0.3 * len(sweeps))
+        names = [str(name) for name in dict.fromkeys(table["criterion"])]
+        place, ticks, labels = 0.0, [], []
         for sweep in sweeps:
             part = table[table["sweep"] == sweep]
-            axes.text(
-                -1.0, place, f"{sweep}  (n = {int(part['n'].max())})", fontsize=8.5, fontweight="bold", va="center"
-            )
-            place += 1
-            for row in part.itertuples():
-                colour = colour_of(str(row.criterion), [str(name) for name in table["criterion"]])
-                axes.plot([row.tau_low, row.tau_high], [place, place], color=colour, linewidth=1.6)  # type: ignore[list-item]
-                (dot,) = axes.plot([row.tau], [place], "o", color=colour, markersize=5)  # type: ignore[list-item]
-                dot.set_url(
-                    f"{sweep} · {label_of(str(row.criterion))} · τ {row.tau:.2f} [{row.tau_low:.2f}, {row.tau_high:.2f}]"
-                )
-                ticks.append(place)
-                names.append(label_of(str(row.criterion)))
+            head = f"{sweep}  (n = {int(part['n'].max())})"
+            axes.text(-1.02, place, head, fontsize=8.5, fontweight="bold", va="center")
+            for row in part.to_dict("records"):
                 place += 1
-            place += 0.4
+                criterion = str(row["criterion"])
+                tau, low, high = (float(row[name]) for name in ("tau", "tau_low", "tau_high"))
+                colour = colour_of(criterion, names)
+                axes.plot([low, high], [place, place], color=colour, linewidth=1.8, solid_capstyle="butt")
+                dot = axes.scatter([tau], [place], s=30, color=colour, zorder=3)
+                dot.set_urls([f"{sweep} · {label_of(criterion)} · τ {number(tau)} [{number(low)}, {number(high)}]"])
+                ticks.append(place)
+                labels.append(label_of(criterion))
+            place += 1.5
         axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_yticks(ticks, names)
-        axes.tick_params(axis="y", labelcolor=INK)
+        row_names(axes, ticks, labels)
         axes.set_xlim(-1.05, 1.05)
-        axes.set_ylim(place - 0.2, -0.8)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel("Kendall τ with the oracle, 95% interval")
-        axes.spines["left"].set_visible(False)
+        axes.set_ylim(place - 0.7, -0.8)
+        name_axes(axes, "Kendall τ with the oracle, 95% interval", "")
     return figure
+
+
+def row_names(axes: Axes, places: Sequence[float] | range, names: Sequence[str]) -> None:
+    """One name per row at the left, and no axis line there."""
+    axes.set_yticks(list(places), names)
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def accuracy_axis(axis: Any, values: Any) -> None:
+    """Fractions shown as percent; anything else as it is."""
+    from matplotlib.ticker import FuncFormatter
+
+    few_ticks(axis)
+    if np.nanmax(np.abs(np.append(np.asarray(values, dtype=float), 0.0))) <= 1:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.10g}%"))
+
+
+def few_ticks(axis: Any) -> None:
+    """Five or so round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+
+
+def whole_epochs(axes: Axes) -> None:
+    """Epochs are whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -12,13 +12,14 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 from scipy import stats
 
-from analysis.bootstrap import Floats, Integers, influence_of_counts, make_pairs, spread_of_influence
+from analysis.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from analysis.columns import Criterion, configuration_of, parse_criteria
 from trainers.records import STATUSES
 
@@ -59,7 +60,7 @@ def rank_sweep(trials: DataFrame, sweep: str, criteria: Sequence[Criterion], ora
     for column in ("dataset", "method"):
         rows.insert(0, column, trials[column].iloc[0] if column in trials else "")
     rows.insert(0, "sweep", sweep)
-    rows["tau_p_holm"] = holm(rows["tau_p"].to_numpy(dtype=float))
+    rows["tau_p_holm"] = holm_of_distinct(rows["tau_p"].to_numpy(dtype=float), repeats(trials, criteria))
     return rows
 
 
@@ -122,9 +123,10 @@ def estimate(
     not know, it is the interval's own. n < 2 or a constant side give NaN.
     """
     n = len(first)
-    if n < 2 or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+    if n < 2 or is_constant(first) or is_constant(second):
         return Estimate(n)
-    tau, error, _ = tau_with_influence(first, second, weights=weights, groups=groups)
+    tau, influence = tau_and_influence(make_pairs(first, second), weights)
+    error = standard_error(influence, groups)
     units = n if groups is None else len(np.unique(groups))
     low, high = interval(tau, error, units)
     if weights is None and units == n:
@@ -132,37 +134,39 @@ def estimate(
     return Estimate(n, tau, low, high, wald_p(tau, error, units))
 
 
-def tau_with_influence(
-    first: Floats, second: Floats, *, weights: Floats | None = None, groups: Integers | None = None
-) -> tuple[float, float, Floats]:
-    """τ-b, its standard error, and the influence of each trial (n,)."""
-    once = np.ones((1, len(first)), dtype=np.float32)
-    tau, influence = influence_of_counts(make_pairs(first, second), once, weights=weights)
-    return float(tau[0]), float(spread_of_influence(influence, once, groups)[0]), influence[0]
+def is_constant(values: Floats) -> bool:
+    """Are all values equal, so that nothing can be ranked by them?"""
+    return bool((values == values[0]).all()) if len(values) else True
 
 
 def interval(tau: float, error: float, n: int) -> tuple[float, float]:
     """The 95% interval of a τ with its standard error, over n independent trials.
 
-    A perfect τ has no error to measure: its interval is that of the τ with two neighbours swapped, up to 1.
+    A perfect τ shows no error: its interval is that of the τ with one pair of neighbours swapped, up to 1.
 
+    >>> [round(end, 3) for end in interval(0.5, 0.1, 30)]
+    [0.28, 0.67]
     >>> interval(1.0, 0.0, 2)
     (-1.0, 1.0)
     """
     if n <= 2 or not math.isfinite(error):
         return -1.0, 1.0
-    swapped = 1 - 4 / (n * (n - 1))
-    centre = math.copysign(min(abs(tau), swapped), tau)
-    if 1 - abs(tau) < 1e-12:
-        order = np.arange(n, dtype=float)
-        other = order.copy()
-        other[[n // 2 - 1, n // 2]] = other[[n // 2, n // 2 - 1]]
-        error = tau_with_influence(order, other)[1]
-    if abs(centre) < 1e-12 and n == 3:
-        return -1.0, 1.0
+    almost = 1 - 4 / (n * (n - 1))
+    if abs(tau) > almost:
+        error = swapped_error(n)
+    centre = min(max(tau, -almost), almost)
     half = NORMAL * error / (1 - centre**2)
     low, high = math.tanh(math.atanh(centre) - half), math.tanh(math.atanh(centre) + half)
-    return (low if tau > -1 else -1.0), (high if tau < 1 else 1.0)
+    return (-1.0 if tau < -almost else low), (1.0 if tau > almost else high)
+
+
+@lru_cache
+def swapped_error(n: int) -> float:
+    """The standard error of the τ of n trials in perfect order but for two neighbours."""
+    order = np.arange(n, dtype=float)
+    other = order.copy()
+    other[[0, 1]] = other[[1, 0]]
+    return standard_error(tau_and_influence(make_pairs(order, other))[1])
 
 
 def wald_p(tau: float, error: float, n: int) -> float:
@@ -174,12 +178,25 @@ def wald_p(tau: float, error: float, n: int) -> float:
 
 def spearman(first: Floats, second: Floats) -> tuple[float, float]:
     """Spearman's ρ and its p; NaN where it is not defined."""
-    if len(first) < 2 or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+    if len(first) < 2 or is_constant(first) or is_constant(second):
         return math.nan, math.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # n = 2 divides 0 by 0 for its p, which is then NaN
         found = stats.spearmanr(first, second)
     return float(found.statistic), float(found.pvalue)
+
+
+def repeats(trials: DataFrame, criteria: Sequence[Criterion]) -> list[int]:
+    """For each criterion the first one with the same scores: a layer that the plain column repeats is no new test."""
+    scores = [criterion.scores(trials).to_numpy().tobytes() for criterion in criteria]
+    return [scores.index(values) for values in scores]
+
+
+def holm_of_distinct(p: Floats, first: Sequence[int]) -> Floats:
+    """Holm's correction over the distinct tests; a repeated one has the corrected p of the `first` of its kind."""
+    places = sorted(set(first))
+    corrected = dict(zip(places, holm(p[places]), strict=True))
+    return np.array([corrected[place] for place in first])
 
 
 def holm(p: Floats) -> Floats:

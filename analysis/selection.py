@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.columns import Criterion, make_criterion, parse_criteria
+from analysis.bootstrap import CHUNK, RESAMPLES, Floats, Integers, draw_counts
+from analysis.columns import Criterion, configuration_of, make_criterion, parse_criteria
 from trainers.records import COMPLETED
 
 
@@ -36,8 +37,18 @@ def best_trial(trials: DataFrame, criterion: str) -> Series:
     return found.iloc[0]
 
 
-def select(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+def select(
+    trials: DataFrame,
+    criteria: Sequence[str] | None = None,
+    *,
+    oracle: str = "oracle",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> DataFrame:
     """One row per sweep and criterion: the trial selected among the completed, its oracle, the best one's, the regret.
+
+    `top1`, `top3` and `top5` say whether the best is among the criterion's first so many. `expected_regret` (with its
+    95% range) and `hit1`, `hit3`, `hit5` are the same over sweeps drawn again from these trials with replacement.
 
     >>> table = DataFrame({"lidar": [1.0, 3.0, 2.0], "oracle": [0.5, 0.7, 0.9]})
     >>> select(table)[["criterion", "trial", "oracle", "best_oracle"]].values.tolist()
@@ -47,7 +58,11 @@ def select(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: 
     table = trials if "sweep" in trials else trials.assign(sweep="")
     table = table if "trial" in table else table.assign(trial=range(len(table)))
     rows = [
-        {"sweep": sweep, **select_one(part, criterion, oracle)}
+        {
+            "sweep": sweep,
+            **select_one(part, criterion, oracle),
+            **select_again(part, criterion, oracle, resamples, seed),
+        }
         for sweep, part in table.groupby("sweep", sort=False)
         for criterion in chosen
     ]
@@ -86,6 +101,40 @@ def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
     if truth.notna().sum() == 0 or first.isna().all():
         return math.nan
     return float(first.max() >= truth.max())
+
+
+def select_again(trials: DataFrame, criterion: Criterion, oracle: str, resamples: int, seed: int) -> dict[str, float]:
+    """Regret and hits of selecting in sweeps that are drawn from these trials with replacement."""
+    done = completed(trials)
+    ordered = order_by(done, criterion)
+    truth = np.asarray(Criterion(oracle).scores(ordered), dtype=np.float64)
+    names = ("expected_regret", "regret_low", "regret_high", "hit1", "hit3", "hit5")
+    if len(ordered) < 2 or not np.isfinite(truth).all():
+        return dict.fromkeys(names, math.nan)
+    groups = np.asarray(configuration_of(done).loc[ordered.index], dtype=np.int64)
+    regret, position = redrawn(truth, groups, resamples, seed)
+    low, high = np.quantile(regret, [0.025, 0.975])
+    hits = [float((position < k).mean()) for k in (1, 3, 5)]
+    return dict(zip(names, (float(regret.mean()), float(low), float(high), *hits), strict=True))
+
+
+def redrawn(truth: Floats, groups: Integers, resamples: int, seed: int) -> tuple[Floats, Integers]:
+    """For each resample the regret, and how many trials the criterion puts before the best one drawn.
+
+    `truth` (n,) is the oracle in the criterion's order, best first.
+    """
+    generator = np.random.default_rng(seed)
+    regret, position = np.empty(resamples), np.empty(resamples, dtype=np.int64)
+    rows = max(1, CHUNK // len(truth))
+    for start in range(0, resamples, rows):
+        there = draw_counts(groups, min(rows, resamples - start), generator) > 0
+        values = np.where(there, truth, -np.inf)
+        best = values.max(axis=1)
+        regret[start : start + rows] = best - truth[there.argmax(axis=1)]
+        at = (values == best[:, None]).argmax(axis=1)
+        before = np.cumsum(there, axis=1, dtype=np.int32)
+        position[start : start + rows] = before[np.arange(len(at)), at] - 1
+    return regret, position
 
 
 def completed(trials: DataFrame) -> DataFrame:

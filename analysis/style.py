@@ -1,4 +1,4 @@
-"""How every figure looks: one palette that colour-blind readers can tell apart, quiet axes, and SVG that a page owns."""
+"""How every figure looks: a palette that colour-blind readers can tell apart, quiet axes, and SVG that a page owns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def quiet() -> Iterator[None]:
     """matplotlib without its default look, for the length of a block."""
     import matplotlib
 
-    settings = {
+    settings: dict[Any, Any] = {
         "font.size": 9,
         "font.family": "sans-serif",
         "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -117,6 +117,18 @@ def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def name_axes(axes: Axes, x: str, y: str) -> None:
+    """The names of the axes, that of the upright one lying above it, where it is read without turning the head."""
+    axes.set_xlabel(x)
+    axes.set_title(y, loc="left", fontsize=8.5, fontweight="normal", color=MUTED, pad=7)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, so that saving it in three formats does not do so thrice."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def to_svg(figure: Figure, name: str) -> str:

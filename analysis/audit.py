@@ -1,0 +1,125 @@
+"""What pruning cost a sweep that was pruned as it ran, and what each part of a sweep cost in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pandas import DataFrame
+from scipy import stats
+
+from analysis.columns import Criterion, make_criterion
+from analysis.selection import completed, order_by
+from trainers.records import COLLAPSED, PRUNED
+
+CLEARLY = 2.0
+"""How many standard errors of the difference of two accuracies a false prune must be ahead by."""
+
+
+def audit(trials: DataFrame, sweeps: Mapping[str, Mapping[str, Any]], *, oracle: str = "oracle") -> DataFrame:
+    """One row per sweep that a pruner watched: epochs saved, regret, and the rate of false prunes with its interval.
+
+    A false prune is an audited trial (one that would have been pruned, but ran on) whose oracle is above that of the
+    trial selected among the unpruned by more than two binomial standard errors of the difference. The interval is
+    Wilson's (1927, JASA 22). `regret` is the best oracle known, audited trials included, less that of the selected.
+    """
+    rows = []
+    for sweep, part in trials.groupby("sweep", sort=False):
+        settings = sweeps.get(str(sweep), {})
+        pruner = str((settings.get("pruner") or {}).get("name", "none"))
+        if pruner != "none" or (part["status"] == PRUNED).any():
+            objective = str(settings.get("objective", "lidar"))
+            row = {"sweep": sweep, "pruner": pruner, "objective": objective}
+            rows.append({**row, **audit_one(part, objective, settings, oracle)})
+    return DataFrame(rows)
+
+
+def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], oracle: str) -> dict[str, object]:
+    """One row of audit.csv."""
+    marked = trials["audited"].fillna(False).astype(bool) if "audited" in trials else trials["status"].isna()
+    pruned = trials["status"] == PRUNED
+    full = int(settings.get("epochs") or trials["epochs"].max())
+    truth = Criterion(oracle).scores(trials)
+    unpruned = order_by(completed(trials[~marked]), make_criterion(objective))
+    kept = float(truth.loc[unpruned.index[0]]) if len(unpruned) else math.nan
+    measured = truth[marked & truth.notna()]
+    n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
+    false = int(sum(clearly_above(value, kept, n) for value in measured)) if math.isfinite(kept) else 0
+    known = len(measured) > 0 and math.isfinite(kept)
+    wilson = stats.binomtest(false, len(measured)).proportion_ci(method="wilson") if known else None
+    return {
+        "trials": len(trials),
+        "pruned": int(pruned.sum()),
+        "collapsed": int((trials["status"] == COLLAPSED).sum()),
+        "audited": int(marked.sum()),
+        "epochs_saved": float((full - trials.loc[pruned, "epochs"]).sum()) / (full * len(trials)),
+        "oracle": kept,
+        "regret": float(truth.max()) - kept,
+        "false_prunes": false,
+        "rate": false / len(measured) if known else math.nan,
+        "rate_low": float(wilson.low) if wilson else math.nan,
+        "rate_high": float(wilson.high) if wilson else math.nan,
+    }
+
+
+def clearly_above(value: float, other: float, n: float) -> bool:
+    """Is an accuracy above another, both over n images, by more than two standard errors of their difference?
+
+    >>> clearly_above(0.90, 0.85, 1000), clearly_above(0.90, 0.89, 1000)
+    (True, False)
+    """
+    return value - other > CLEARLY * difference_error(value, other, n)
+
+
+def difference_error(value: float, other: float, n: float) -> float:
+    """The binomial standard error of the difference of two accuracies over n images each; 0 where n is not known."""
+    if not n > 0 or not (0 <= value <= 1 and 0 <= other <= 1):
+        return 0.0
+    return math.sqrt((value * (1 - value) + other * (1 - other)) / n)
+
+
+def cost(trials: DataFrame, reports: DataFrame) -> DataFrame:
+    """One row per sweep and kind of work: seconds per epoch, per trial, in all, and as a share of the training's.
+
+    Kinds are training, criteria (all of them together, or each where a column <criterion>_seconds says so), probe, and
+    `probe every epoch`: what it would take to have the oracle as often as the criteria are had.
+    """
+    rows = []
+    for sweep, part in trials.groupby("sweep", sort=False):
+        own = reports[reports["sweep"] == sweep] if "sweep" in reports else reports
+        seconds = {name: own[column].astype(float) for name, column in kinds_of(own).items()}
+        training = float(seconds["training"].sum()) if "training" in seconds else math.nan
+        epochs, ran = len(own), max(1, own["trial"].nunique() if len(own) else 1)
+        for name, values in seconds.items():
+            rows.append(cost_row(str(sweep), name, float(values.sum()), epochs, ran, training))
+        if "oracle_seconds" in part and part["oracle_seconds"].notna().any():
+            probe = part["oracle_seconds"].dropna().astype(float)
+            rows.append({**cost_row(str(sweep), "probe", float(probe.sum()), 0, len(probe), training)})
+            if epochs:
+                every = float(probe.mean()) * epochs
+                rows.append({**cost_row(str(sweep), "probe every epoch", every, epochs, ran, training)})
+    return DataFrame(rows)
+
+
+def kinds_of(reports: DataFrame) -> dict[str, str]:
+    """What was timed -> its column."""
+    named = {"training": "train_seconds", "criteria": "criteria_seconds"}
+    others = {
+        str(column).removesuffix("_seconds"): str(column)
+        for column in reports.columns
+        if str(column).endswith("_seconds") and str(column) not in named.values()
+    }
+    return {name: column for name, column in {**named, **others}.items() if column in reports}
+
+
+def cost_row(sweep: str, name: str, total: float, epochs: int, trials: int, training: float) -> dict[str, object]:
+    """One row of cost.csv."""
+    return {
+        "sweep": sweep,
+        "work": name,
+        "seconds_per_epoch": total / epochs if epochs else math.nan,
+        "seconds_per_trial": total / trials,
+        "seconds": total,
+        "share_of_training": total / training if training > 0 else math.nan,
+    }

@@ -1,0 +1,212 @@
+"""What a colleague would say before believing the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame
+
+from analysis.audit import difference_error
+from analysis.columns import Criterion, is_layer
+from analysis.words import accuracy, label_of, listed, number
+from trainers.records import COLLAPSED, CONFIG_PREFIX, FAILED, PRUNED, UNTRAINED
+
+WIDE = 0.5
+"""An interval of τ at least so wide cannot tell a useless criterion from a good one (τ 0 from τ 0.5)."""
+FOLLOWS = 0.6
+"""|τ| with a hyperparameter from which on a criterion is said to follow it."""
+SHARE = 0.25
+"""The share of trials, collapsed or at the baseline, from which on it is said."""
+
+
+def cautions(
+    trials: DataFrame,
+    baselines: DataFrame,
+    ranking: DataFrame,
+    partial: DataFrame,
+    settings: Mapping[str, Any] | None = None,
+) -> DataFrame:
+    """One row per warning: sweep, kind, text; the tables may hold several sweeps."""
+    rows = []
+    for sweep, part in trials.groupby("sweep", sort=False):
+        base = baselines[baselines["sweep"] == sweep] if "sweep" in baselines else DataFrame()
+        ranks = ranking[(ranking["sweep"] == sweep) & ~ranking["criterion"].map(is_layer)]
+        given = partial[partial["sweep"] == sweep] if "sweep" in partial else DataFrame()
+        found = [
+            *about_oracle(part, base),
+            *about_size(ranks),
+            *about_states(part, ranks),
+            *about_proxies(given),
+            *about_conditions(part),
+            *about_many(ranks),
+        ]
+        rows += [{"sweep": str(sweep), "kind": kind, "text": text} for kind, text in found]
+    return DataFrame(rows, columns=["sweep", "kind", "text"])
+
+
+Caution = tuple[str, str]
+
+
+def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
+    """No oracle, an oracle in other units, a range within its own noise, trials that learnt nothing."""
+    truth = trials["oracle"].dropna()
+    if truth.empty:
+        return [("no oracle", "No trial was measured by an oracle, so no criterion can be judged here.")]
+    found = []
+    low, high = float(truth.min()), float(truth.max())
+    if high > 1 or low < 0:
+        found.append(("units", f"The oracle runs from {low:g} to {high:g}: no fraction, so it is shown as it is."))
+    n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
+    error = difference_error(high, low, n)
+    if high == low:
+        found.append(("narrow oracle", f"Every trial has the same oracle, {accuracy(high)}: there is nothing to rank."))
+    elif error and high - low < 4 * error:
+        found.append(
+            (
+                "narrow oracle",
+                f"The oracle runs from {accuracy(low)} to {accuracy(high)}, and two accuracies over {n:.0f} images "
+                f"differ by up to {accuracy(2 * error)} by chance: much of the ranking is noise.",
+            )
+        )
+    floor = untrained_oracle(baselines)
+    if math.isfinite(floor):
+        below = int(sum(value - floor <= 2 * difference_error(value, floor, n) for value in truth))
+        if below >= SHARE * len(truth):
+            found.append(
+                (
+                    "near the untrained",
+                    f"{below} of {len(truth)} trials are not clearly above the untrained encoder ({accuracy(floor)}): "
+                    "a criterion is judged there on trials that learnt little.",
+                )
+            )
+    return found
+
+
+def untrained_oracle(baselines: DataFrame) -> float:
+    """The oracle of the encoder before any update; NaN where it was not measured."""
+    if "oracle" not in baselines:
+        return math.nan
+    found = baselines.loc[baselines["baseline"] == UNTRAINED, "oracle"].dropna()
+    return float(found.iloc[0]) if len(found) else math.nan
+
+
+def about_size(ranks: DataFrame) -> list[Caution]:
+    """Too few trials for the intervals to say anything."""
+    known = ranks.dropna(subset=["tau"])
+    if known.empty or ranks["n"].max() < 3:
+        few = int(ranks["n"].max()) if len(ranks) else 0
+        return (
+            [("too few trials", f"{few} trials with an oracle and a criterion: too few to rank at all.")] if few else []
+        )
+    width = known["tau_high"] - known["tau_low"]
+    if float(width.min()) >= WIDE:
+        return [
+            (
+                "too few trials",
+                f"With n = {int(known['n'].max())} every interval of τ is at least {float(width.min()):.2f} wide: "
+                "a useless criterion and a good one cannot be told apart.",
+            )
+        ]
+    return []
+
+
+def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
+    """τ over survivors only; many trials collapsed or failed."""
+    found = []
+    pruned = trials[trials["status"] == PRUNED]
+    if len(pruned) and pruned["oracle"].isna().any():
+        weighted = bool(ranks["weighted"].any()) if len(ranks) else False
+        unmeasured = int(pruned["oracle"].isna().sum())
+        text = f"{unmeasured} pruned trials were never measured"
+        text += (
+            "; the audited ones stand for them, each with more weight, so the intervals are wide."
+            if weighted
+            else ": τ is over the survivors of the very criterion it judges, which flatters or hides it "
+            "(`pruner.audit` or `oracle_pruned: true` would tell)."
+        )
+        found.append(("survivors only", text))
+    elif len(pruned):
+        found.append(
+            ("unlike epochs", f"{len(pruned)} pruned trials were measured where they stopped, others at the end.")
+        )
+    for status, word in ((COLLAPSED, "collapsed"), (FAILED, "failed")):
+        count = int((trials["status"] == status).sum())
+        if count >= SHARE * len(trials):
+            found.append(
+                (word, f"{count} of {len(trials)} trials {word}: the ranges reach too far, or something is wrong.")
+            )
+    return found
+
+
+def about_proxies(partial: DataFrame) -> list[Caution]:
+    """A criterion that only follows a hyperparameter."""
+    found = []
+    for row in partial.to_dict("records"):
+        follows, given = float(row["tau_criterion"]), float(row["tau_given"])
+        if not abs(follows) >= FOLLOWS:
+            continue
+        name, criterion = row["hyperparameter"], label_of(str(row["criterion"]))
+        empty = not math.isfinite(given) or row["tau_given_low"] <= 0 <= row["tau_given_high"]
+        text = f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})"
+        text += (
+            f"; given {name}, nothing is left of its τ with the oracle that is clearly not 0 ({number(given)})."
+            if empty
+            else f"; given {name}, its τ with the oracle is still {number(given)}."
+        )
+        found.append(("follows a hyperparameter", text))
+    return found
+
+
+def about_conditions(trials: DataFrame) -> list[Caution]:
+    """Criteria measured under unlike conditions, or on several encoders."""
+    found = []
+    conditions = [
+        column
+        for column in trials.columns
+        if str(column).rpartition("_")[2] in ("n", "q", "delta", "epsilon")
+        and not str(column).startswith(("oracle", CONFIG_PREFIX))
+    ]
+    mixed = [str(column) for column in conditions if trials[column].nunique() > 1]
+    if mixed:
+        found.append(("mixed conditions", f"Trials differ in {listed(mixed)}, which moves a criterion by itself."))
+    if "encoder" in trials and trials["encoder"].nunique() > 1:
+        names = listed(sorted(map(str, trials["encoder"].dropna().unique())))
+        found.append(("mixed encoders", f"Trials have unlike encoders ({names}): ranks are comparable within one."))
+    return found
+
+
+def about_many(ranks: DataFrame) -> list[Caution]:
+    """A p that does not survive the number of criteria tried."""
+    lost = ranks[(ranks["tau_p"] < 0.05) & (ranks["tau_p_holm"] >= 0.05)]
+    if lost.empty:
+        return []
+    names = listed([label_of(str(name)) for name in lost["criterion"]])
+    return [
+        ("many criteria", f"{names}: p is below 0.05 by itself, but not once all criteria tried are counted (Holm).")
+    ]
+
+
+def across(trials: DataFrame) -> list[str]:
+    """What makes several sweeps hard to compare: criteria measured under conditions that differ between them."""
+    conditions = [str(c) for c in trials.columns if str(c) in ("lidar_n", "lidar_q", "lidar_delta", "rankme_n")]
+    mixed = [name for name in conditions if trials.groupby("sweep")[name].first().nunique() > 1]
+    return [f"The sweeps differ in {listed(mixed)}: compare ranks, not values."] if mixed else []
+
+
+def layer_of(trials: DataFrame, criterion: str) -> str:
+    """Which layer the plain column repeats, "" where that cannot be seen."""
+    plain = Criterion(criterion).scores(trials)
+    for column in trials.columns:
+        if is_layer(str(column)) and str(column).startswith(f"{criterion}.") and plain.notna().any():
+            other = pd.to_numeric(trials[column], errors="coerce").astype(float)
+            if plain.equals(other.where(plain.notna())):
+                return str(column).rpartition(".")[2]
+    return ""
+
+
+def layers_of(trials: DataFrame, criteria: Sequence[str]) -> dict[str, str]:
+    """criterion -> the layer that its plain column repeats."""
+    return {name: layer for name in criteria if (layer := layer_of(trials, name))}

@@ -1,0 +1,147 @@
+"""Which criterion is better? Two criteria on the same trials and the same resamples, and how far any could come."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from analysis.bootstrap import (
+    RESAMPLES,
+    Floats,
+    draw_counts,
+    make_pairs,
+    standard_error,
+    tau_and_influence,
+    tau_of_counts,
+)
+from analysis.columns import Criterion, configuration_of, parse_criteria
+from analysis.ranking import NORMAL, interval, is_constant, judged_trials
+
+UNDECIDED = "cannot tell"
+
+
+def compare(
+    trials: DataFrame,
+    criteria: Sequence[str] | None = None,
+    *,
+    oracle: str = "oracle",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> DataFrame:
+    """One row per sweep and pair of criteria: the difference of their τ with its interval, P(first > second), verdict.
+
+    Both are judged on the trials that have both, and each resample of trials serves both. The interval is that of the
+    difference ± 1.96 of its delete-one jackknife's errors; the verdict names a criterion only where it leaves out 0.
+
+    >>> table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "loss": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.2, 0.3, 0.4]})
+    >>> compare(table)[["first", "second", "difference"]].values.tolist()
+    [['lidar', 'loss', 2.0]]
+    """
+    chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    rows = [
+        {"sweep": sweep, **compare_two(part, first, second, oracle, resamples, seed)}
+        for sweep, part in table.groupby("sweep", sort=False)
+        for first, second in itertools.combinations(chosen, 2)
+    ]
+    return DataFrame(rows)
+
+
+def compare_two(
+    trials: DataFrame, first: Criterion, second: Criterion, oracle: str, resamples: int, seed: int
+) -> dict[str, object]:
+    """One row of comparison.csv."""
+    both = judged_trials(trials, first, oracle).join(
+        judged_trials(trials, second, oracle)["score"].rename("other"), how="inner"
+    )
+    n = len(both)
+    row: dict[str, object] = {"first": first.name, "second": second.name, "n": n}
+    scores = [both[name].to_numpy() for name in ("score", "other")]
+    truth, groups = both["truth"].to_numpy(), both["configuration"].to_numpy()
+    if n < 3 or any(is_constant(values) for values in (*scores, truth)):
+        nothing = ("tau_first", "tau_second", "difference", "difference_low", "difference_high", "probability")
+        return {**row, **dict.fromkeys(nothing, math.nan), "verdict": f"{UNDECIDED} at n = {n}"}
+    weights = both["weight"].to_numpy() if both["weight"].nunique() > 1 else None
+    pairs = [make_pairs(values, truth) for values in scores]
+    (tau, influence), (other, other_influence) = (tau_and_influence(pair, weights) for pair in pairs)
+    half = NORMAL * standard_error(influence - other_influence, groups)
+    counts = draw_counts(groups, resamples, np.random.default_rng(seed))
+    drawn = tau_of_counts(pairs[0], counts, weights=weights) - tau_of_counts(pairs[1], counts, weights=weights)
+    difference = tau - other
+    return {
+        **row,
+        "tau_first": tau,
+        "tau_second": other,
+        "difference": difference,
+        "difference_low": difference - half,
+        "difference_high": difference + half,
+        "probability": share_above(drawn),
+        "verdict": verdict(first.name, second.name, difference, half, n),
+    }
+
+
+def share_above(drawn: Floats) -> float:
+    """The share of resamples in which the first is ahead; ties count half, resamples without a τ not at all."""
+    known = drawn[np.isfinite(drawn)]
+    return float(((known > 0) + 0.5 * (known == 0)).mean()) if len(known) else math.nan
+
+
+def verdict(first: str, second: str, difference: float, half: float, n: int) -> str:
+    """The better criterion, or that it cannot be told.
+
+    >>> verdict("lidar", "rankme", 0.2, 0.3, 12), verdict("lidar", "rankme", 0.4, 0.3, 12)
+    ('cannot tell at n = 12', 'lidar')
+    """
+    if not math.isfinite(half) or half <= 0 or abs(difference) <= half:
+        return f"{UNDECIDED} at n = {n}"
+    return first if difference > 0 else second
+
+
+def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
+    """One row per sweep that ran its configurations with several seeds: the τ that the oracle reaches against itself.
+
+    It is the mean over every two seeds of the τ between their oracles; a criterion that knows the configuration but
+    not the seed can hardly come further. `noise` is the oracle's standard deviation between seeds of a configuration.
+    """
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    if "seed" not in table or "configuration" not in table:
+        return DataFrame()
+    rows = [
+        {"sweep": sweep, **found}
+        for sweep, part in table.groupby("sweep", sort=False)
+        if (found := ceiling_of(part, oracle)) is not None
+    ]
+    return DataFrame(rows)
+
+
+def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
+    """One row of ceiling.csv; None where no configuration was run twice."""
+    known = trials.assign(truth=Criterion(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
+        subset=["truth"]
+    )
+    run = known.groupby("configuration").cumcount()  # the first, second … run of each configuration
+    wide = known.assign(run=run).pivot(index="configuration", columns="run", values="truth")
+    full = wide.dropna()
+    if wide.shape[1] < 2 or len(full) < 3:
+        return None
+    values = [full[column].to_numpy() for column in full]
+    if any(is_constant(one) for one in values):
+        return None
+    found = [tau_and_influence(make_pairs(one, other)) for one, other in itertools.combinations(values, 2)]
+    tau = float(np.mean([tau for tau, _ in found]))
+    error = standard_error(np.mean([influence for _, influence in found], axis=0))
+    low, high = interval(tau, error, len(full))
+    return {
+        "configurations": len(full),
+        "seeds": wide.shape[1],
+        "tau": tau,
+        "tau_low": low,
+        "tau_high": high,
+        "noise": float(np.sqrt(pd.Series(wide.var(axis=1, ddof=1)).mean())),
+        "range": float(known["truth"].max() - known["truth"].min()),
+    }

@@ -1,0 +1,205 @@
+"""The figures of a report: each is a table first, saved beside its PNG and PDF, and then drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from analysis import plots
+from analysis.columns import Criterion, is_layer
+from analysis.judgement import Judgement
+from analysis.load import Results
+from analysis.style import STEPS, quiet, settle, to_svg
+from analysis.words import accuracy, label_of, number
+from trainers.records import COMPLETED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = 80
+"""Trials in a figure of curves; of more, so many are drawn, evenly over the oracle's ranks."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on disk as PNG, PDF and CSV, and as inline SVG."""
+
+    name: str
+    svg: str
+    caption: str
+
+
+def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path) -> Drawn:
+    """Write the files of one figure below `folder`."""
+    table.to_csv(folder / f"{name}.csv", index=False)
+    with quiet():
+        settle(figure)
+        figure.savefig(folder / f"{name}.png")
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+    return Drawn(name, to_svg(figure, name), caption)
+
+
+def ranking_figures(
+    results: Results, judgement: Judgement, criteria: Sequence[Criterion], folder: Path
+) -> Iterator[Drawn]:
+    """Criterion against oracle, one figure per criterion that has any pairs."""
+    for criterion in criteria:
+        table = scatter_table(results.trials, judgement.selection, criterion)
+        if table.empty:
+            continue
+        row = judgement.ranking.set_index("criterion").loc[criterion.name]
+        caption = (
+            f"{label_of(criterion.name)} against the oracle at the end of each trial: τ = {number(row['tau'])} "
+            f"[{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}. The ring is its choice."
+        )
+        baselines = results.baselines if "oracle" in results.baselines else None
+        figure = plots.scatter(table, criterion.name, baselines)
+        yield save(f"oracle-{file_name(criterion.name)}", table, figure, caption, folder)
+
+
+def scatter_table(trials: DataFrame, selection: DataFrame, criterion: Criterion) -> DataFrame:
+    """trial, value, oracle, status, selected, higher_is_better, note."""
+    chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
+    table = trials[["trial", "oracle", "status"]].assign(
+        value=pd.to_numeric(trials[criterion.name], errors="coerce"), higher_is_better=criterion.higher_is_better
+    )
+    table["selected"] = table["trial"].isin(chosen) & (table["status"] == COMPLETED)
+    table["note"] = [
+        f"trial {row['trial']} · {label_of(criterion.name)} {number(row['value'])} · oracle {accuracy(row['oracle'])}"
+        + ("" if row["status"] == COMPLETED else f" · {row['status']}")
+        for row in table.to_dict("records")
+    ]
+    finite = np.isfinite(table[["value", "oracle"]].to_numpy(dtype=float)).all(axis=1)
+    return table.iloc[np.flatnonzero(finite)].reset_index(drop=True)
+
+
+def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path) -> Iterator[Drawn]:
+    """Each criterion over epochs, one line per trial."""
+    for criterion in criteria:
+        if criterion.name not in results.reports or "epoch" not in results.reports:
+            continue
+        table, drawn, there = curve_table(results, criterion)
+        if table.empty:
+            continue
+        caption = (
+            f"{label_of(criterion.name)} over epochs, one line per trial; the stronger the line, the better its oracle."
+        )
+        caption += f" {drawn} of {there} trials, evenly over the oracle's ranks." if drawn < there else ""
+        figure = plots.curves(table, criterion.name)
+        yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)
+
+
+def curve_table(results: Results, criterion: Criterion) -> tuple[DataFrame, int, int]:
+    """trial, epoch, value, oracle, step, note; how many trials are drawn, and how many there are."""
+    oracle = results.trials.set_index("trial")["oracle"]
+    reports = results.reports
+    table = reports[["trial", "epoch"]].assign(value=reports[criterion.name].astype(float))
+    table = table[np.isfinite(table["value"])]
+    order = oracle[oracle.index.isin(table["trial"])].sort_values(kind="stable").index
+    kept = order[np.unique(np.linspace(0, len(order) - 1, min(LINES, len(order))).round().astype(int))]
+    table = table[table["trial"].isin(kept)].assign(oracle=lambda rows: rows["trial"].map(oracle))
+    low, high = oracle.min(), oracle.max()
+    place = (table["oracle"] - low) / (high - low) if high > low else table["oracle"] * 0 + 0.5
+    steps = np.floor(place * len(STEPS)).clip(0, len(STEPS) - 1)
+    table["step"] = steps.fillna(plots.NO_ORACLE).astype(int)
+    table["note"] = [
+        f"trial {trial} · oracle {accuracy(value)}"
+        for trial, value in zip(table["trial"], table["oracle"], strict=True)
+    ]
+    return table.reset_index(drop=True), len(kept), len(order)
+
+
+def epoch_figures(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+    """τ and regret of each criterion at each epoch."""
+    table = judgement.by_epoch
+    if "tau" in table and table["tau"].notna().any():
+        caption = "τ of the criterion at each epoch with the oracle at the end, with its 95% interval."
+        figure = plots.over_epochs(table, "tau", "τ with the final oracle")
+        yield save("epochs-tau", table, figure, caption, folder)
+    if "regret" in table and table["regret"].notna().any():
+        caption = (
+            "What selecting at each epoch would have cost: the best final oracle less that of the trial selected then."
+        )
+        yield save(
+            "epochs-regret", table, plots.over_epochs(table, "regret", "regret of selecting then"), caption, folder
+        )
+
+
+def kept_figure(results: Results, judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+    """What each way of choosing keeps."""
+    table = kept_table(judgement.selection, results.baselines)
+    if len(table):
+        caption = "Oracle accuracy of the trial that each criterion selects; the line is the best trial."
+        yield save("selection", table, plots.kept(table), caption, folder)
+
+
+def kept_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
+    """choice, criterion, oracle, kind: the best, the criteria, chance, and the baselines."""
+    plain = selection[~selection["criterion"].map(is_layer)]
+    plain = plain if len(plain) else selection
+    if plain["best_oracle"].isna().all():
+        return DataFrame()
+    rows = [("best trial", "", plain["best_oracle"].iloc[0], "reference")]
+    rows += [
+        (label_of(row["criterion"]), row["criterion"], row["oracle"], "criterion") for row in plain.to_dict("records")
+    ]
+    rows += [("random choice", "", plain["random_oracle"].iloc[0], "reference")]
+    rows += [(name, "", value, "reference") for name, value in baseline_rows(baselines)]
+    table = DataFrame(rows, columns=["choice", "criterion", "oracle", "kind"])
+    return table[table["oracle"].notna()].reset_index(drop=True)
+
+
+def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
+    """Each baseline's name in words and its oracle."""
+    if "oracle" not in baselines:
+        return []
+    words = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
+    return [
+        (words.get(str(row["baseline"]), str(row["baseline"])), row["oracle"]) for row in baselines.to_dict("records")
+    ]
+
+
+def pruning_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+    """Epochs saved against regret."""
+    table = judgement.pruning
+    if "regret" not in table or table["regret"].isna().all():
+        return
+    table = table.dropna(subset=["regret", "epochs_saved"]).assign(efficient=lambda rows: efficient(rows))
+    caption = "Each dot is one of Optuna's pruners, replayed on the full curves; right is cheaper, low is better."
+    yield save("pruning", table, plots.frontier(table), caption, folder)
+
+
+def efficient(table: DataFrame) -> list[bool]:
+    """Is each row one that no other of its criterion beats, with more saved at no more regret?"""
+    found = []
+    for row in table.to_dict("records"):
+        same = table[table["criterion"] == row["criterion"]]
+        saved, regret = same["epochs_saved"], same["regret"]
+        beaten = ((saved > row["epochs_saved"]) & (regret <= row["regret"])) | (
+            (saved >= row["epochs_saved"]) & (regret < row["regret"])
+        )
+        found.append(not bool(beaten.any()))
+    return found
+
+
+def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+    """τ of every sweep and plain criterion, below one another."""
+    table = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)].dropna(subset=["tau"])
+    if len(table):
+        caption = "Kendall τ of each criterion with the oracle, sweep by sweep, with 95% intervals; nothing is pooled."
+        yield save("forest", table, plots.forest(table), caption, folder)
+
+
+def file_name(text: str) -> str:
+    """Letters, digits, dots and dashes only.
+
+    >>> file_name("a/b c")
+    'a-b-c'
+    """
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in text)

@@ -1,0 +1,146 @@
+"""One hyperparameter at a time: is the criterion more than a proxy of it, and what does selecting along it keep?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+
+from analysis.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
+from analysis.columns import Criterion, parse_criteria, swept
+from analysis.ranking import interval, is_constant, judged_trials
+from analysis.selection import completed, order_by
+from trainers.records import CONFIG_PREFIX
+
+OVERALL = "overall"
+BINS = 3
+"""Bins of a hyperparameter that has more than FEW values: thirds, so that a dozen trials still leave four in each."""
+FEW = 5
+
+
+def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+    """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
+
+    τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
+    jackknife as in `ranking`. It takes out what the two share by both rising or falling with the hyperparameter.
+    """
+    chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    rows = [
+        {"sweep": sweep, **partial_one(part, criterion, name, oracle)}
+        for sweep, part in table.groupby("sweep", sort=False)
+        for criterion in chosen
+        for name in swept(part)
+        if pd.api.types.is_numeric_dtype(part[name])
+    ]
+    return DataFrame(rows)
+
+
+def partial_one(trials: DataFrame, criterion: Criterion, name: str, oracle: str) -> dict[str, object]:
+    """One row of partial.csv."""
+    judged = judged_trials(trials, criterion, oracle)
+    judged = judged.assign(given=trials.loc[judged.index, name].astype(float)).dropna(subset=["given"])
+    score, truth, given = (judged[column].to_numpy() for column in ("score", "truth", "given"))
+    n = len(judged)
+    row: dict[str, object] = {"criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX), "n": n}
+    names = ("tau", "tau_given", "tau_given_low", "tau_given_high", "tau_criterion", "tau_oracle")
+    if n < 4 or any(is_constant(values) for values in (score, truth, given)):
+        return {**row, **dict.fromkeys(names, math.nan)}
+    weights = judged["weight"].to_numpy() if judged["weight"].nunique() > 1 else None
+    together, of_score, of_truth = (
+        tau_and_influence(make_pairs(one, other), weights)
+        for one, other in ((score, truth), (score, given), (truth, given))
+    )
+    tau, influence = partial_tau(together, of_score, of_truth)
+    groups = judged["configuration"].to_numpy()
+    low, high = (
+        interval(tau, standard_error(influence, groups), len(np.unique(groups))) if math.isfinite(tau) else (tau, tau)
+    )
+    return {**row, **dict(zip(names, (together[0], tau, low, high, of_score[0], of_truth[0]), strict=True))}
+
+
+def partial_tau(
+    together: tuple[float, Floats], first: tuple[float, Floats], second: tuple[float, Floats]
+) -> tuple[float, Floats]:
+    """Kendall's partial τ from the three τ and their influences (n,), with its own influence by the chain rule.
+
+    >>> nothing = np.zeros(3)
+    >>> round(partial_tau((0.5, nothing), (0.5, nothing), (0.5, nothing))[0], 4)
+    0.3333
+    """
+    (a, of_a), (b, of_b), (c, of_c) = together, first, second
+    rest = (1 - b**2) * (1 - c**2)
+    if rest < 1e-12:
+        return math.nan, np.full_like(of_a, math.nan)
+    tau = min(1.0, max(-1.0, (a - b * c) / math.sqrt(rest)))
+    slope = (of_a - c * of_b - b * of_c) / math.sqrt(rest)
+    return tau, slope + tau * (b * of_b / (1 - b**2) + c * of_c / (1 - c**2))
+
+
+def select_by_hyperparameter(
+    trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle"
+) -> DataFrame:
+    """As in the papers' tables: for each sweep, chooser and hyperparameter, the oracle of the selected trial.
+
+    Choosers are the criteria, `oracle` (the best there is) and `random` (the mean). Where the sweep moves one
+    hyperparameter at a time, its cell is over the trials in which it alone moves (`alone`). Elsewhere the trials fall
+    into bins of it, one is selected within each bin, and the cell is the mean over bins (`binned`).
+    """
+    chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    rows = []
+    for sweep, part in table.groupby("sweep", sort=False):
+        done = completed(part if "trial" in part else part.assign(trial=range(len(part))))
+        done = done.assign(truth=Criterion(oracle).scores(done)).dropna(subset=["truth"])
+        for name, design, bins in cells(done):
+            kept = [kept_in(group, chosen) for group in bins]
+            for chooser in [criterion.name for criterion in chosen] + ["oracle", "random"]:
+                value = float(np.mean([one[chooser] for one in kept])) if kept else math.nan
+                best = float(np.mean([one["oracle"] for one in kept])) if kept else math.nan
+                rows.append(
+                    {
+                        "sweep": sweep,
+                        "criterion": chooser,
+                        "hyperparameter": name,
+                        "design": design,
+                        "bins": len(kept),
+                        "n": sum(len(group) for group in bins),
+                        "oracle": value,
+                        "best_oracle": best,
+                        "regret": best - value,
+                    }
+                )
+    return DataFrame(rows)
+
+
+def cells(done: DataFrame) -> Iterator[tuple[str, str, list[DataFrame]]]:
+    """Each hyperparameter's name, how it was isolated, and the groups of trials to select within; then all of them."""
+    names = swept(done)
+    centre = {name: done[name].mode(dropna=False).iloc[0] for name in names}
+    moved = DataFrame({name: done[name] != centre[name] for name in names})
+    one_at_a_time = len(names) > 1 and bool((moved.sum(axis=1) <= 1).all())
+    for name in names:
+        if one_at_a_time:
+            yield name.removeprefix(CONFIG_PREFIX), "alone", [done[~moved.drop(columns=name).any(axis=1)]]
+        else:
+            yield name.removeprefix(CONFIG_PREFIX), "binned", [group for _, group in done.groupby(bins_of(done[name]))]
+    yield OVERALL, OVERALL, [done] if len(done) else []
+
+
+def bins_of(values: Series[float]) -> Series[int]:
+    """The bin of each trial: one per value where there are few, else thirds."""
+    few = values.nunique() <= FEW or not pd.api.types.is_numeric_dtype(values)
+    codes = pd.factorize(values)[0] if few else pd.qcut(values.rank(method="first"), BINS, labels=False)
+    return pd.Series(np.asarray(codes), index=values.index)
+
+
+def kept_in(group: DataFrame, criteria: Sequence[Criterion]) -> dict[str, float]:
+    """The oracle that each chooser gets out of one group of trials."""
+    kept = {"oracle": float(group["truth"].max()), "random": float(group["truth"].mean())}
+    for criterion in criteria:
+        ordered = order_by(group, criterion)
+        kept[criterion.name] = float(ordered["truth"].iloc[0]) if len(ordered) else math.nan
+    return kept

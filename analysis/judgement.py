@@ -1,0 +1,105 @@
+"""Everything that is found out about sweeps, as tables: one CSV each, and all that a report draws or says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pandas import DataFrame
+
+from analysis.audit import audit, cost
+from analysis.cautions import cautions
+from analysis.columns import Criterion, parse_criteria
+from analysis.comparison import ceiling, compare
+from analysis.epochs import by_epoch, known_from
+from analysis.hyperparameters import partial, select_by_hyperparameter
+from analysis.load import Results
+from analysis.pruning import frontier
+from analysis.ranking import kendall
+from analysis.selection import select
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The tables, each with a column `sweep`; empty where there is nothing to say."""
+
+    ranking: DataFrame
+    selection: DataFrame
+    selection_by_hyperparameter: DataFrame
+    comparison: DataFrame
+    partial: DataFrame
+    ceiling: DataFrame
+    by_epoch: DataFrame
+    pruning: DataFrame
+    audit: DataFrame
+    cost: DataFrame
+    cautions: DataFrame
+
+
+def judge(
+    results: Results, criteria: Sequence[str] | None = None, *, pruners: Mapping[str, BasePruner] | None = None
+) -> Judgement:
+    """Judge every sweep of `results`; nothing is pooled across sweeps."""
+    trials, reports = results.trials, results.reports
+    epochs = by_epoch(trials, reports, criteria)
+    ranking = kendall(trials, criteria)
+    if len(epochs):
+        ranking = ranking.merge(known_from(epochs), on=["sweep", "criterion"], how="left")
+    names = {sweep: study_name(settings, sweep) for sweep, settings in results.sweeps.items()}
+    given = partial(trials, criteria)
+    replayed = len(reports) > 0 and "epoch" in reports
+    return Judgement(
+        ranking=ranking,
+        selection=select(trials, criteria),
+        selection_by_hyperparameter=select_by_hyperparameter(trials, criteria),
+        comparison=compare(trials, criteria),
+        partial=given,
+        ceiling=ceiling(trials),
+        by_epoch=epochs,
+        pruning=frontier(trials, reports, criteria, pruners=pruners, study_names=names) if replayed else DataFrame(),
+        audit=audit(trials, results.sweeps),
+        cost=cost(trials, reports) if replayed else DataFrame(),
+        cautions=cautions(trials, results.baselines, ranking, given),
+    )
+
+
+def study_name(settings: Mapping[str, object], sweep: str) -> str:
+    """The name of the sweep's study, from which Hyperband draws its brackets."""
+    origin = settings.get("provenance")
+    return str(origin.get("study", sweep)) if isinstance(origin, Mapping) else sweep
+
+
+def of_sweep(judgement: Judgement, sweep: str) -> Judgement:
+    """The same, of one sweep alone."""
+    return Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
+
+
+def rows_of(table: DataFrame, sweep: str) -> DataFrame:
+    """The rows of one sweep; an empty table stays as it is."""
+    return table[table["sweep"] == sweep].reset_index(drop=True) if "sweep" in table else table
+
+
+def tables(judgement: Judgement) -> dict[str, DataFrame]:
+    """The tables by the name of their file."""
+    return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
+
+
+def write_tables(judgement: Judgement, folder: Path) -> None:
+    """One CSV per table; a table of an earlier run that is empty now goes."""
+    for name, table in tables(judgement).items():
+        file = folder / f"{name}.csv"
+        if table.empty:
+            file.unlink(missing_ok=True)
+        else:
+            table.to_csv(file, index=False)
+
+
+def plain_criteria(trials: DataFrame, criteria: Sequence[str] | None) -> list[Criterion]:
+    """The criteria that a report draws: not the single layers, unless nothing else was asked for."""
+    chosen = parse_criteria(trials.columns, criteria)
+    return [criterion for criterion in chosen if not criterion.layer] or list(chosen)

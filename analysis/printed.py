@@ -1,0 +1,234 @@
+"""The tables that people read: which columns, in which words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from pandas import DataFrame
+
+from analysis.cautions import layers_of
+from analysis.columns import is_layer
+from analysis.figures import baseline_rows
+from analysis.judgement import Judgement, rows_of
+from analysis.load import Results
+from analysis.tables import Column, Printed, Row, print_table
+from analysis.words import accuracy, label_of, number, probability, seconds
+
+
+def text(name: str) -> Column:
+    """A column of words."""
+    return Column(name, lambda row: "" if pd.isna(row.get(name)) else str(row[name]), words=True)
+
+
+def tau_with_interval(row: Row, name: str = "tau") -> str:
+    """τ [low, high], or a dash."""
+    middle = number(row.get(name))
+    return middle if middle == "–" else f"{middle} [{number(row[f'{name}_low'])}, {number(row[f'{name}_high'])}]"
+
+
+SWEEP = text("sweep")
+CRITERION = Column("criterion", lambda row: label_of(str(row["criterion"])), words=True)
+
+SUMMARY = (
+    Column("chosen by", lambda row: str(row["choice"]), words=True),
+    Column("τ [95%]", tau_with_interval),
+    Column("n", lambda row: number(row.get("n"), 0)),
+    Column("p", lambda row: probability(row.get("tau_p"))),
+    Column("ρ", lambda row: number(row.get("rho"))),
+    Column("accuracy kept", lambda row: accuracy(row.get("oracle"))),
+    Column("best", lambda row: accuracy(row.get("best_oracle"))),
+    Column("regret", lambda row: accuracy(row.get("regret"))),
+    Column("trial", lambda row: number(row.get("trial"), 0)),
+    Column("ties", lambda row: number(row["ties"], 0) if as_count(row.get("ties")) else ""),
+    Column("τ covers", lambda row: str(row.get("states") or ""), words=True),
+)
+
+
+def as_count(value: object) -> int:
+    """A count, 0 where there is none."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
+
+
+def summary(results: Results, judgement: Judgement) -> Printed:
+    """The table that everyone asks for first: every criterion, and what no criterion is worth."""
+    merged = judgement.ranking.merge(judgement.selection.drop(columns="n"), on=["sweep", "criterion"])
+    plain = merged[~merged["criterion"].map(is_layer)]
+    rows: list[dict[str, object]] = []
+    for sweep, part in (plain if len(plain) else merged).groupby("sweep", sort=False):
+        records = [{str(key): value for key, value in row.items()} for row in part.to_dict("records")]
+        rows += [{**row, "choice": label_of(str(row["criterion"]))} for row in records]
+        best, chance = records[0]["best_oracle"], records[0]["random_oracle"]
+        others = [("random choice", chance), *baseline_rows(rows_of(results.baselines, str(sweep)))]
+        rows += [
+            {"sweep": sweep, "choice": name, "oracle": value, "best_oracle": best, "regret": difference(best, value)}
+            for name, value in others
+            if not pd.isna(value)
+        ]
+    several = judgement.ranking["sweep"].nunique() > 1
+    columns = (SWEEP, *SUMMARY) if several else SUMMARY
+    return print_table("How far can each criterion be trusted?", rows, columns, summary_note(results), "sweep")
+
+
+def difference(best: object, value: object) -> float:
+    """Regret of a reference."""
+    return float(str(best)) - float(str(value))
+
+
+def summary_note(results: Results) -> str:
+    """What the rows are."""
+    layers = layers_of(results.trials, [name for name in ("lidar", "rankme") if name in results.trials])
+    parts = [f"{label_of(name)} reads the {layer}" for name, layer in layers.items()]
+    single = results.trials["sweep"].nunique() == 1
+    return ("; ".join(parts) + "." if parts and single else "") or ""
+
+
+RANKING = (
+    SWEEP,
+    CRITERION,
+    Column("n", lambda row: number(row["n"], 0)),
+    Column("τ [95%]", tau_with_interval),
+    Column("p", lambda row: probability(row["tau_p"])),
+    Column("p (Holm)", lambda row: probability(row["tau_p_holm"])),
+    Column("ρ", lambda row: number(row["rho"])),
+    Column("p of ρ", lambda row: probability(row["rho_p"])),
+    Column("known from epoch", lambda row: number(row.get("known_from"), 0)),
+)
+
+SELECTION = (
+    SWEEP,
+    CRITERION,
+    Column("accuracy kept", lambda row: accuracy(row["oracle"])),
+    Column("regret", lambda row: accuracy(row["regret"])),
+    Column("normalised", lambda row: number(row["normalised_regret"])),
+    Column("rank", lambda row: number(row["rank"], 0)),
+    Column("best in top 3", lambda row: yes(row["top3"])),
+    Column("in top 5", lambda row: yes(row["top5"])),
+    Column("expected regret [95%]", lambda row: expected(row)),
+    Column("hit@1", lambda row: accuracy(row["hit1"])),
+    Column("hit@3", lambda row: accuracy(row["hit3"])),
+    Column("hit@5", lambda row: accuracy(row["hit5"])),
+)
+
+
+def yes(value: object) -> str:
+    """1 is yes, 0 is no."""
+    return "–" if pd.isna(value) else "yes" if value else "no"  # type: ignore[call-overload]
+
+
+def expected(row: Row) -> str:
+    """Expected regret and its range."""
+    middle = accuracy(row["expected_regret"])
+    return middle if middle == "–" else f"{middle} [{accuracy(row['regret_low'])}, {accuracy(row['regret_high'])}]"
+
+
+COMPARISON = (
+    SWEEP,
+    Column("first", lambda row: label_of(str(row["first"])), words=True),
+    Column("second", lambda row: label_of(str(row["second"])), words=True),
+    Column("n", lambda row: number(row["n"], 0)),
+    Column("τ first − τ second [95%]", lambda row: tau_with_interval(row, "difference")),
+    Column("P(first better)", lambda row: number(row["probability"])),
+    Column("verdict", lambda row: label_of(str(row["verdict"])), words=True),
+)
+
+PARTIAL = (
+    SWEEP,
+    CRITERION,
+    text("hyperparameter"),
+    Column("n", lambda row: number(row["n"], 0)),
+    Column("τ with the oracle", lambda row: number(row["tau"])),
+    Column("given it [95%]", lambda row: tau_with_interval(row, "tau_given")),
+    Column("τ criterion, it", lambda row: number(row["tau_criterion"])),
+    Column("τ oracle, it", lambda row: number(row["tau_oracle"])),
+)
+
+CEILING = (
+    SWEEP,
+    Column("configurations", lambda row: number(row["configurations"], 0)),
+    Column("seeds", lambda row: number(row["seeds"], 0)),
+    Column("τ of the oracle with itself [95%]", tau_with_interval),
+    Column("spread between seeds", lambda row: accuracy(row["noise"])),
+    Column("range of the oracle", lambda row: accuracy(row["range"])),
+)
+
+PRUNING = (
+    SWEEP,
+    CRITERION,
+    text("pruner"),
+    Column("trials", lambda row: number(row["n"], 0)),
+    Column("pruned", lambda row: number(row["pruned"], 0)),
+    Column("epochs saved", lambda row: accuracy(row["epochs_saved"])),
+    Column("accuracy kept", lambda row: accuracy(row["oracle"])),
+    Column("regret", lambda row: accuracy(row["regret"])),
+    Column("lost by pruning", lambda row: accuracy(row["lost"])),
+)
+
+AUDIT = (
+    SWEEP,
+    text("pruner"),
+    Column("trials", lambda row: number(row["trials"], 0)),
+    Column("pruned", lambda row: number(row["pruned"], 0)),
+    Column("epochs saved", lambda row: accuracy(row["epochs_saved"])),
+    Column("accuracy kept", lambda row: accuracy(row["oracle"])),
+    Column("regret", lambda row: accuracy(row["regret"])),
+    Column("audited", lambda row: number(row["audited"], 0)),
+    Column("false prunes", lambda row: number(row["false_prunes"], 0) if row["audited"] else "–"),
+    Column("false-prune rate [95%]", lambda row: false_rate(row)),
+)
+
+
+def false_rate(row: Row) -> str:
+    """The false-prune rate with Wilson's interval."""
+    middle = accuracy(row["rate"])
+    return middle if middle == "–" else f"{middle} [{accuracy(row['rate_low'])}, {accuracy(row['rate_high'])}]"
+
+
+COST = (
+    SWEEP,
+    text("work"),
+    Column("per epoch", lambda row: seconds(row["seconds_per_epoch"])),
+    Column("per trial", lambda row: seconds(row["seconds_per_trial"])),
+    Column("in all", lambda row: seconds(row["seconds"])),
+    Column("of training", lambda row: accuracy(row["share_of_training"])),
+)
+
+
+def by_hyperparameter(table: DataFrame) -> Printed:
+    """As in the papers: one row per chooser, one column per hyperparameter, cells with the regret."""
+    names = list(dict.fromkeys(table["hyperparameter"]))
+    rows = []
+    for (sweep, chooser), part in table.groupby(["sweep", "criterion"], sort=False):
+        cells = {row["hyperparameter"]: row for row in part.to_dict("records")}
+        rows.append({"sweep": sweep, "criterion": chooser, **cells})
+
+    def cell(name: str) -> Column:
+        return Column(name, lambda row: accuracy_and_regret(row.get(name)))
+
+    binned = (table["design"] == "binned").any()
+    note = (
+        "A hyperparameter's cell is the mean over thirds of its range, one trial selected in each; "
+        if binned
+        else "A hyperparameter's cell is over the trials in which it alone moves; "
+    ) + "in brackets the regret."
+    several = table["sweep"].nunique() > 1
+    columns: Sequence[Column] = [*([SWEEP] if several else []), CRITERION, *(cell(name) for name in names)]
+    return print_table("Accuracy kept, by hyperparameter", rows, columns, note, "sweep")
+
+
+def accuracy_and_regret(row: object) -> str:
+    """A cell: what is kept, and what that costs."""
+    if not isinstance(row, dict):
+        return "–"
+    kept = accuracy(row["oracle"])
+    return kept if row["criterion"] == "oracle" or kept == "–" else f"{kept} ({accuracy(row['regret'])})"
+
+
+def of(title: str, table: DataFrame, columns: Sequence[Column], note: str = "") -> tuple[Printed, ...]:
+    """A table as a section takes it: none where it is empty, without `sweep` where there is but one."""
+    if table.empty:
+        return ()
+    single = table["sweep"].nunique() == 1
+    shown = [column for column in columns if not (single and column is SWEEP)]
+    return (print_table(title, table, shown, note, "sweep"),)

@@ -1,0 +1,264 @@
+"""Replay of a pruner over full curves: what it would have saved, and what it would have cost.
+
+The pruners are Optuna's own, driven as a live sweep drives them: each report in the order of its arrival, collapse
+judged first, the pruner asked at every epoch but the last. So a replay stops the same trials at the same epochs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from analysis.columns import Criterion, make_criterion, parse_criteria
+from analysis.selection import order_by
+from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.pruners import BasePruner
+    from optuna.trial import Trial
+
+REPORTS = 10_000
+"""Reports in one replay of a frontier, which makes some thirty at 0.1 ms a report; it takes the first trials."""
+FEWEST, MOST = 20, 100
+"""Trials in a frontier, however many epochs they have."""
+
+
+def replay(
+    reports: DataFrame,
+    pruner: BasePruner,
+    *,
+    criterion: str = "lidar",
+    trials: DataFrame | None = None,
+    epochs: int | None = None,
+    study_name: str = "replay",
+) -> DataFrame:
+    """What an Optuna pruner would have done to trials whose curves are known: one row per trial.
+
+    Columns trial, epochs (that it ran), status and pruned_epoch (<NA> where it was not pruned). Reports come in the
+    order of `sequence`, or one trial after the other where there is none. `trials` says how and when each trial
+    ended; without it, all completed with their last report. Trials that were pruned when they ran have no full curve
+    and are left out. `epochs` is the length of a full trial, at whose end no pruner is asked. `study_name` matters to
+    Hyperband alone, which draws each trial's bracket from it.
+
+    >>> from optuna.pruners import ThresholdPruner
+    >>> reports = DataFrame({"trial": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "lidar": [5.0, 6.0, 1.0, 2.0]})
+    >>> replay(reports, ThresholdPruner(lower=3.0))["pruned_epoch"].tolist()
+    [<NA>, 1]
+    """
+    chosen = make_criterion(criterion)
+    if chosen.name not in reports:
+        raise ValueError(f"`criterion` must be a column of the reports, but got {chosen.name!r}")
+    events = in_order(reports, chosen, trials)
+    last = int(epochs if epochs is not None else reports["epoch"].max())
+    with in_memory_study(pruner, chosen, study_name) as study:
+        asked = [study.ask() for _ in range(max((event.trial for event in events), default=-1) + 1)]
+        ended: dict[int, tuple[str, int]] = {}
+        trained: dict[int, int] = {}
+        for event in events:
+            if event.trial in ended:
+                continue
+            status = take(study, asked[event.trial], event, last)
+            trained[event.trial] = max(trained.get(event.trial, 0), event.epoch)
+            if status:
+                ended[event.trial] = (status, trained[event.trial])
+    rows = [
+        {"trial": trial, "epochs": epoch, "status": status, "pruned_epoch": epoch if status == PRUNED else pd.NA}
+        for trial, (status, epoch) in sorted(ended.items())
+    ]
+    table = DataFrame(rows, columns=["trial", "epochs", "status", "pruned_epoch"])
+    return table.astype({"pruned_epoch": "Int64"})
+
+
+@contextmanager
+def in_memory_study(pruner: BasePruner, criterion: Criterion, name: str) -> Iterator[Study]:
+    """A study that nobody else sees, with a copy of the pruner, since some remember what they were asked."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield optuna.create_study(
+            direction="maximize" if criterion.higher_is_better else "minimize",
+            pruner=copy.deepcopy(pruner),
+            sampler=optuna.samplers.RandomSampler(),
+            study_name=name,
+        )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A report, or (`status` given) the end of a trial."""
+
+    trial: int
+    epoch: int
+    value: float
+    status: str = ""
+
+
+def in_order(reports: DataFrame, criterion: Criterion, trials: DataFrame | None) -> list[Event]:
+    """Reports and ends in the order in which the study learnt of them."""
+    statuses, finished = endings(trials)
+    table = reports[~reports["trial"].isin([trial for trial, status in statuses.items() if status == PRUNED])]
+    table = table.sort_values(["sequence"] if "sequence" in table else ["trial", "epoch"])
+    values = pd.to_numeric(table[criterion.name], errors="coerce").astype(float)
+    columns = zip(table["trial"].astype(int), table["epoch"].astype(int), values, strict=True)
+    events = [(float(place), Event(*row)) for place, row in enumerate(columns)]
+    final = {event.trial: (int(place), event) for place, event in events}
+    arrived = moments(table["reported_at"]).to_numpy() if "reported_at" in table else None
+    for trial, (place, last) in final.items():
+        status = statuses.get(trial, COMPLETED)
+        at = place + 0.5
+        if arrived is not None and trial in finished and finished[trial] is not pd.NaT:
+            at = max(at, float((arrived <= finished[trial]).sum()) - 0.5)
+        if status == COLLAPSED:  # judged with its last report, before the pruner
+            at = place - 0.5
+        events.append((at, Event(trial, last.epoch, last.value, status)))
+    return [event for _, event in sorted(events, key=lambda one: one[0])]
+
+
+def endings(trials: DataFrame | None) -> tuple[dict[int, str], dict[int, Any]]:
+    """trial -> status, and trial -> when it ended, as far as the table says."""
+    if trials is None:
+        return {}, {}
+    numbers = trials["trial"].astype(int)
+    statuses = dict(zip(numbers, trials["status"].astype(str), strict=True)) if "status" in trials else {}
+    finished = (
+        dict(zip(numbers, moments(trials["finished_at"]).to_numpy(), strict=True)) if "finished_at" in trials else {}
+    )
+    return statuses, finished
+
+
+def moments(values: Series[Any]) -> Series[Any]:
+    """Times in UTC; numbers are seconds since 1970."""
+    if pd.api.types.is_numeric_dtype(values):
+        return pd.to_datetime(values, unit="s", utc=True)
+    return pd.to_datetime(values, utc=True, format="ISO8601")
+
+
+def take(study: Study, trial: Trial, event: Event, last: int) -> str:
+    """Tell the study of one event; the status of the trial if it ends with it, else ""."""
+    from optuna.trial import TrialState
+
+    states = {COMPLETED: TrialState.COMPLETE, COLLAPSED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+    if event.status in (COMPLETED, FAILED):
+        study.tell(trial, event.value if event.status == COMPLETED else None, state=states[event.status])
+        return event.status
+    trial.report(event.value, event.epoch)
+    if event.status == COLLAPSED or not math.isfinite(event.value):
+        study.tell(trial, state=TrialState.PRUNED)
+        return COLLAPSED
+    if event.epoch >= last or not trial.should_prune():
+        return ""
+    study.tell(trial, state=TrialState.PRUNED)
+    return PRUNED
+
+
+def default_pruners(epochs: int) -> dict[str, BasePruner]:
+    """The pruners and settings of a frontier, from one that stops little to one that stops much, for full trials."""
+    from optuna import pruners
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner has been called so since Optuna 2.8
+        patient = pruners.PatientPruner(pruners.MedianPruner(), patience=max(1, epochs // 10))
+    return {
+        "none": pruners.NopPruner(),
+        "worst quarter": pruners.PercentilePruner(75.0),
+        "worst quarter, second half": pruners.PercentilePruner(75.0, n_warmup_steps=epochs // 2),
+        "median": pruners.MedianPruner(),
+        "median, second half": pruners.MedianPruner(n_warmup_steps=epochs // 2),
+        "median, patient": patient,
+        "all but the best quarter": pruners.PercentilePruner(25.0),
+        "halving by 2": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8), reduction_factor=2),
+        "halving by 4": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 16), reduction_factor=4),
+        "hyperband by 3": pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3),
+    }
+
+
+def frontier(
+    trials: DataFrame,
+    reports: DataFrame,
+    criteria: Sequence[str] | None = None,
+    *,
+    oracle: str = "oracle",
+    pruners: Mapping[str, BasePruner] | None = None,
+    study_names: Mapping[str, str] | None = None,
+) -> DataFrame:
+    """One row per sweep, criterion and pruner: the share of epochs saved, against what is lost by it.
+
+    `regret` is that of the trial that the criterion selects among those left running; `lost` is the part that no
+    choice could have kept, since the best trial was pruned. Only completed trials have full curves; of very long
+    sweeps the first trials are taken (`n`).
+    """
+    chosen = [c for c in parse_criteria(trials.columns, criteria) if not c.layer and c.name in reports]
+    table = trials if "sweep" in trials else trials.assign(sweep="")
+    rows = []
+    for sweep, part in table.groupby("sweep", sort=False):
+        own = reports[reports["sweep"] == sweep] if "sweep" in reports else reports
+        epochs = int(own["epoch"].max()) if len(own) else 0
+        part, own = first_trials(part, own, epochs)
+        name = (study_names or {}).get(str(sweep), str(sweep))
+        for criterion in chosen if len(own) else []:
+            for pruner_name, pruner in (pruners or default_pruners(epochs)).items():
+                played = replay(
+                    own,
+                    pruner,
+                    criterion=signed(criterion),
+                    trials=part if "status" in part else None,
+                    epochs=epochs,
+                    study_name=name,
+                )
+                row = {"sweep": sweep, "criterion": criterion.name, "pruner": pruner_name}
+                rows.append({**row, **saved_and_lost(part, played, own, criterion, oracle)})
+    return DataFrame(rows)
+
+
+def signed(criterion: Criterion) -> str:
+    """The name that means this criterion in this direction.
+
+    >>> signed(Criterion("loss", higher_is_better=True)), signed(Criterion("loss", higher_is_better=False))
+    ('-loss', 'loss')
+    """
+    return criterion.name if make_criterion(criterion.name) == criterion else f"-{criterion.name}"
+
+
+def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:
+    """As many of the first trials as a frontier has time for, and their reports."""
+    most = min(MOST, max(FEWEST, REPORTS // max(1, epochs)))
+    kept = trials.sort_values("trial").head(most)
+    return kept, reports[reports["trial"].isin(kept["trial"])]
+
+
+def saved_and_lost(
+    trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: Criterion, oracle: str
+) -> dict[str, object]:
+    """One row of pruning.csv: what one replay saved, and what it lost."""
+    full = reports.groupby("trial")["epoch"].max()
+    there = trials[trials["trial"].isin(played["trial"])]
+    done = there[there["status"] == COMPLETED] if "status" in there else there
+    left = done[done["trial"].isin(played.loc[played["status"] == COMPLETED, "trial"])]
+    truth = Criterion(oracle).scores(done)
+    best = float(truth.max()) if truth.notna().any() else math.nan
+    ordered = order_by(left, criterion)
+    kept = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan
+    total = float(full[played["trial"]].sum())
+    return {
+        "n": len(played),
+        "pruned": int((played["status"] == PRUNED).sum()),
+        "epochs_saved": 1 - float(played["epochs"].sum()) / total if total else math.nan,
+        "oracle": kept,
+        "best_oracle": best,
+        "regret": best - kept,
+        "lost": best - float(truth.loc[left.index].max()) if len(left) else math.nan,
+    }
