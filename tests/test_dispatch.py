@@ -1,0 +1,287 @@
+"""The story of a sweep, with workers that are played: what runs next, who is retried, who is probed, when it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from small_sweeps import make_images, small_config
+
+from sweeper.checkpoints import Keeper
+from sweeper.config import SweepConfig
+from sweeper.dispatch import Dispatcher
+from sweeper.errors import SweepError
+from sweeper.progress import Progress
+from sweeper.results import Outcome, SweepFolder, create_folder, read_log, read_outcome, write_outcome
+from sweeper.study import open_study
+from sweeper.trial import Failure, Task
+from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_images(tmp_path_factory.mktemp("images"))
+
+
+class Stage:
+    """A dispatcher on a real folder and a real study, and the parts of the workers."""
+
+    def __init__(self, config: SweepConfig, path: Path) -> None:
+        self.config = config
+        new = not path.exists()
+        self.folder = create_folder(path, config, study="s") if new else SweepFolder(path)
+        self.study = open_study(config, url=self.folder.storage_url, name="s", create=new)
+        self.console = Console(file=io.StringIO(), width=200)
+        self.dispatcher = Dispatcher(config, self.folder, self.study, Progress(self.console, "plain", 0))
+        self.dispatcher.prepare()
+
+    def close(self) -> None:
+        self.dispatcher.close()
+        self.study.close()
+
+    @property
+    def shown(self) -> str:
+        assert isinstance(self.console.file, io.StringIO)
+        return self.console.file.getvalue()
+
+    def next(self) -> Task:
+        task = self.dispatcher.next()
+        assert task is not None
+        return task
+
+    def next_trial(self) -> Task:
+        """The next task; the baselines come first and are none."""
+        task = self.next()
+        if task.kind == "baselines":
+            self.dispatcher.ended(task)
+            task = self.next()
+        return task
+
+    def report(self, task: Task, epoch: int, value: float = 10.0, **changes: float) -> bool:
+        columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
+        values = dict.fromkeys(columns, value) | changes
+        spread = values.pop("spread", 0.1)
+        seconds = {"train": 1.0, "criteria": 0.1}
+        report = EpochReport(task.config.trial, epoch, epoch, 1.0, values, spread, seconds, 10.0)
+        return self.dispatcher.received(task, report)
+
+    def complete(self, task: Task, value: float = 10.0) -> None:
+        for epoch in range(1, self.config.epochs + 1):
+            assert self.report(task, epoch, value)
+        task.trial_folder.mkdir(exist_ok=True)
+        (task.trial_folder / "checkpoint.pt").touch()
+        scores = {"lidar_paper": OracleScore(0.5, 10, 1.0)}
+        result = TrialResult(task.config.trial, "completed", epochs=3, oracles=scores)
+        write_outcome(task.trial_folder, Outcome(result, self.config.oracle))
+        self.dispatcher.ended(task)
+
+
+def staged(images: Path, path: Path, **changes: Any) -> closing[Stage]:
+    return closing(Stage(small_config(images, **changes), path))
+
+
+def test_baselines_first_then_every_trial_once(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        tasks = [stage.next() for _ in range(5)]
+        assert [(task.kind, task.config.trial) for task in tasks] == [
+            ("baselines", -1), ("trial", 0), ("trial", 1), ("trial", 2), ("trial", 3),
+        ]  # fmt: skip
+        assert stage.dispatcher.next() is None
+        assert not stage.dispatcher.has_work
+        assert len(stage.dispatcher.live) == 5
+
+
+def test_a_report_is_on_the_disk_before_the_worker_hears(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        assert stage.report(task, 1)
+        assert [row["epoch"] for row in read_log(stage.folder)] == [1]
+        assert stage.study.reported(0) == {1: 10.0}
+
+
+def test_what_comes_again_is_not_put_to_the_pruner_again(images: Path, tmp_path: Path) -> None:
+    pruner = {"name": "threshold", "lower": 5.0}
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        task = stage.next_trial()
+        assert stage.report(task, 1, 10.0)
+        assert stage.report(task, 1, 1.0)  # it would be pruned
+        assert [row["lidar"] for row in read_log(stage.folder)] == [10.0]
+        assert not stage.report(task, 2, 1.0)
+        assert stage.study.record(0).status == "pruned"
+
+
+def test_the_last_epoch_is_not_put_to_the_pruner(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s", pruner={"name": "threshold", "lower": 5.0}) as stage:
+        task = stage.next_trial()
+        assert stage.report(task, 1)
+        assert stage.report(task, 2)
+        assert stage.report(task, 3, 1.0)
+
+
+def test_collapse_is_judged_before_the_pruner(images: Path, tmp_path: Path) -> None:
+    """The median prunes on NaN."""
+    with staged(images, tmp_path / "s", pruner={"name": "median", "n_startup_trials": 0}) as stage:
+        stage.complete(stage.next_trial())
+        task = stage.next_trial()
+        assert not stage.report(task, 1, math.nan)
+        assert stage.study.record(1).status == "collapsed"
+        assert read_log(stage.folder)[-1]["verdict"] == "collapsed"
+
+
+def test_a_verdict_that_did_not_reach_the_study_is_carried_out_later(images: Path, tmp_path: Path) -> None:
+    """A driver killed after the line in the log, before the study was told."""
+    pruner = {"name": "threshold", "lower": 5.0}
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        assert stage.report(stage.next_trial(), 1)
+    log = tmp_path / "s" / "reports.jsonl"
+    row = json.loads(log.read_text()) | {"epoch": 2, "lidar": 1.0, "sequence": 2, "verdict": "pruned", "reason": "low"}
+    log.write_text(log.read_text() + json.dumps(row) + "\n")
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        record = stage.study.record(0)
+        assert (record.status, record.reason) == ("pruned", "low")
+        assert stage.study.reported(0) == {1: 10.0, 2: 1.0}
+        assert stage.next_trial().config.trial == 1
+
+
+def test_a_report_without_a_verdict_is_judged_when_it_comes_again(images: Path, tmp_path: Path) -> None:
+    """A driver killed after the study had the report, before the log had it."""
+    pruner = {"name": "threshold", "lower": 5.0}
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        stage.next_trial()
+        stage.study.report(0, 1, 1.0)
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        assert not stage.report(stage.next_trial(), 1, 1.0)
+
+
+def test_without_its_log_a_trial_is_not_pruned_for_old_epochs(images: Path, tmp_path: Path) -> None:
+    pruner = {"name": "threshold", "lower": 5.0}
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        stage.next_trial()
+        for epoch, value in ((1, 1.0), (2, 10.0)):  # epoch 1 was let pass
+            stage.study.report(0, epoch, value)
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        task = stage.next_trial()
+        assert stage.report(task, 1, 1.0)
+        assert stage.report(task, 2, 10.0)
+
+
+def test_an_audit_is_remembered(images: Path, tmp_path: Path) -> None:
+    pruner = {"name": "threshold", "lower": 5.0, "audit": 1.0}
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        assert stage.report(stage.next_trial(), 1, 2.0)
+    with staged(images, tmp_path / "s", pruner=pruner) as stage:
+        record = stage.study.record(0)
+        assert (record.audited, record.would_prune_epoch) == (True, 1)
+        task = stage.next_trial()
+        assert stage.report(task, 2, 2.0)
+        assert stage.study.record(0).would_prune_epoch == 1
+
+
+def test_out_of_memory_is_tried_once_more_alone(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        stage.dispatcher.received(task, Failure("out of memory", "memory"))
+        stage.dispatcher.ended(task)
+        assert stage.study.record(0).status == ""
+        again = stage.next()
+        assert (again.config.trial, again.alone) == (0, True)
+        stage.dispatcher.received(again, Failure("out of memory", "memory"))
+        stage.dispatcher.ended(again)
+        assert stage.study.record(0).status == "failed"
+        assert "tried again alone" in stage.shown
+
+
+def test_a_dead_worker_fails_its_trial_with_the_reason(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        stage.report(task, 1)
+        stage.dispatcher.ended(task, died="its worker died: killed")
+        record = stage.study.record(0)
+        assert (record.status, record.reason) == ("failed", "its worker died: killed")
+        outcome = read_outcome(task.trial_folder)
+        assert outcome is not None
+        assert outcome.result.epochs == 1
+
+
+def test_failures_that_differ_do_not_stop_a_sweep(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s", trials=9) as stage:
+        for reason in ("ValueError: a", "ValueError: b", "TypeError: c", "ValueError: d"):
+            task = stage.next_trial()
+            stage.dispatcher.received(task, Failure(reason))
+            stage.dispatcher.ended(task)
+        assert stage.dispatcher.fatal is None
+
+
+def test_failures_after_a_success_do_not_stop_a_sweep(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s", trials=9) as stage:
+        stage.complete(stage.next_trial())
+        for _ in range(4):
+            task = stage.next_trial()
+            stage.dispatcher.received(task, Failure("ValueError: x"))
+            stage.dispatcher.ended(task)
+        assert stage.dispatcher.fatal is None
+
+
+def test_the_first_that_fail_alike_stop_it(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s", trials=9) as stage:
+        for value in range(3):
+            task = stage.next_trial()
+            stage.dispatcher.received(task, Failure(f"ValueError: lr of {value}"))
+            stage.dispatcher.ended(task)
+        assert isinstance(stage.dispatcher.fatal, SweepError)
+        assert stage.dispatcher.next() is None
+
+
+def test_pruned_trials_are_probed_in_a_task_of_their_own(images: Path, tmp_path: Path) -> None:
+    pruner = {"name": "threshold", "lower": 5.0}
+    with staged(images, tmp_path / "s", pruner=pruner, oracle_pruned=True, trials=2) as stage:
+        task = stage.next_trial()
+        checkpoint = stage.folder.checkpoint(0)
+        checkpoint.parent.mkdir()
+        checkpoint.touch()
+        assert not stage.report(task, 1, 1.0)
+        stage.dispatcher.ended(task)
+        assert checkpoint.exists(), "it is still to be probed"
+        probe = stage.next()
+        assert (probe.kind, probe.config.trial, probe.config.oracle) == ("probe", 0, ("lidar_paper",))
+        assert probe.ended == TrialResult(0, "pruned", "threshold pruner at epoch 1: lidar 1", 1)
+        assert stage.study.record(0).status == "pruned"
+        stage.dispatcher.ended(probe)
+        assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"), [("best", {1}), ("none", set()), ("last", {0, 1, 2, 3}), ("all", {0, 1, 2, 3})]
+)
+def test_which_checkpoints_stay(images: Path, tmp_path: Path, policy: str, kept: set[int]) -> None:
+    config = small_config(images, keep_checkpoints=policy)
+    folder = create_folder(tmp_path / "s", config, study="s")
+    keeper = Keeper(config, folder)
+    ends = [("completed", 3.0), ("completed", 7.0), ("pruned", 99.0), ("completed", 7.0)]
+    for number, (status, value) in enumerate(ends):
+        folder.trial(number).mkdir()
+        folder.checkpoint(number).touch()
+        keeper.seen(number, status, value)
+        keeper.purge(needed={2})
+        assert folder.checkpoint(2).exists() or number < 2
+    keeper.purge(needed=())
+    assert {number for number in range(4) if folder.checkpoint(number).exists()} == kept
+
+
+def test_a_full_disk_ends_the_sweep_and_loses_no_report_that_was_shown(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        assert stage.report(task, 1)
+        stage.dispatcher.log.close()
+        stage.dispatcher.log.file = open("/dev/full", "a")  # noqa: SIM115
+        with pytest.raises(SweepError, match=r"is full .*sweeper resume"):
+            stage.report(task, 2)
+        shown = [report for report in stage.dispatcher.progress.running.values() if report]
+        assert [report.epoch for report in shown] == [1]
+        assert [row["epoch"] for row in read_log(stage.folder)] == [1]
