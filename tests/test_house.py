@@ -8,14 +8,17 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from analysis.judgement import Judgement
 from sweeper import schema
 from sweeper.cli import cli
 from sweeper.config import parse_config
+from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("sweeper", "trainers", "analysis")
@@ -23,10 +26,16 @@ SHELVES = ("methods", "criteria", "datasets")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, at its top or inside a function."""
+def imports(path: Path, *, types: bool = True) -> set[str]:
+    """Every module that a file imports, at its top or inside a function; with or without those for types alone."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not types:
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -36,12 +45,12 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def importers(package: str) -> set[str]:
+def importers(package: str, *, types: bool = True) -> set[str]:
     """The files of ours that import a package or something in it."""
     return {
         str(path.relative_to(ROOT))
         for path in FILES
-        if any(module == package or module.startswith(f"{package}.") for module in imports(path))
+        if any(module == package or module.startswith(f"{package}.") for module in imports(path, types=types))
     }
 
 
@@ -51,8 +60,9 @@ def within(files: set[str], *folders: str) -> set[str]:
 
 def test_it_would_be_seen(tmp_path: Path) -> None:
     file = tmp_path / "room.py"
-    file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\n")
-    assert imports(file) == {"ray", "ray.tune", "torch.nn"}
+    file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\nif TYPE_CHECKING:\n    import optuna\n")
+    assert imports(file) == {"ray", "ray.tune", "torch.nn", "optuna"}
+    assert imports(file, types=False) == {"ray", "ray.tune", "torch.nn"}
     assert "sweeper/study.py" in importers("optuna")
     assert "trainers/loop.py" in importers("torch")
 
@@ -85,7 +95,7 @@ def test_ray_lives_where_trials_are_run() -> None:
 
 
 def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
-    assert importers("optuna") <= {"sweeper/config.py", "sweeper/study.py", "analysis/pruning.py"}
+    assert importers("optuna", types=False) <= {"sweeper/config.py", "sweeper/study.py", "analysis/pruning.py"}
 
 
 def test_parquet_is_written_and_read_in_one_place_each() -> None:
@@ -201,6 +211,12 @@ def test_nothing_happens_at_import() -> None:
 def test_the_search_space_document_is_current() -> None:
     written = (ROOT / "search_spaces" / "README.md").read_text(encoding="utf-8")
     assert written == schema.write(), "run: python -m sweeper.schema > search_spaces/README.md"
+
+
+def test_the_results_document_names_every_column_and_table() -> None:
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert not {column for column in (*TRIAL_COLUMNS, *EPOCH_COLUMNS) if f"`{column}`" not in text}
+    assert not {field.name for field in fields(Judgement) if f"`{field.name}.csv`" not in text}
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "search_spaces/README.md", ROOT / "results/README.md"]
