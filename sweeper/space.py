@@ -112,7 +112,7 @@ def check_values(document: Document, method: str, axes: Mapping[str, Axis], fixe
     others = [{name: values[at] for name, values in ends.items()} for at in (0, -1)]
     for name, value in [("", None), *((name, value) for name, values in ends.items() for value in values)]:
         tried = {name: value} if name else {}
-        refusals = [_refusal(method, {**fixed, **other, **tried}) for other in others]
+        refusals = [_refusal(method, {**fixed, **other, **tried}, tuple(axes)) for other in others]
         if all(refusals):
             raise document.error(("space", name) if name else ("fixed",), refusals[0])
 
@@ -121,12 +121,12 @@ def _ends(axis: Axis) -> tuple[Scalar, ...]:
     return axis.choices if isinstance(axis, Choices) else (axis.low, axis.high)
 
 
-def _refusal(method: str, values: Mapping[str, Scalar]) -> str:
+def _refusal(method: str, values: Mapping[str, Scalar], swept: tuple[str, ...]) -> str:
     """What the laboratory says against a trial with these hyperparameters, or ""."""
     from trainers.settings import resolve
 
     try:
-        resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values))
+        resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values, swept=swept))
     except ValueError as error:
         return str(error)
     return ""

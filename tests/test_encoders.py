@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainers.encoders import build_encoder, check_encoder
+from trainers.encoders import build_encoder, check_encoder, encoder_options
 
 
 def parameters(encoder: torch.nn.Module) -> int:
@@ -64,7 +64,17 @@ def test_a_vit_that_keeps_every_patch_sees_the_image() -> None:
 )
 def test_wrong_options_are_said(encoder: dict[str, int | str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        check_encoder(encoder)
+        encoder_options(encoder)
+
+
+@pytest.mark.parametrize("name", ["timm/mobilenetv3_small_050", "timm/resnet10t", "vit", "resnet"])
+def test_an_encoder_says_its_true_width(name: str) -> None:
+    check_encoder({"name": name}, 32, 3)
+
+
+def test_an_encoder_that_cannot_read_the_images_says_so() -> None:
+    with pytest.raises(ValueError, match="timm/swin_tiny_patch4_window7_224 cannot read the images"):
+        check_encoder({"name": "timm/swin_tiny_patch4_window7_224"}, 32, 3)
 
 
 def test_a_patch_must_divide_the_image() -> None:

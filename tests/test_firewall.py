@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-
 from small_sweeps import MEASURED, make_images, small_config
+
 from sweeper.progress import make_progress
 from sweeper.sweep import RunOptions, run_sweep
 from trainers.datasets.folder import Folder

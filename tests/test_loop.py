@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from trainers.datasets.base import Images
-from trainers.loop import train
-from trainers.measure import Sample, measure, spread, untrained
+from trainers.loop import Trainer, train
+from trainers.measure import Sample, layers_of, measure, spread, untrained
 from trainers.methods import METHODS
+from trainers.methods.base import Batch, Method
 from trainers.network import CHECKPOINT, Data, build_method, load_network, measurable
+from trainers.optim import learning_rate
 from trainers.records import CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
 
@@ -158,16 +160,31 @@ def test_unmasked_and_teacher_networks_are_measured_as_they_are(images: Images) 
     for trial in (config(), config("dino", hyperparameters={"mask_ratio": 0.5})):
         method = build_method(trial, data)
         assert measurable(method, trial, data) is method
+    swept = config(swept=("mask_ratio",))  # a trial without a mask among masked ones is measured as they are
+    method = build_method(swept, data)
+    assert measurable(method, swept, data) is not method
+
+
+def test_the_untrained_network_has_batchnorm_statistics(images: Images) -> None:
+    """Whatever the sweep does with masks: the baseline is one and the same."""
+    plain, masked = (
+        untrained(config(), images=images),
+        untrained(config(hyperparameters={"mask_ratio": 0.5}), images=images),
+    )
+    assert plain.criteria == masked.criteria
+    data = Data(images, "cpu")
+    network = load_network(config("dino"), data, None)
+    assert network.teacher_encoder.stem[1].running_mean.abs().sum() > 0  # type: ignore[union-attr,index]
 
 
 def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     report = untrained(config(), images=images)
     assert (report.epoch, report.step) == (0, 0)
     assert math.isnan(report.loss)
-    still = config(hyperparameters={"lr": 0.0})
     data = Data(images, "cpu")
-    sample = Sample(data, still.criteria_sample, resolve(still).criteria_augmentation)
-    assert measure(load_network(still, data, None), sample, still.criteria)[0] == report.criteria
+    sample = Sample(data, config().criteria_sample, resolve(config()).criteria_augmentation)
+    network = measurable(build_method(config(), data), config(), data, untrained=True)
+    assert measure(network, sample, config().criteria)[0] == report.criteria
 
 
 def test_a_diverged_trial_says_so(images: Images) -> None:
@@ -215,9 +232,140 @@ def test_what_cannot_be_trained_is_said(changes: dict[str, object], words: str, 
         next(train(config(**changes), images=images))
 
 
-def test_modules_have_no_dropout() -> None:
-    """Training draws nothing but what its own generators draw."""
-    data = Data(Images(np.zeros((4, 12, 12, 3), np.uint8), np.zeros((4, 12, 12, 3), np.uint8)), "cpu")
-    for method in METHODS:
-        for module in build_method(config(method), data).modules():
-            assert not (isinstance(module, nn.Dropout) and module.p > 0)
+class Recorder(Method):
+    """Represents an image by its mean and its first pixel, and writes down what is asked of it."""
+
+    Params = METHODS["simclr"].Params
+    augmentation = METHODS["simclr"].augmentation
+    optimizer = METHODS["simclr"].optimizer
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.weight = nn.Parameter(torch.ones(2, 2))
+        self.dropout = nn.Dropout(0.5)
+        self.patches, self.patch = 9, 1
+        self.batches: list[Batch] = []
+        self.calls: list[tuple[str, float]] = []
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        self.batches.append(batch)
+        self.calls.append(("loss", self.progress))
+        return 100 * (self.weight * self.dropout(torch.ones(2, 2))).sum()
+
+    def represent(self, images: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        return torch.stack([images.mean((1, 2, 3)), images[:, 0, 0, 0]], 1)
+
+    def project(self, representations: torch.Tensor) -> torch.Tensor:
+        return -representations
+
+    def after_step(self, progress: float) -> None:
+        self.calls.append(("after_step", progress))
+
+
+def gray_images() -> Images:
+    """Images of one gray each: whatever is cropped from image i is gray level 3i."""
+    levels = np.arange(64, dtype=np.uint8)[:, None, None, None] * 3
+    return Images(np.broadcast_to(levels, (64, 12, 12, 1)).copy(), np.zeros((4, 12, 12, 1), np.uint8))
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Trainer:
+    recorder = Recorder()
+    monkeypatch.setattr("trainers.loop.build_method", lambda config, data: recorder)
+    off = {"jitter_probability": 0.0, "blur_probability": 0.0, "flip_probability": 0.0}
+    return Trainer(config(hyperparameters=off | changes), gray_images())
+
+
+def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = recorded(monkeypatch)
+    layers = layers_of(trainer.method.eval(), trainer.sample)
+    grays = trainer.data.clean(trainer.sample.images)[:, 0, 0, 0]
+    assert len(set(grays.tolist())) == 16
+    for layer, sign in (("representation", 1), ("embedding", -1)):
+        torch.testing.assert_close(layers[layer].clean, sign * grays[:, None].expand(16, 2))
+        torch.testing.assert_close(layers[layer].views, sign * grays[:, None, None].expand(16, 3, 2))
+
+
+def test_the_oracles_images_are_not_augmented(images: Images) -> None:
+    data = Data(images, "cpu")
+    sample = Sample(data, CriteriaSample(16, 3), resolve(config()).criteria_augmentation)
+    method = Recorder().eval()
+    first_pixel = layers_of(method, sample)["representation"].clean[:, 1]
+    torch.testing.assert_close(first_pixel, data.clean(sample.images)[:, 0, 0, 0])
+    assert not torch.allclose(layers_of(method, sample)["representation"].views[:, 0, 1], first_pixel)
+
+
+def test_an_epoch_sees_every_image_once_in_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = recorded(monkeypatch, mask_ratio=1 / 3)
+    rates: list[float] = []
+    step = trainer.optimizer.step
+    monkeypatch.setattr(
+        trainer.optimizer, "step", lambda: (rates.append(trainer.optimizer.param_groups[0]["lr"]), step())
+    )
+    trainer.run_epoch()
+    trainer.run_epoch()
+    method = trainer.method
+    assert isinstance(method, Recorder)
+    orders = [torch.cat([batch.views[0][:, 0, 0, 0] for batch in method.batches[e : e + 4]]) for e in (0, 4)]
+    for order in orders:
+        torch.testing.assert_close(order.sort().values, trainer.data.clean(trainer.data.train)[:, 0, 0, 0])
+        assert not torch.equal(order, order.sort().values)
+    assert not torch.equal(*orders)
+    for batch in method.batches:
+        assert [kept.shape for kept in batch.kept if kept is not None] == [(16, 6), (16, 6)]
+        assert not torch.equal(batch.kept[0], batch.kept[1])  # type: ignore[arg-type]
+    expected = [call for k in range(8) for call in (("loss", k / 12), ("after_step", (k + 1) / 12))]
+    assert method.calls == expected
+    settings = trainer.settings.optimizer
+    assert rates == [learning_rate(settings, k, 12) for k in range(8)]
+
+
+def test_gradients_are_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = recorded(monkeypatch, clip_norm=0.5)
+    trainer.run_epoch()
+    assert trainer.method.weight.grad.norm() == pytest.approx(0.5, rel=1e-4)  # type: ignore[union-attr,operator]
+
+
+def test_dropout_is_drawn_from_the_seed_and_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the caller's generator is left as it was."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    losses = []
+    for noise in (0, 1):
+        torch.manual_seed(noise)
+        trainer = recorded(monkeypatch)
+        losses.append([trainer.run_epoch().loss for _ in range(2)])
+        torch.manual_seed(0)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert losses[0] == losses[1]
+    assert losses[0][0] != losses[0][1]
+
+
+def test_local_crops_fit_the_encoders_patches(images: Images) -> None:
+    trial = config("dino", encoder={"name": "vit", "dim": 32, "depth": 1, "patch": 3}, batch_size=32)
+    local = dataclasses.replace(trial, hyperparameters=trial.hyperparameters | {"local_crops": 2})
+    assert math.isfinite(next(train(local, images=images)).loss)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(images: Images, tmp_path: Path) -> None:
+    next(train(config(), images=images, folder=tmp_path))
+    with pytest.raises(ValueError, match="another configuration"):
+        next(train(config(hyperparameters={"lr": 0.01}), images=images, folder=tmp_path))
+
+
+def test_wide_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be square, but got 12×16"):
+        Data(Images(np.zeros((4, 12, 16, 3), np.uint8), np.zeros((4, 12, 16, 3), np.uint8)), "cpu")
+
+
+def test_the_sample_is_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 convolutions may not be rounded to TF32, nor chosen anew in every run."""
+    seen = []
+    monkeypatch.setattr(
+        Recorder,
+        "project",
+        lambda self, x: seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)) or x,
+    )
+    trainer = recorded(monkeypatch)
+    layers_of(trainer.method.eval(), trainer.sample)
+    assert set(seen) == {(False, True)}

@@ -88,26 +88,80 @@ def test_dino_center_follows_the_teachers_outputs() -> None:
     method = small_method("dino", center_momentum=0.75)
     data = batch()
     with torch.no_grad():
-        outputs = torch.cat([method.teacher_head(method.teacher_encoder(view)) for view in data.views])
+        outputs = method.teacher_head(method.teacher_encoder(torch.cat(data.views)))
     method.loss(data)
     torch.testing.assert_close(method.center, 0.25 * outputs.mean(0), rtol=1e-4, atol=1e-6)
 
 
 def test_dino_teacher_is_the_ema_of_the_student() -> None:
     method = small_method("dino", teacher_momentum=0.5)
+    teachers = [*method.teacher_encoder.parameters(), *method.teacher_head.parameters()]
+    students = [*method.student_encoder.parameters(), *method.student_head.parameters()]
     with torch.no_grad():
-        for parameter in method.student_head.parameters():
+        for parameter in students:
             parameter.add_(1.0)
-    before = [parameter.clone() for parameter in method.teacher_head.parameters()]
+    before = [parameter.clone() for parameter in teachers]
     method.after_step(0.0)
-    for old, teacher, student in zip(
-        before, method.teacher_head.parameters(), method.student_head.parameters(), strict=True
-    ):
+    for old, teacher, student in zip(before, teachers, students, strict=True):
         torch.testing.assert_close(teacher, (old + student) / 2)
+    halfway = [parameter.clone() for parameter in teachers]
     method.after_step(1.0)  # the momentum ends at 1: the teacher stands still
-    frozen = [parameter.clone() for parameter in method.teacher_head.parameters()]
-    method.after_step(1.0)
-    assert all(torch.equal(a, b) for a, b in zip(frozen, method.teacher_head.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(halfway, teachers, strict=True))
+
+
+def test_dino_shows_its_teacher() -> None:
+    method = small_method("dino").eval()
+    images = batch().views[0]
+    seen = [method.represent(images), method.embed(images)]
+    with torch.no_grad():
+        for student in (method.student_encoder, method.student_head):
+            for parameter in student.parameters():
+                parameter.add_(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(seen, [method.represent(images), method.embed(images)], strict=True))
+
+
+def test_dino_loss_written_out() -> None:
+    """Two whole views and a local crop, a centre that is not 0, unlike temperatures; −Σ t ln s over unlike pairs."""
+    method = small_method("dino", student_temperature=0.3, teacher_temperature=0.07).eval()
+    data = batch()
+    views = (*data.views, torch.randn(8, 3, 8, 8))
+    method.center.copy_(torch.randn(32))
+    with torch.no_grad():
+        teachers = [method.teacher_head(method.teacher_encoder(view)) for view in views[:2]]
+        students = [method.student_head(method.student_encoder(view)) for view in views]
+        targets = [((teacher - method.center) / 0.07).exp() for teacher in teachers]
+        targets = [target / target.sum(1, keepdim=True) for target in targets]
+        pairs = [(t, s) for t in range(2) for s in range(3) if t != s]
+        terms = [-(targets[t] * (students[s] / 0.3).log_softmax(1)).sum(1).mean() for t, s in pairs]
+        expected = sum(terms) / len(terms)
+    assert len(pairs) == 4
+    assert method.loss(Batch(views, (None,) * 3)).item() == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_simclr_loss_has_its_temperature() -> None:
+    for temperature in (0.1, 0.7):
+        method = small_method("simclr", temperature=temperature).eval()
+        first, second = (method.embed(view) for view in batch().views)
+        assert method.loss(batch()).item() == pytest.approx(NTXentLoss(temperature)(first, second).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["simclr", "vicreg"])
+def test_losses_are_taken_in_float32_where_networks_run_in_bfloat16(name: str) -> None:
+    method = small_method(name).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        first, second = (method.embed(view).float() for view in batch().views)
+        low = method.loss(batch())
+    exact = nt_xent(first, second, 0.1) if name == "simclr" else VICRegLoss(eps=1e-4)(first, second)
+    assert low.item() == pytest.approx(exact.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [4, 40])
+def test_covariances_are_the_same_from_either_product(count: int) -> None:
+    torch.manual_seed(5)
+    embeddings = torch.randn(count, 12, dtype=torch.float64)
+    covariance = torch.cov(embeddings.T)
+    expected = (covariance - covariance.diagonal().diag()).square().sum() / 12
+    torch.testing.assert_close(covariance_term(embeddings), expected)
 
 
 def test_dino_prototypes_are_frozen_at_first() -> None:

@@ -104,10 +104,19 @@ def make_views(images: Tensor, augmentation: Augmentation, generator: torch.Gene
     pixels = to_float(images)
     views = [_view(pixels, kind, generator) for kind in (augmentation, _second(augmentation))]
     height, width = pixels.shape[-2:]
-    side = augmentation.local_size or round(LOCAL_SHARE * min(height, width))
+    side = augmentation.local_size or local_side(min(height, width))
     local = _local(augmentation)
     views += [_view(pixels, local, generator, size=(side, side)) for _ in range(augmentation.local_crops)]
     return tuple(views)
+
+
+def local_side(image_size: int, multiple: int = 1) -> int:
+    """Side of a local crop where none is given: 3/7 of the image, as the nearest multiple of the encoder's patch.
+
+    >>> local_side(224), local_side(28), local_side(28, multiple=7)
+    (96, 12, 14)
+    """
+    return max(1, round(LOCAL_SHARE * image_size / multiple)) * multiple
 
 
 def repeat_views(images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator) -> Tensor:

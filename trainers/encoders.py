@@ -67,6 +67,8 @@ class Encoder(nn.Module):
     dim: int
     patches: int
     """Number of patches in the grid of a whole image: what `mask_ratio` counts."""
+    patch: int = 1
+    """Side in pixels of which the side of every view must be a multiple."""
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         """(b, c, h, w) -> (b, dim); `kept` (b, kept patches) names the patches that are seen, None sees all."""
@@ -131,7 +133,8 @@ class ViT(Encoder):
         super().__init__()
         self.model = model
         self.dim = int(model.num_features)
-        self.patches = patch_grid(image_size, int(model.patch_embed.patch_size[0]))
+        self.patch = int(model.patch_embed.patch_size[0])
+        self.patches = patch_grid(image_size, self.patch)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         model = self.model
@@ -150,7 +153,7 @@ class TimmModel(Encoder):
     def __init__(self, model: nn.Module, options: TimmOptions, image_size: int) -> None:
         super().__init__()
         self.model = model
-        self.dim = cast(int, model.num_features)
+        self.dim = cast(int, getattr(model, "head_hidden_size", model.num_features))  # some heads widen the features
         self.mask_patch = options.mask_patch or default_mask_patch(image_size)
         self.patches = patch_grid(image_size, self.mask_patch)
 
@@ -175,13 +178,21 @@ def build_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
     return _build_timm(str(encoder["name"]).removeprefix(TIMM_PREFIX), options, image_size, channels)
 
 
-def check_encoder(encoder: Mapping[str, Scalar]) -> None:
-    """Whether a search-space file's encoder can be built at all.
+def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> None:
+    """Build the encoder without its numbers and pass one image through it, so that no trial is the first to try.
 
     Raises:
-        ValueError: with one line that says what is wrong.
+        ValueError: with one line that says why the encoder cannot read such images.
     """
-    encoder_options(encoder)
+    with torch.device("meta"):
+        network = build_encoder(encoder, image_size, channels).eval()
+        try:
+            shape = network(torch.empty(2, channels, image_size, image_size)).shape
+        except (AssertionError, RuntimeError, ValueError) as error:
+            problem = " ".join(str(error).split())
+            raise ValueError(f"`encoder` {encoder['name']} cannot read the images: {problem}") from error
+    if shape != (2, network.dim):
+        raise ValueError(f"`encoder` {encoder['name']} must give one vector per image, but gave {tuple(shape[1:])}")
 
 
 def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions | TimmOptions:

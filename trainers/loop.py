@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainers.augment import make_views
+from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.masking import keep_random
 from trainers.measure import Sample, measure
 from trainers.methods.base import Batch
-from trainers.network import CHECKPOINT, Data, build_method, exact, fast_bfloat16, measurable, seeded
+from trainers.network import CHECKPOINT, Data, build_method, exact, fast_bfloat16, measurable, seed_of, seeded, shuffled
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import EpochReport, TrialConfig
 from trainers.settings import resolve
@@ -28,7 +30,7 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
 
     With a `folder`, everything that the rest of the run needs is in its checkpoint before a report is yielded; if
     the checkpoint is already there, its reports are yielded once more and training goes on behind them. The numbers
-    do not depend on where it was interrupted.
+    do not depend on where it was interrupted, on a GPU as far as its kernels are deterministic.
 
     Args:
         config: the trial.
@@ -36,7 +38,7 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
         folder: where the checkpoint lives.
 
     Raises:
-        ValueError: the configuration cannot be trained.
+        ValueError: the configuration cannot be trained, or the checkpoint is another configuration's.
     """
     trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
     checkpoint = folder / CHECKPOINT if folder is not None else None
@@ -63,6 +65,10 @@ class Trainer:
                 f"`batch_size` must be at most the {len(self.data.train)} training images, but got {config.batch_size}"
             )
         self.method = build_method(config, self.data)
+        self.augmentation = self.settings.augmentation
+        if self.augmentation.local_crops and self.augmentation.local_size is None:
+            side = local_side(self.data.image_size, self.method.patch)
+            self.augmentation = replace(self.augmentation, local_size=side)
         self.optimizer = build_optimizer(self.method, self.settings.optimizer)
         self.sample = Sample(self.data, config.criteria_sample, self.settings.criteria_augmentation)
         self.epoch = 0
@@ -76,7 +82,7 @@ class Trainer:
     def run_epoch(self) -> EpochReport:
         """Train one epoch, measure the criteria on what came out, and report both."""
         began = time.perf_counter()
-        with exact():
+        with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
             loss = self._train_epoch()
         trained = time.perf_counter()
         self.epoch += 1
@@ -100,7 +106,7 @@ class Trainer:
         """Mean loss over one pass through the training images, in an order drawn for this seed and epoch."""
         config, method = self.config, self.method.train()
         generator = seeded(self.data.device, config.seed, self.epoch + 1)
-        order = torch.randperm(len(self.data.train), generator=generator, device=self.data.device)
+        order = shuffled(len(self.data.train), self.data.device, config.seed, "order", self.epoch + 1)
         steps = config.epochs * self.steps_per_epoch
         total = torch.zeros((), device=self.data.device, dtype=torch.float64)
         for index in range(self.steps_per_epoch):
@@ -122,7 +128,7 @@ class Trainer:
 
     def _batch(self, images: Tensor, generator: torch.Generator) -> Batch:
         """Augmented, normalised views of uint8 images (b, h, w, c), and the patches that the student sees of each."""
-        views = tuple(self.data.normalize(v) for v in make_views(images, self.settings.augmentation, generator))
+        views = tuple(self.data.normalize(v) for v in make_views(images, self.augmentation, generator))
         ratio = self.settings.params.mask_ratio
         patches = self.method.patches
         # Local crops are a student's partial view already: only the whole-size views lose patches.
@@ -135,6 +141,7 @@ class Trainer:
     def save(self, checkpoint: Path) -> None:
         """Write the checkpoint to a temporary name, then rename it: it is whole or it is the one before."""
         state = {
+            "config": identity(self.config),
             "epoch": self.epoch,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -149,9 +156,26 @@ class Trainer:
 
     def restore(self, checkpoint: Path) -> list[EpochReport]:
         """Go on from a checkpoint; its reports, oldest first."""
-        state = torch.load(checkpoint, map_location=self.data.device, weights_only=True)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["config"] != identity(self.config):
+            raise ValueError(f"`folder` holds the checkpoint of another configuration: {checkpoint}; remove it first")
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
         self.reports = [EpochReport(**report) for report in state["reports"]]
         return list(self.reports)
+
+
+def identity(config: TrialConfig) -> dict[str, Any]:
+    """What the training of a checkpoint depends on; it may go on elsewhere, and be probed otherwise."""
+    elsewhere = ("dataset", "device", "threads", "oracle")
+    return {name: value for name, value in asdict(config).items() if name not in elsewhere}
+
+
+@contextmanager
+def dropping(device: torch.device, seed: int, epoch: int) -> Iterator[None]:
+    """Torch's own generators seeded for an epoch, for encoders that drop paths or units, and then as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed_of(seed, "dropout", epoch))
+        yield

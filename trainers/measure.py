@@ -15,7 +15,7 @@ from trainers.criteria.base import EmbeddingSample
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.methods.base import Method
-from trainers.network import Data, exact, load_network, seeded
+from trainers.network import Data, exact, load_network, seeded, shuffled
 from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import resolve
 
@@ -35,7 +35,7 @@ class Sample:
                 f"`criteria_sample.images` must be at most the {len(split)} images of the {sample.split} split, "
                 f"but got {sample.images}"
             )
-        chosen = torch.randperm(len(split), generator=seeded(data.device, sample.seed, "images"), device=data.device)
+        chosen = shuffled(len(split), data.device, sample.seed, "images")
         self.data = data
         self.sample = sample
         self.augmentation = augmentation

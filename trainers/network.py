@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainers.augment import normalize
+from trainers.augment import normalize, to_float
 from trainers.datasets.base import Images
 from trainers.encoders import build_encoder
 from trainers.methods import METHODS
@@ -34,9 +34,16 @@ class Data:
         self.device = torch.device(device)
         self.train = to_tensor(images.train, self.device)
         self.test = to_tensor(images.test, self.device)
+        _, height, width, channels = self.train.shape
+        if height != width:
+            raise ValueError(f"`images` must be square, but got {height}×{width}")
         flat = self.train.flatten(0, 2)
-        self.mean = torch.stack([flat[:, c].double().mean() for c in range(flat.shape[1])]).float() / 255
-        self.std = torch.stack([flat[:, c].double().std() for c in range(flat.shape[1])]).float().clamp_min(1e-3) / 255
+        levels = torch.arange(256, dtype=torch.float64, device=self.device)
+        histogram = torch.stack([flat[:, c].bincount(minlength=256) for c in range(channels)]).double()
+        mean = histogram @ levels / len(flat)
+        variance = (histogram * (levels - mean[:, None]).square()).sum(1) / max(1, len(flat) - 1)
+        self.mean = (mean / 255).float()
+        self.std = variance.sqrt().clamp_min(1e-3).div(255).float()
 
     @property
     def image_size(self) -> int:
@@ -50,7 +57,7 @@ class Data:
 
     def clean(self, images: Tensor) -> Tensor:
         """uint8 images (b, h, w, c) as the network reads them: (b, c, h, w), normalised, not augmented."""
-        return self.normalize(images.permute(0, 3, 1, 2).float() / 255)
+        return self.normalize(to_float(images))
 
     def normalize(self, views: Tensor) -> Tensor:
         """Float views (b, c, h, w) in [0, 1] to zero mean and unit deviation per channel of the training images."""
@@ -78,19 +85,20 @@ def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Me
     """The network of a checkpoint as criteria and oracle read it; the untrained one where `checkpoint` is None."""
     method = build_method(config, data)
     if checkpoint is not None:
-        method.load_state_dict(torch.load(checkpoint, map_location=data.device, weights_only=True)["method"])
-    return measurable(method, config, data)
+        method.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["method"])
+    return measurable(method, config, data, untrained=checkpoint is None)
 
 
-def measurable(method: Method, config: TrialConfig, data: Data) -> Method:
+def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bool = False) -> Method:
     """The network that criteria and oracle read, in eval mode.
 
-    Where BatchNorm has seen masked images only, that is a copy whose statistics are re-estimated on whole ones:
-    otherwise the criteria of a masked trial would measure the mismatch.
+    Where BatchNorm has seen masked images only, or nothing at all, that is a copy whose statistics are re-estimated
+    on whole training images: otherwise the criteria would measure the mismatch. In a sweep over `mask_ratio` that
+    holds for every trial, those without a mask too, so that the criteria do not jump there by construction.
     """
-    masked = config.hyperparameters.get("mask_ratio", 0)
+    masked = "mask_ratio" in config.swept or resolve(config).params.mask_ratio > 0
     norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not masked or method.measures_teacher or not norms:
+    if not norms or not (untrained or (masked and not method.measures_teacher)):
         return method.eval()
     whole = copy.deepcopy(method).train()
     for module in whole.modules():
@@ -98,9 +106,8 @@ def measurable(method: Method, config: TrialConfig, data: Data) -> Method:
             module.reset_running_stats()
             module.momentum = None  # the plain average over the batches below
     batches, size = RECALIBRATION
-    generator = seeded(data.device, config.criteria_sample.seed, "recalibration")
-    order = torch.randperm(len(data.train), generator=generator, device=data.device)
-    with torch.no_grad():
+    order = shuffled(len(data.train), data.device, config.criteria_sample.seed, "recalibration")
+    with torch.no_grad(), exact():
         for chosen in order[: batches * size].split(size):
             if len(chosen) > 1:
                 whole.embed(data.clean(data.train[chosen]))
@@ -110,6 +117,11 @@ def measurable(method: Method, config: TrialConfig, data: Data) -> Method:
 def exact() -> AbstractContextManager[None]:
     """Convolutions that are the same in every run, and whose float32 is float32; of no effect on the CPU."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+def shuffled(count: int, device: torch.device, *parts: object) -> Tensor:
+    """A permutation of `count` that is a function of the parts alone, whatever the device."""
+    return torch.randperm(count, generator=seeded(torch.device("cpu"), *parts)).to(device)
 
 
 def seeded(device: torch.device, *parts: object) -> torch.Generator:

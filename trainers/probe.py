@@ -98,6 +98,11 @@ def _scores(
     config: TrialConfig, features: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], seconds: float
 ) -> dict[str, OracleScore]:
     """Every protocol on the same features; each score's seconds include the `seconds` that they took to make."""
+    for split, rows, classes in zip(("train", "test"), features, labels, strict=True):
+        if len(rows) != len(classes):
+            raise ValueError(
+                f"{len(rows)} {split} images, but {len(classes)} labels: has the data set changed on disk?"
+            )
     scores = {}
     for name in config.oracle:
         score = linear_probe(features[0], labels[0], features[1], labels[1], ORACLES[name])

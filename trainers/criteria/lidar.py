@@ -66,8 +66,9 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
 def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor, Tensor | None]:
     """Class means and the factor of Σ_w; from float32 products where these are exact enough and `single` allows."""
     if single and embeddings.device.type == "cpu" and embeddings.dtype != torch.float64:
-        # The first chunk tells most spectra that fall steeply, before the others are multiplied in vain.
-        for part in (embeddings[: max(2, CHUNK_ROWS // embeddings.shape[1])], embeddings):
+        # A first look tells most spectra that fall steeply, before the whole is multiplied in vain.
+        glance = max(2, CHUNK_ROWS // embeddings.shape[1])
+        for part in (embeddings[:glance], embeddings)[0 if 4 * glance < len(embeddings) else 1 :]:
             means, within = _scatter(part, torch.float32)
             factor = _factor(within, delta)
             if factor is None or _condition(within, factor) > SINGLE_CONDITION:

@@ -66,6 +66,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.params = params
         self.patches = encoder.patches  # of a whole image: what `mask_ratio` counts
+        self.patch = encoder.patch  # side of which every view's side must be a multiple
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

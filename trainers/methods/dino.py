@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -83,6 +84,7 @@ class DINO(Method):
         blur_probability=1.0,
         second_blur_probability=0.1,
         second_solarize_probability=0.2,
+        local_blur_probability=0.5,
         local_crops=8,
     )
     optimizer: ClassVar[Optimizer] = Optimizer(
@@ -105,14 +107,13 @@ class DINO(Method):
         """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
         frozen = self.progress < self.params.freeze_prototypes
         with torch.no_grad():
-            outputs = [self.teacher_head(self.teacher_encoder(view)).float() for view in batch.views[:2]]
-            targets = [((out - self.center) / self.params.teacher_temperature).softmax(-1) for out in outputs]
-        students = [
-            self.student_head(self.student_encoder(view, kept), frozen=frozen).float()
-            for view, kept in zip(batch.views, batch.kept, strict=True)
-        ]
-        loss = distillation_loss(students, targets, self.params.student_temperature)
-        self._move_center(torch.cat(outputs))
+            outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2]))).float()
+            targets = ((outputs - self.center) / self.params.teacher_temperature).softmax(-1).chunk(2)
+        # Crops of one size in one pass, as in the reference: they share their BatchNorm statistics.
+        representations = [self.student_encoder(*same) for same in (_whole(batch), _local(batch)) if same is not None]
+        logits = self.student_head(torch.cat(representations), frozen=frozen).float()
+        loss = distillation_loss(logits.chunk(len(batch.views)), targets, self.params.student_temperature)
+        self._move_center(outputs)
         return loss
 
     def represent(self, images: Tensor) -> Tensor:
@@ -135,7 +136,18 @@ class DINO(Method):
         self.center.lerp_(outputs.mean(0), 1 - self.params.center_momentum)
 
 
-def distillation_loss(students: list[Tensor], targets: list[Tensor], temperature: float) -> Tensor:
+def _whole(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """The two whole-size views as one batch, and the patches kept of them."""
+    first, second = batch.kept[:2]
+    return torch.cat(batch.views[:2]), None if first is None or second is None else torch.cat((first, second))
+
+
+def _local(batch: Batch) -> tuple[Tensor] | None:
+    """The local crops as one batch."""
+    return (torch.cat(batch.views[2:]),) if len(batch.views) > 2 else None
+
+
+def distillation_loss(students: Sequence[Tensor], targets: Sequence[Tensor], temperature: float) -> Tensor:
     """Mean over pairs of a target view and another student view of −Σ t ln softmax(s / temperature).
 
     students: views of (b, prototypes) logits; targets: the first views' (b, prototypes) distributions.

@@ -51,7 +51,8 @@ class SimCLR(Method):
         first, second = (
             self.projector(self.encoder(view, kept)) for view, kept in zip(batch.views, batch.kept, strict=True)
         )
-        return nt_xent(first.float(), second.float(), self.params.temperature)
+        with torch.autocast(first.device.type, enabled=False):  # bfloat16 logits would err by percents of the gradient
+            return nt_xent(first.float(), second.float(), self.params.temperature)
 
     def represent(self, images: Tensor) -> Tensor:
         """The encoder's output."""

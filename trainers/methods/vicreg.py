@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,10 +42,11 @@ class VICReg(Method):
         contrast=0.4,
         saturation=0.2,
         hue=0.1,
-        blur_probability=0.5,
-        solarize_probability=0.1,
+        blur_probability=1.0,
+        second_blur_probability=0.1,
+        second_solarize_probability=0.2,
     )
-    optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=2e-3)
+    optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=1e-3)
     layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": REPRESENTATION, "rankme": EMBEDDING})
 
     def __init__(self, encoder: Encoder, params: VICRegParams) -> None:
@@ -66,9 +68,10 @@ class VICReg(Method):
         first, second = (
             self.expander(self.encoder(view, kept)).float() for view, kept in zip(batch.views, batch.kept, strict=True)
         )
-        invariance = F.mse_loss(first, second)
-        variance = (variance_term(first) + variance_term(second)) / 2
-        covariance = covariance_term(first) + covariance_term(second)
+        with torch.autocast(first.device.type, enabled=False):  # the covariances in float32
+            invariance = F.mse_loss(first, second)
+            variance = (variance_term(first) + variance_term(second)) / 2
+            covariance = covariance_term(first) + covariance_term(second)
         weights = self.params
         return (
             weights.invariance_weight * invariance
@@ -96,5 +99,7 @@ def covariance_term(embeddings: Tensor) -> Tensor:
     """Sum of the squared off-diagonal covariances of (b, d) embeddings, over d (equation 4)."""
     count, dim = embeddings.shape
     centred = embeddings - embeddings.mean(0)
-    covariance = centred.T @ centred / (count - 1)
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / dim
+    # ‖ZᵀZ‖ = ‖ZZᵀ‖, so that the smaller of the two products will do
+    gram = centred @ centred.T if count < dim else centred.T @ centred
+    variances = centred.square().sum(0)
+    return (gram.square().sum() - variances.square().sum()) / (count - 1) ** 2 / dim
