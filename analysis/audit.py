@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pandas import DataFrame
-from scipy import stats
 
 from analysis.columns import Criterion, make_criterion
 from analysis.selection import completed, order_by
@@ -46,6 +45,8 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
     measured = truth[marked & truth.notna()]
     n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
     false = int(sum(clearly_above(value, kept, n) for value in measured)) if math.isfinite(kept) else 0
+    from scipy import stats
+
     known = len(measured) > 0 and math.isfinite(kept)
     wilson = stats.binomtest(false, len(measured)).proportion_ci(method="wilson") if known else None
     return {
@@ -55,6 +56,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "audited": int(marked.sum()),
         "epochs_saved": float((full - trials.loc[pruned, "epochs"]).sum()) / (full * len(trials)),
         "oracle": kept,
+        "best_oracle": float(truth.max()),
         "regret": float(truth.max()) - kept,
         "false_prunes": false,
         "rate": false / len(measured) if known else math.nan,

@@ -8,6 +8,7 @@ of a trial with itself counted as ties, which they are). So ten thousand resampl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,11 @@ def make_pairs(first: Floats, second: Floats) -> Pairs:
 
 
 def signs_of(values: Integers) -> NDArray[np.int8]:
-    """(n, n): the sign of every difference, in one byte each."""
-    above = values[:, None] > values[None, :]
-    return above.view(np.int8) - above.T.view(np.int8)
+    """(n, n): the sign of every difference, in one byte each; comparing narrow integers is four times as fast."""
+    narrow = values.astype(np.int16) if len(values) < 2**15 else values
+    signs = np.greater(narrow[:, None], narrow[None, :]).view(np.int8)
+    signs -= np.less(narrow[:, None], narrow[None, :]).view(np.int8)
+    return signs
 
 
 def draw_counts(groups: Integers, resamples: int, generator: np.random.Generator) -> Counts:
@@ -68,34 +71,35 @@ def tau_of_counts(pairs: Pairs, counts: Counts, *, weights: Floats | None = None
     total, n = counts.shape
     tau = np.empty(total)
     rows = max(1, CHUNK // n)
+    # Whole counts and their products are exact in float32 as long as n² is; weights are not whole.
+    exact = weights is None and n <= 4096
+    agreement = pairs.agreement if exact else pairs.agreement.astype(np.float64)
     for start in range(0, total, rows):
-        drawn = (
-            counts[start : start + rows].astype(np.float64)
-            if weights is None
-            else counts[start : start + rows] * weights
-        )
-        agreeing = (drawn.astype(np.float32) @ pairs.agreement).astype(np.float64)
-        squares = drawn.sum(axis=1) ** 2
+        part = counts[start : start + rows]
+        drawn = part if exact else part.astype(np.float64) * (1.0 if weights is None else weights)
+        agreeing = drawn @ agreement
+        squares = drawn.sum(axis=1, dtype=np.float64) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             norm = np.sqrt((squares - tied(drawn, pairs.first)) * (squares - tied(drawn, pairs.second)))
             tau[start : start + rows] = np.clip(np.einsum("rn,rn->r", drawn, agreeing) / norm, -1.0, 1.0)
     return tau
 
 
-def tied(drawn: Floats, labels: Integers) -> Floats:
+def tied(drawn: NDArray[Any], labels: Integers) -> Floats:
     """(resamples,): the weight of all pairs that are ties, a trial with itself included."""
-    summed = group_sums(drawn, labels)
-    squares: Floats = np.einsum("rg,rg->r", summed, summed)
+    single = int(labels.max()) + 1 == len(labels)
+    summed = drawn if single else group_sums(drawn, labels)
+    squares: Floats = np.einsum("rg,rg->r", summed, summed).astype(np.float64)
     return squares
 
 
-def group_sums(values: Floats, labels: Integers) -> Floats:
+def group_sums(values: NDArray[Any], labels: Integers) -> NDArray[Any]:
     """(rows, groups): the sum of each row within each group; labels (n,) count from 0."""
     if int(labels.max()) + 1 == len(labels):
-        return values if (labels[:-1] < labels[1:]).all() else values[:, np.argsort(labels)]
+        return values[:, np.argsort(labels)]
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
-    summed: Floats = np.add.reduceat(values[:, order], starts, axis=1)
+    summed: NDArray[Any] = np.add.reduceat(values[:, order], starts, axis=1)
     return summed
 
 

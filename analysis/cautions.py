@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from analysis.audit import difference_error
 from analysis.columns import Criterion, is_layer
-from analysis.words import accuracy, label_of, listed, number
+from analysis.words import accuracy, label_of, listed, number, points, sentence
 from trainers.records import COLLAPSED, CONFIG_PREFIX, FAILED, PRUNED, UNTRAINED
 
 WIDE = 0.5
@@ -68,7 +68,7 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
             (
                 "narrow oracle",
                 f"The oracle runs from {accuracy(low)} to {accuracy(high)}, and two accuracies over {n:.0f} images "
-                f"differ by up to {accuracy(2 * error)} by chance: much of the ranking is noise.",
+                f"differ by up to {points(2 * error, high)} by chance: much of the ranking is noise.",
             )
         )
     floor = untrained_oracle(baselines)
@@ -150,7 +150,7 @@ def about_proxies(partial: DataFrame) -> list[Caution]:
             continue
         name, criterion = row["hyperparameter"], label_of(str(row["criterion"]))
         empty = not math.isfinite(given) or row["tau_given_low"] <= 0 <= row["tau_given_high"]
-        text = f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})"
+        text = sentence(f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})")
         text += (
             f"; given {name}, nothing is left of its τ with the oracle that is clearly not 0 ({number(given)})."
             if empty

@@ -12,7 +12,10 @@ from pandas import DataFrame
 
 from analysis.bootstrap import (
     RESAMPLES,
+    Counts,
     Floats,
+    Integers,
+    Pairs,
     draw_counts,
     make_pairs,
     standard_error,
@@ -44,17 +47,34 @@ def compare(
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
-    rows = [
-        {"sweep": sweep, **compare_two(part, first, second, oracle, resamples, seed)}
-        for sweep, part in table.groupby("sweep", sort=False)
-        for first, second in itertools.combinations(chosen, 2)
-    ]
+    rows = []
+    for sweep, part in table.groupby("sweep", sort=False):
+        draw = Draw(resamples, seed)
+        for first, second in itertools.combinations(chosen, 2):
+            rows.append({"sweep": sweep, **compare_two(part, first, second, oracle, draw)})
     return DataFrame(rows)
 
 
-def compare_two(
-    trials: DataFrame, first: Criterion, second: Criterion, oracle: str, resamples: int, seed: int
-) -> dict[str, object]:
+class Draw:
+    """τ of every resample; what was drawn for the same trials once is not drawn again."""
+
+    def __init__(self, resamples: int, seed: int) -> None:
+        self.resamples, self.seed = resamples, seed
+        self.counts: dict[bytes, Counts] = {}
+        self.taus: dict[tuple[bytes, bytes], Floats] = {}
+
+    def tau(self, pairs: Pairs, groups: Integers, weights: Floats | None) -> Floats:
+        """τ (resamples,) where whole `groups` (n,) of trials are drawn."""
+        drawn = groups.tobytes()
+        if drawn not in self.counts:
+            self.counts[drawn] = draw_counts(groups, self.resamples, np.random.default_rng(self.seed))
+        key = (drawn, pairs.first.tobytes() + pairs.second.tobytes())
+        if key not in self.taus:
+            self.taus[key] = tau_of_counts(pairs, self.counts[drawn], weights=weights)
+        return self.taus[key]
+
+
+def compare_two(trials: DataFrame, first: Criterion, second: Criterion, oracle: str, draw: Draw) -> dict[str, object]:
     """One row of comparison.csv."""
     both = judged_trials(trials, first, oracle).join(
         judged_trials(trials, second, oracle)["score"].rename("other"), how="inner"
@@ -70,8 +90,7 @@ def compare_two(
     pairs = [make_pairs(values, truth) for values in scores]
     (tau, influence), (other, other_influence) = (tau_and_influence(pair, weights) for pair in pairs)
     half = NORMAL * standard_error(influence - other_influence, groups)
-    counts = draw_counts(groups, resamples, np.random.default_rng(seed))
-    drawn = tau_of_counts(pairs[0], counts, weights=weights) - tau_of_counts(pairs[1], counts, weights=weights)
+    drawn = draw.tau(pairs[0], groups, weights) - draw.tau(pairs[1], groups, weights)
     difference = tau - other
     return {
         **row,
@@ -144,4 +163,5 @@ def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
         "tau_high": high,
         "noise": float(np.sqrt(pd.Series(wide.var(axis=1, ddof=1)).mean())),
         "range": float(known["truth"].max() - known["truth"].min()),
+        "best_oracle": float(known["truth"].max()),
     }

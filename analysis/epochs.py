@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
 from analysis.columns import Criterion, configuration_of, parse_criteria
 from analysis.ranking import estimate
-from analysis.selection import completed, order_by
+from analysis.selection import completed
 
 
 def by_epoch(
@@ -24,38 +25,46 @@ def by_epoch(
         return DataFrame()
     chosen = [c for c in parse_criteria(trials.columns, criteria) if not c.layer and c.name in reports]
     table = trials if "sweep" in trials else trials.assign(sweep="")
-    rows = []
+    rows: list[dict[str, object]] = []
     for sweep, part in table.groupby("sweep", sort=False):
-        done = completed(part).assign(truth=lambda one: Criterion(oracle).scores(one)).dropna(subset=["truth"])
-        known = done[["trial", "truth"]].assign(configuration=configuration_of(done), weight=done.get("weight", 1.0))
         own = reports[reports["sweep"] == sweep] if "sweep" in reports else reports
-        merged = own.merge(known, on="trial", suffixes=("", "_of_trial"))
-        for epoch, then in merged.groupby("epoch"):
-            rows += [{"sweep": sweep, **one_epoch(then, criterion, int(str(epoch)))} for criterion in chosen]
-    return DataFrame(rows).sort_values(["sweep", "criterion", "epoch"], ignore_index=True) if rows else DataFrame()
+        known = known_trials(part, oracle)
+        for criterion in chosen:
+            scored = own[["trial", "epoch"]].assign(score=criterion.scores(own)).merge(known, on="trial")
+            for epoch, then in scored.sort_values("trial").groupby("epoch"):
+                rows.append({"sweep": sweep, "criterion": criterion.name, "epoch": epoch, **one_epoch(then)})
+    return DataFrame(rows)
 
 
-def one_epoch(then: DataFrame, criterion: Criterion, epoch: int) -> dict[str, object]:
-    """One row of by_epoch.csv."""
-    scored = then.assign(score=criterion.scores(then)).dropna(subset=["score"])
-    weights = scored["weight"].to_numpy(dtype=float) if scored["weight"].nunique() > 1 else None
-    found = estimate(
-        scored["score"].to_numpy(),
-        scored["truth"].to_numpy(),
-        weights=weights,
-        groups=scored["configuration"].to_numpy(),
+def known_trials(trials: DataFrame, oracle: str) -> DataFrame:
+    """trial, truth, configuration and weight of the completed trials with an oracle."""
+    done = completed(trials)
+    known = done[["trial"]].assign(
+        truth=Criterion(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
     )
-    ordered = order_by(then, criterion)
-    kept = float(ordered["truth"].iloc[0]) if len(ordered) else math.nan
-    best = float(then["truth"].max())
+    return known.dropna(subset=["truth"])
+
+
+def one_epoch(then: DataFrame) -> dict[str, object]:
+    """One row of by_epoch.csv, from columns trial (in order), score, truth, configuration and weight."""
+    scores, truth, weights = (then[name].to_numpy(dtype=float) for name in ("score", "truth", "weight"))
+    finite = np.isfinite(scores)
+    several = len(np.unique(weights[finite])) > 1
+    found = estimate(
+        scores[finite],
+        truth[finite],
+        weights=weights[finite] if several else None,
+        groups=then["configuration"].to_numpy()[finite],
+    )
+    best = float(truth.max())
+    first = int(np.nanargmax(scores)) if finite.any() else -1  # of equals the first, which is the lowest trial
+    kept = float(truth[first]) if finite.any() else math.nan
     return {
-        "criterion": criterion.name,
-        "epoch": epoch,
         "n": found.n,
         "tau": found.tau,
         "tau_low": found.low,
         "tau_high": found.high,
-        "trial": ordered["trial"].iloc[0] if len(ordered) else pd.NA,
+        "trial": then["trial"].iloc[first] if finite.any() else pd.NA,
         "oracle": kept,
         "best_oracle": best,
         "regret": best - kept,

@@ -26,6 +26,7 @@ def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle:
 
     τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
     jackknife as in `ranking`. It takes out what the two share by both rising or falling with the hyperparameter.
+    τ with the oracle is signed so that more is better; `tau_criterion` is that of the plain column.
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -46,6 +47,7 @@ def partial_one(trials: DataFrame, criterion: Criterion, name: str, oracle: str)
     score, truth, given = (judged[column].to_numpy() for column in ("score", "truth", "given"))
     n = len(judged)
     row: dict[str, object] = {"criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX), "n": n}
+    sign = 1 if criterion.higher_is_better else -1
     names = ("tau", "tau_given", "tau_given_low", "tau_given_high", "tau_criterion", "tau_oracle")
     if n < 4 or any(is_constant(values) for values in (score, truth, given)):
         return {**row, **dict.fromkeys(names, math.nan)}
@@ -59,7 +61,7 @@ def partial_one(trials: DataFrame, criterion: Criterion, name: str, oracle: str)
     low, high = (
         interval(tau, standard_error(influence, groups), len(np.unique(groups))) if math.isfinite(tau) else (tau, tau)
     )
-    return {**row, **dict(zip(names, (together[0], tau, low, high, of_score[0], of_truth[0]), strict=True))}
+    return {**row, **dict(zip(names, (together[0], tau, low, high, sign * of_score[0], of_truth[0]), strict=True))}
 
 
 def partial_tau(

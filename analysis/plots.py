@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
-from analysis.style import GOOD, INK, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
-from analysis.words import accuracy, label_of, number
+from analysis.style import GOOD, INK, MUTED, PAPER, RULE, STEPS, colour_of, name_axes, new_figure, quiet
+from analysis.words import accuracy, label_of, number, percent, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PATCH = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
+"""What a text lies on where a line runs below it."""
 NO_ORACLE = -1
 """The colour step of a trial whose oracle is not known."""
 
@@ -34,14 +36,8 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
         for row in table[table["selected"].astype(bool)].to_dict("records"):
             x, y = float(row["value"]), float(row["oracle"])
             axes.scatter([x], [y], s=95, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
-            axes.annotate(
-                f"selected {accuracy(y)}",
-                (x, y),
-                xytext=(-9 if better_right else 9, 6),
-                textcoords="offset points",
-                ha="right" if better_right else "left",
-                fontsize=8,
-            )
+            note = f"selected: {accuracy(y)}"
+            axes.text(1, 1.035, note, ha="right", transform=axes.transAxes, fontsize=8, color=colour)
         for row in [] if baselines is None else baselines.to_dict("records"):
             level_line(axes, float(row["oracle"]), str(row["baseline"]).replace("_", " "), left=better_right)
         accuracy_axis(axes.yaxis, table["oracle"])
@@ -65,6 +61,8 @@ def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
         fontsize=7.5,
         color=MUTED,
         ha="left" if left else "right",
+        bbox=PATCH,
+        zorder=2,
     )
 
 
@@ -121,8 +119,9 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
             drawn.set_url(f"{label_of(name)} · {number(float(line[value].iloc[-1]))} at the last epoch")
             ends.append((float(line[value].iloc[-1]), label_of(name), colour))
         if value == "regret":
-            accuracy_axis(axes.yaxis, table[value])
-            axes.set_ylim(bottom=0)
+            accuracy_axis(axes.yaxis, table["best_oracle"])
+            top = max(float(np.nanmax(table[value])), 1e-3)
+            axes.set_ylim(-0.04 * top, 1.08 * top)
         else:
             axes.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
         whole_epochs(axes)
@@ -156,7 +155,9 @@ def kept(table: DataFrame) -> Figure:
             face = "none" if reference else colour
             axes.scatter([value], [place], s=38, facecolors=face, edgecolors=colour, linewidths=1.3, zorder=3)
             text = accuracy(value)
-            axes.annotate(text, (value, place), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(
+                text, (value, place), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8, bbox=PATCH
+            )
         for best in table.loc[table["choice"] == "best trial", "oracle"]:
             axes.axvline(float(best), color=GOOD, linewidth=1.0, zorder=1)
         row_names(axes, range(len(table)), [str(name) for name in table["choice"]])
@@ -182,8 +183,8 @@ def frontier(table: DataFrame) -> Figure:
             dots = axes.scatter(part["epochs_saved"], part["regret"], s=24, color=colour, alpha=0.75, lw=0, zorder=3)
             dots.set_urls(
                 [
-                    f"{label_of(name)} · {row['pruner']} · {accuracy(row['epochs_saved'])} of epochs saved · "
-                    f"regret {accuracy(row['regret'])}"
+                    f"{label_of(name)} · {row['pruner']} · {percent(row['epochs_saved'])} of epochs saved · "
+                    f"regret {points(row['regret'], row['best_oracle'])}"
                     for row in part.to_dict("records")
                 ]
             )
@@ -192,11 +193,11 @@ def frontier(table: DataFrame) -> Figure:
             if len(best):
                 ends.append((float(best["regret"].iloc[-1]), label_of(name), colour))
         accuracy_axis(axes.xaxis, table["epochs_saved"])
-        accuracy_axis(axes.yaxis, table["regret"])
+        accuracy_axis(axes.yaxis, table["best_oracle"])
         axes.set_xlim(-0.03, 1.0)
         top = float(np.nanmax(np.append(table["regret"].to_numpy(dtype=float), 0.01)))
         axes.set_ylim(-0.06 * top, 1.15 * top)
-        name_axes(axes, "share of epochs saved", "regret of the selected trial")
+        name_axes(axes, "epochs saved", "regret of the selected trial")
         label_ends(axes, float(table["epochs_saved"].max()), ends)
     return figure
 

@@ -14,7 +14,7 @@ from analysis.figures import baseline_rows
 from analysis.judgement import Judgement, rows_of
 from analysis.load import Results
 from analysis.tables import Column, Printed, Row, print_table
-from analysis.words import accuracy, label_of, number, probability, seconds
+from analysis.words import accuracy, label_of, listed, number, percent, points, probability, seconds
 
 
 def text(name: str) -> Column:
@@ -39,7 +39,7 @@ SUMMARY = (
     Column("ρ", lambda row: number(row.get("rho"))),
     Column("accuracy kept", lambda row: accuracy(row.get("oracle"))),
     Column("best", lambda row: accuracy(row.get("best_oracle"))),
-    Column("regret", lambda row: accuracy(row.get("regret"))),
+    Column("regret", lambda row: points(row.get("regret"), row.get("best_oracle"))),
     Column("trial", lambda row: number(row.get("trial"), 0)),
     Column("ties", lambda row: number(row["ties"], 0) if as_count(row.get("ties")) else ""),
     Column("τ covers", lambda row: str(row.get("states") or ""), words=True),
@@ -77,11 +77,11 @@ def difference(best: object, value: object) -> float:
 
 
 def summary_note(results: Results) -> str:
-    """What the rows are."""
+    """Which layer the plain columns are."""
     layers = layers_of(results.trials, [name for name in ("lidar", "rankme") if name in results.trials])
-    parts = [f"{label_of(name)} reads the {layer}" for name, layer in layers.items()]
-    single = results.trials["sweep"].nunique() == 1
-    return ("; ".join(parts) + "." if parts and single else "") or ""
+    if results.trials["sweep"].nunique() > 1 or not layers:
+        return ""
+    return "Read on: " + listed([f"{label_of(name)}, the {layer}" for name, layer in layers.items()]) + "."
 
 
 RANKING = (
@@ -100,15 +100,15 @@ SELECTION = (
     SWEEP,
     CRITERION,
     Column("accuracy kept", lambda row: accuracy(row["oracle"])),
-    Column("regret", lambda row: accuracy(row["regret"])),
+    Column("regret", lambda row: points(row["regret"], row["best_oracle"])),
     Column("normalised", lambda row: number(row["normalised_regret"])),
     Column("rank", lambda row: number(row["rank"], 0)),
     Column("best in top 3", lambda row: yes(row["top3"])),
     Column("in top 5", lambda row: yes(row["top5"])),
     Column("expected regret [95%]", lambda row: expected(row)),
-    Column("hit@1", lambda row: accuracy(row["hit1"])),
-    Column("hit@3", lambda row: accuracy(row["hit3"])),
-    Column("hit@5", lambda row: accuracy(row["hit5"])),
+    Column("hit@1", lambda row: percent(row["hit1"])),
+    Column("hit@3", lambda row: percent(row["hit3"])),
+    Column("hit@5", lambda row: percent(row["hit5"])),
 )
 
 
@@ -119,8 +119,10 @@ def yes(value: object) -> str:
 
 def expected(row: Row) -> str:
     """Expected regret and its range."""
-    middle = accuracy(row["expected_regret"])
-    return middle if middle == "–" else f"{middle} [{accuracy(row['regret_low'])}, {accuracy(row['regret_high'])}]"
+    middle, low, high = (
+        points(row[name], row["best_oracle"]) for name in ("expected_regret", "regret_low", "regret_high")
+    )
+    return middle if middle == "–" else f"{middle} [{low}, {high}]".replace(" pp,", ",")
 
 
 COMPARISON = (
@@ -149,20 +151,8 @@ CEILING = (
     Column("configurations", lambda row: number(row["configurations"], 0)),
     Column("seeds", lambda row: number(row["seeds"], 0)),
     Column("τ of the oracle with itself [95%]", tau_with_interval),
-    Column("spread between seeds", lambda row: accuracy(row["noise"])),
-    Column("range of the oracle", lambda row: accuracy(row["range"])),
-)
-
-PRUNING = (
-    SWEEP,
-    CRITERION,
-    text("pruner"),
-    Column("trials", lambda row: number(row["n"], 0)),
-    Column("pruned", lambda row: number(row["pruned"], 0)),
-    Column("epochs saved", lambda row: accuracy(row["epochs_saved"])),
-    Column("accuracy kept", lambda row: accuracy(row["oracle"])),
-    Column("regret", lambda row: accuracy(row["regret"])),
-    Column("lost by pruning", lambda row: accuracy(row["lost"])),
+    Column("spread between seeds", lambda row: points(row["noise"], row["best_oracle"])),
+    Column("range of the oracle", lambda row: points(row["range"], row["best_oracle"])),
 )
 
 AUDIT = (
@@ -170,9 +160,9 @@ AUDIT = (
     text("pruner"),
     Column("trials", lambda row: number(row["trials"], 0)),
     Column("pruned", lambda row: number(row["pruned"], 0)),
-    Column("epochs saved", lambda row: accuracy(row["epochs_saved"])),
+    Column("epochs saved", lambda row: percent(row["epochs_saved"])),
     Column("accuracy kept", lambda row: accuracy(row["oracle"])),
-    Column("regret", lambda row: accuracy(row["regret"])),
+    Column("regret", lambda row: points(row["regret"], row["best_oracle"])),
     Column("audited", lambda row: number(row["audited"], 0)),
     Column("false prunes", lambda row: number(row["false_prunes"], 0) if row["audited"] else "–"),
     Column("false-prune rate [95%]", lambda row: false_rate(row)),
@@ -181,8 +171,8 @@ AUDIT = (
 
 def false_rate(row: Row) -> str:
     """The false-prune rate with Wilson's interval."""
-    middle = accuracy(row["rate"])
-    return middle if middle == "–" else f"{middle} [{accuracy(row['rate_low'])}, {accuracy(row['rate_high'])}]"
+    middle = percent(row["rate"])
+    return middle if middle == "–" else f"{middle} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"
 
 
 COST = (
@@ -191,7 +181,7 @@ COST = (
     Column("per epoch", lambda row: seconds(row["seconds_per_epoch"])),
     Column("per trial", lambda row: seconds(row["seconds_per_trial"])),
     Column("in all", lambda row: seconds(row["seconds"])),
-    Column("of training", lambda row: accuracy(row["share_of_training"])),
+    Column("of training", lambda row: percent(row["share_of_training"])),
 )
 
 
@@ -211,10 +201,41 @@ def by_hyperparameter(table: DataFrame) -> Printed:
         "A hyperparameter's cell is the mean over thirds of its range, one trial selected in each; "
         if binned
         else "A hyperparameter's cell is over the trials in which it alone moves; "
-    ) + "in brackets the regret."
+    ) + "in brackets the regret, in points."
     several = table["sweep"].nunique() > 1
     columns: Sequence[Column] = [*([SWEEP] if several else []), CRITERION, *(cell(name) for name in names)]
     return print_table("Accuracy kept, by hyperparameter", rows, columns, note, "sweep")
+
+
+def pruning(table: DataFrame) -> tuple[Printed, ...]:
+    """One row per pruner, and for each criterion what is saved and what is lost by it."""
+    if table.empty:
+        return ()
+    names = list(dict.fromkeys(table["criterion"]))
+    rows = []
+    for pruner, part in table.groupby("pruner", sort=False):
+        rows.append({"pruner": pruner, **{row["criterion"]: row for row in part.to_dict("records")}})
+    columns = [text("pruner"), *(column for name in names for column in saved_and_regret(str(name)))]
+    note = "Saved: the share of epochs that need not have been run. Regret: of the trial selected among those left."
+    return (print_table("Replayed over the full curves", rows, columns, note),)
+
+
+def saved_and_regret(criterion: str) -> tuple[Column, Column]:
+    """What pruning by a criterion saves, and what it loses."""
+
+    def saved(row: Row) -> str:
+        return percent(cell_of(row, criterion, "epochs_saved"))
+
+    def regret(row: Row) -> str:
+        return points(cell_of(row, criterion, "regret"), cell_of(row, criterion, "best_oracle"))
+
+    return Column(f"{label_of(criterion)}: saved", saved), Column("regret", regret)
+
+
+def cell_of(row: Row, criterion: str, name: str) -> object:
+    """One number of one criterion in a row of several."""
+    found = row.get(criterion)
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def accuracy_and_regret(row: object) -> str:
@@ -222,7 +243,8 @@ def accuracy_and_regret(row: object) -> str:
     if not isinstance(row, dict):
         return "–"
     kept = accuracy(row["oracle"])
-    return kept if row["criterion"] == "oracle" or kept == "–" else f"{kept} ({accuracy(row['regret'])})"
+    regret = points(row["regret"], row["best_oracle"]).removesuffix(" pp")
+    return kept if row["criterion"] == "oracle" or kept == "–" else f"{kept} ({regret})"
 
 
 def of(title: str, table: DataFrame, columns: Sequence[Column], note: str = "") -> tuple[Printed, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.trial import Trial
 
-REPORTS = 10_000
+REPORTS = 3_000
 """Reports in one replay of a frontier, which makes some thirty at 0.1 ms a report; it takes the first trials."""
 FEWEST, MOST = 20, 100
 """Trials in a frontier, however many epochs they have."""
@@ -57,9 +56,15 @@ def replay(
     chosen = make_criterion(criterion)
     if chosen.name not in reports:
         raise ValueError(f"`criterion` must be a column of the reports, but got {chosen.name!r}")
-    events = in_order(reports, chosen, trials)
     last = int(epochs if epochs is not None else reports["epoch"].max())
-    with in_memory_study(pruner, chosen, study_name) as study:
+    return replay_events(in_order(reports, chosen, trials), pruner, chosen, last, study_name)
+
+
+def replay_events(
+    events: Sequence[Event], pruner: BasePruner, criterion: Criterion, last: int, study_name: str
+) -> DataFrame:
+    """As `replay`, of events in order."""
+    with in_memory_study(pruner, criterion, study_name) as study:
         asked = [study.ask() for _ in range(max((event.trial for event in events), default=-1) + 1)]
         ended: dict[int, tuple[str, int]] = {}
         trained: dict[int, int] = {}
@@ -167,18 +172,13 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
 def default_pruners(epochs: int) -> dict[str, BasePruner]:
     """The pruners and settings of a frontier, from one that stops little to one that stops much, for full trials."""
     from optuna import pruners
-    from optuna.exceptions import ExperimentalWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner has been called so since Optuna 2.8
-        patient = pruners.PatientPruner(pruners.MedianPruner(), patience=max(1, epochs // 10))
     return {
         "none": pruners.NopPruner(),
         "worst quarter": pruners.PercentilePruner(75.0),
         "worst quarter, second half": pruners.PercentilePruner(75.0, n_warmup_steps=epochs // 2),
         "median": pruners.MedianPruner(),
         "median, second half": pruners.MedianPruner(n_warmup_steps=epochs // 2),
-        "median, patient": patient,
         "all but the best quarter": pruners.PercentilePruner(25.0),
         "halving by 2": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8), reduction_factor=2),
         "halving by 4": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 16), reduction_factor=4),
@@ -210,27 +210,12 @@ def frontier(
         part, own = first_trials(part, own, epochs)
         name = (study_names or {}).get(str(sweep), str(sweep))
         for criterion in chosen if len(own) else []:
+            events = in_order(own, criterion, part if "status" in part else None)
             for pruner_name, pruner in (pruners or default_pruners(epochs)).items():
-                played = replay(
-                    own,
-                    pruner,
-                    criterion=signed(criterion),
-                    trials=part if "status" in part else None,
-                    epochs=epochs,
-                    study_name=name,
-                )
+                played = replay_events(events, pruner, criterion, epochs, name)
                 row = {"sweep": sweep, "criterion": criterion.name, "pruner": pruner_name}
                 rows.append({**row, **saved_and_lost(part, played, own, criterion, oracle)})
     return DataFrame(rows)
-
-
-def signed(criterion: Criterion) -> str:
-    """The name that means this criterion in this direction.
-
-    >>> signed(Criterion("loss", higher_is_better=True)), signed(Criterion("loss", higher_is_better=False))
-    ('-loss', 'loss')
-    """
-    return criterion.name if make_criterion(criterion.name) == criterion else f"-{criterion.name}"
 
 
 def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:

@@ -13,18 +13,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
-from scipy import stats
 
 from analysis.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from analysis.columns import Criterion, configuration_of, parse_criteria
 from trainers.records import STATUSES
 
 LEVEL = 0.95
-NORMAL = float(stats.norm.ppf(0.5 + LEVEL / 2))
+NORMAL = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ def estimate(
     units = n if groups is None else len(np.unique(groups))
     low, high = interval(tau, error, units)
     if weights is None and units == n:
+        from scipy import stats  # half a second, which reading a table can do without
+
         return Estimate(n, tau, low, high, float(stats.kendalltau(first, second).pvalue))
     return Estimate(n, tau, low, high, wald_p(tau, error, units))
 
@@ -173,13 +175,15 @@ def wald_p(tau: float, error: float, n: int) -> float:
     """Two-sided p of τ = 0 from the same z and error as the interval."""
     if n <= 2 or not math.isfinite(error) or abs(tau) >= 1 or error <= 0:
         return math.nan
-    return float(2 * stats.norm.sf(abs(math.atanh(tau)) * (1 - tau**2) / error))
+    return 2 * NormalDist().cdf(-abs(math.atanh(tau)) * (1 - tau**2) / error)
 
 
 def spearman(first: Floats, second: Floats) -> tuple[float, float]:
     """Spearman's ρ and its p; NaN where it is not defined."""
     if len(first) < 2 or is_constant(first) or is_constant(second):
         return math.nan, math.nan
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # n = 2 divides 0 by 0 for its p, which is then NaN
         found = stats.spearmanr(first, second)

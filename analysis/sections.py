@@ -15,7 +15,7 @@ from analysis.comparison import UNDECIDED
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.page import Section
-from analysis.words import accuracy, label_of, listed, number
+from analysis.words import accuracy, label_of, listed, number, points, sentence
 from trainers.records import STATUSES
 
 METHOD = (
@@ -24,7 +24,7 @@ METHOD = (
     "Holm's correction counts every criterion and layer tried. Pairs with a missing value are left out and n says what "
     "is left. Two criteria are compared on the same trials. Regret is the best oracle among completed trials "
     "less that of the selected one; of equals the lowest trial number is selected. Expected regret and hits are over "
-    "10,000 sweeps drawn again from these trials. No label reaches a criterion, a search or a pruner.",
+    "2,000 sweeps drawn again from these trials. No label reaches a criterion, a search or a pruner.",
     "Every number is in the CSV files beside this page, every figure in figures/ as PNG and PDF with the table it was "
     "drawn from.",
 )
@@ -53,14 +53,13 @@ def in_short(judgement: Judgement) -> tuple[str, ...]:
     lines = []
     for row in ranking.dropna(subset=["tau"]).to_dict("records"):
         kept = chosen.loc[row["criterion"]]
-        lines.append(f"{label_of(row['criterion'])} {verdict_on(row)} {what_it_kept(kept)}")
+        lines.append(sentence(f"{label_of(row['criterion'])} {verdict_on(row)} {what_it_kept(kept)}"))
     pairs = judgement.comparison
     if len(pairs):
         decided = pairs[~pairs["verdict"].str.startswith(UNDECIDED)]
-        lines += [
-            f"{label_of(row['verdict'])} ranks better than {label_of(loser(row))}."
-            for row in decided.to_dict("records")
-        ]
+        for better, won in decided.groupby("verdict", sort=False):
+            beaten = listed([label_of(loser(row)) for row in won.to_dict("records")])
+            lines.append(sentence(f"{label_of(str(better))} ranks better than {beaten}."))
         open_pairs = pairs[pairs["verdict"].str.startswith(UNDECIDED)]
         names = [f"{label_of(row['first'])} or {label_of(row['second'])}" for row in open_pairs.to_dict("records")]
         if names:
@@ -85,7 +84,8 @@ def what_it_kept(row: Any) -> str:
     if row["regret"] <= 0:
         return f"Selecting by it keeps {accuracy(row['oracle'])}, the best there is."
     kept, best = accuracy(row["oracle"]), accuracy(row["best_oracle"])
-    return f"Selecting by it keeps {kept} of {best}: a regret of {accuracy(row['regret'])}."
+    regret = points(row["regret"], row["best_oracle"])
+    return f"Selecting by it keeps {kept} of {best}: a regret of {regret}."
 
 
 def loser(row: dict[Any, Any]) -> str:
@@ -126,7 +126,7 @@ def sweep_sections(
             text=pruning_words(judgement, results),
             tables=(
                 *printed.of("As it ran", judgement.audit, printed.AUDIT),
-                *printed.of("Replayed over the full curves", judgement.pruning, printed.PRUNING),
+                *printed.pruning(judgement.pruning),
             ),
             figures=tuple(figures.pruning_figure(judgement, folder)),
         ),
@@ -169,7 +169,7 @@ def known_words(ranking: DataFrame) -> tuple[str, ...]:
         return ()
     lines = []
     for row in ranking[~ranking["criterion"].map(is_layer)].dropna(subset=["tau"]).to_dict("records"):
-        name = label_of(row["criterion"])
+        name = sentence(label_of(row["criterion"]))
         if pd.isna(row["known_from"]):
             lines.append(f"{name}: at no epoch is its τ clearly above 0 from there to the end.")
         else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INK: Final = "#1c2128"
 MUTED: Final = "#66707c"
+PAPER: Final = "#fffffe"
 RULE: Final = "#d9dee4"
 GOOD: Final = "#0f7a5a"
 """The best trial that there was."""
@@ -33,6 +34,7 @@ ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
     {
         INK: "#e6e9ee",
         MUTED: "#9aa4b1",
+        PAPER: "#14171c",
         RULE: "#343b45",
         GOOD: "#4cc9a0",
         "#0072b2": "#5ab4f0",

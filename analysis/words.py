@@ -20,16 +20,49 @@ def label_of(criterion: str) -> str:
     return LABELS.get(plain, plain) + (f", {layer}" if layer else "")
 
 
-def accuracy(value: object) -> str:
-    """An oracle, or a difference of two: fractions as percent, anything else as it is.
+def sentence(text: str) -> str:
+    """Words as a sentence begins with them.
 
-    >>> accuracy(0.9134), accuracy(69.1), accuracy(float("nan")), accuracy(-0.02)
-    ('91.3%', '69.1', '–', '−2.0%')
+    >>> sentence("loss ranks the trials."), sentence("LiDAR ranks the trials.")
+    ('The loss ranks the trials.', 'LiDAR ranks the trials.')
     """
-    number = as_float(value)
-    if not math.isfinite(number):
+    return f"The {text}" if text.startswith("loss") else text[:1].upper() + text[1:]
+
+
+def accuracy(value: object) -> str:
+    """An oracle: fractions as percent, anything else as it is.
+
+    >>> accuracy(0.9134), accuracy(69.1), accuracy(float("nan"))
+    ('91.3%', '69.1', '–')
+    """
+    return percent(value) if abs(as_float(value)) <= 1 else plain(value)
+
+
+def points(value: object, best: object) -> str:
+    """A difference of two oracles, of which the `best` says whether they are fractions: percentage points then.
+
+    >>> points(0.025, 0.9), points(0.4, 69.1)
+    ('2.5 pp', '0.4')
+    """
+    if not math.isfinite(as_float(value)):
         return "–"
-    return (f"{100 * number:.1f}%" if abs(number) <= 1 else f"{number:g}").replace("-", "−")
+    return f"{100 * as_float(value):.1f} pp".replace("-", "−") if as_float(best) <= 1 else plain(value)
+
+
+def percent(value: object) -> str:
+    """A share of something.
+
+    >>> percent(2.381), percent(0.05)
+    ('238%', '5.0%')
+    """
+    known = as_float(value)
+    return f"{100 * known:.{1 if abs(known) <= 1 else 0}f}%".replace("-", "−") if math.isfinite(known) else "–"
+
+
+def plain(value: object) -> str:
+    """Four figures of a number."""
+    known = as_float(value)
+    return f"{known:.4g}".replace("-", "−") if math.isfinite(known) else "–"
 
 
 def number(value: object, digits: int = 2) -> str:
