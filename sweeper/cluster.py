@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sweeper import reaper
-from sweeper.errors import SweepError
+from sweeper.errors import ConfigError, SweepError
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -62,6 +63,24 @@ def capacity() -> Capacity:
 
     there = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return Capacity(there.get("CPU", 0.0), there.get("GPU", 0.0))
+
+
+def check_address(address: str) -> None:
+    """Raise where nobody answers at host:port; Ray itself would try for minutes.
+
+    Raises:
+        ConfigError: the address is none that a driver can join.
+        SweepError: nobody answers there.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in address:
+        raise ConfigError(f"`--address` must be host:port of a Ray cluster's head, or auto, but got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise SweepError(f"no Ray cluster answers at {address} ({error.strerror or error})") from error
 
 
 @contextmanager
@@ -118,12 +137,12 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
     worker._worker_logs_enabled = False
 
 
-def raylet_died() -> bool:
-    """Whether the Ray that this process started has lost its raylet: nothing can run on it any more."""
+def ray_died() -> bool:
+    """Whether the Ray that this process started has lost a part without which nothing can run on it."""
     from ray._private import worker
 
     node = worker._global_node
-    return node is not None and any(name == "raylet" for name, _ in node.dead_processes())
+    return node is not None and any(name in ("raylet", "gcs_server") for name, _ in node.dead_processes())
 
 
 @contextmanager

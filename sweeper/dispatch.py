@@ -241,7 +241,7 @@ class Dispatcher:
 
     def _failed(self, task: Task, failure: Failure) -> None:
         if failure.kind == "disk":
-            self.fail(disk_full(OSError(failure.reason), self.folder.path))
+            self.fail(disk_full(self.folder.path))
         elif task.kind == "trial":
             self.failures[task.config.trial] = failure
         else:

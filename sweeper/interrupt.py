@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-REASONS: Final = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to end", signal.SIGALRM: "out of time"}
+REASONS: Final = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "told to end",
+    signal.SIGHUP: "the terminal was closed",
+    signal.SIGALRM: "out of time",
+}
 
 
 @contextmanager
@@ -34,10 +39,12 @@ def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) 
         stop(REASONS[signal.Signals(number)])
 
     def take() -> None:
-        for number in REASONS:
+        for number in before:
             signal.signal(number, handle)
 
     before: dict[int, Any] = {number: signal.getsignal(number) for number in REASONS}
+    if before[signal.SIGHUP] == signal.SIG_IGN:  # nohup
+        del before[signal.SIGHUP]
     take()
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -220,9 +221,18 @@ def remove_torn(path: Path) -> None:
         torn.unlink(missing_ok=True)
 
 
-def disk_full(error: BaseException, path: Path) -> SweepError:
+def disk_full(path: Path) -> SweepError:
     """The error that a full disk is."""
-    return SweepError(f"the disk that holds {path} is full ({error}); free some space, then `sweeper resume {path}`")
+    return SweepError(f"the disk that holds {path} is full; free some space, then `sweeper resume {path}`")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that a disk is full; SQLite says it in words alone."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in FULL) or "disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class ReportLog:
@@ -233,39 +243,27 @@ class ReportLog:
         rows = read_log(folder)
         self.sequence = max((row["sequence"] for row in rows), default=0)
         _cut_torn_line(folder.reports_log)
-        self.file: TextIO = folder.reports_log.open("a", encoding="utf-8")
+        self.file = folder.reports_log.open("ab", buffering=0)  # nothing is left to be written at the end
 
     def append(self, report: EpochReport, verdict: Mapping[str, Any]) -> None:
-        """Write one report, and what it meant for its trial, and see it safely on the disk.
-
-        Raises:
-            SweepError: the disk is full.
-        """
+        """Write one report, and what it meant for its trial, and see it safely on the disk."""
         row = report_row(report) | {
             "sequence": self.sequence + 1,
             "reported_at": datetime.now(UTC).isoformat(),
             **verdict,
         }
-        try:
-            self.file.write(json.dumps(row) + "\n")
-            self.file.flush()
-            _sync(self.file)
-        except OSError as error:
-            if error.errno in FULL:
-                raise disk_full(error, self.folder.path) from error
-            raise
+        line = (json.dumps(row) + "\n").encode()
+        while line:  # a disk with little room takes a part of it before it refuses
+            line = line[self.file.write(line) :]
+        _sync(self.file)
         self.sequence += 1
 
     def close(self) -> None:
-        """Close the file; what a full disk refused has been told already."""
-        try:
-            self.file.close()
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
+        """Close the file."""
+        self.file.close()
 
 
-def _sync(file: TextIO) -> None:
+def _sync(file: FileIO) -> None:
     try:
         os.fsync(file.fileno())
     except OSError as error:

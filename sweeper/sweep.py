@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,10 @@ from sweeper.errors import ConfigError, SweepError
 from sweeper.interrupt import interruptible
 from sweeper.progress import Progress
 from sweeper.results import (
-    FULL,
     SweepFolder,
     create_folder,
     disk_full,
+    is_disk_full,
     locked,
     read_folder,
     read_outcome,
@@ -166,10 +167,14 @@ def _drive(
             if dispatcher.has_work:
                 run = _run_here if options.local else _run_on_ray
                 run(dispatcher, options)
+    except Exception as error:
+        dispatcher.fail(error)
     finally:
         dispatcher.close()
         _write_tables(folder, config, study, dispatcher)
     if dispatcher.fatal is not None:
+        if is_disk_full(dispatcher.fatal):
+            raise disk_full(folder.path) from dispatcher.fatal
         raise dispatcher.fatal
     counts = Counter(record.status for record in study.records() if record.status)
     if not oracles and counts and set(counts) == {FAILED} and not dispatcher.stopping:
@@ -185,10 +190,8 @@ def _drive(
 def _write_tables(folder: SweepFolder, config: SweepConfig, study: Study, dispatcher: Dispatcher) -> None:
     try:
         write_tables(folder, config, study.records())
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        dispatcher.fail(disk_full(error, folder.path))
+    except Exception as error:
+        dispatcher.fail(error)  # what went wrong before is the better reason, and stays
 
 
 def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
@@ -257,6 +260,7 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
             there = capacity()
             gpus = 0.0 if options.device == "cpu" else _gpus(config, there.gpus)
             dispatcher.device = "cuda" if gpus else "cpu"
+            storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
             tune_sweep(
                 dispatcher,
                 images,
@@ -264,8 +268,9 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
                 cpus=config.resources.cpus,
                 gpus=gpus,
                 retries=config.max_retries,
-                storage=root / "tune" if options.address is None else dispatcher.folder.path / ".ray",
+                storage=storage,
             )
+            shutil.rmtree(storage, ignore_errors=True)
 
 
 def read_images(config: SweepConfig) -> Images:
@@ -296,7 +301,16 @@ def _device(asked: str) -> str:
 
 
 def check_device(options: RunOptions) -> None:
-    """Raise ConfigError where this machine has not the device that was asked for."""
+    """Look for the device, or the cluster, that was asked for.
+
+    Raises:
+        ConfigError: this machine has not the device, or the address is none.
+        SweepError: no cluster answers.
+    """
+    if options.address is not None:
+        from sweeper.cluster import check_address
+
+        check_address(options.address)
     import torch
 
     kind = options.device.partition(":")[0]

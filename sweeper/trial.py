@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal
 
 from sweeper.results import CHECKPOINT, FULL, Outcome, SweepFolder, remove_torn, write_baselines, write_outcome
 from trainers.datasets.base import Images
@@ -93,7 +94,7 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
         raise unheard.error from None
 
 
-def _guarded(task: Task, log: TextIO | None, send: Send, work: Callable[[], None]) -> None:
+def _guarded(task: Task, log: FileIO | None, send: Send, work: Callable[[], None]) -> None:
     """Do the work; an exception becomes a Failure, and a trial's own failure is kept in its folder."""
     try:
         work()
@@ -131,7 +132,7 @@ def _kind_of(error: BaseException) -> Literal["error", "memory", "disk"]:
     return "disk" if isinstance(error, OSError) and error.errno in FULL else "error"
 
 
-def _train(task: Task, images: Images | None, send: Send, log: TextIO) -> None:
+def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
     """Train the trial to its end or until the driver says stop; then the oracle, here where the network is."""
     from trainers.loop import train
     from trainers.probe import probe
@@ -154,7 +155,7 @@ def _train(task: Task, images: Images | None, send: Send, log: TextIO) -> None:
     write_outcome(folder, Outcome(result, probed=config.oracle))
 
 
-def _probe(task: Task, images: Images | None, send: Send, log: TextIO) -> None:
+def _probe(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
     """The oracle of a trial that has ended already, from its last checkpoint."""
     from trainers.probe import probe
 
@@ -188,18 +189,18 @@ def _score_columns(scores: dict[str, OracleScore], oracles: tuple[str, ...]) -> 
 
 
 @contextmanager
-def trial_log(folder: Path) -> Iterator[TextIO]:
+def trial_log(folder: Path) -> Iterator[FileIO]:
     """The trial's log, held by this process: a worker that outlives its driver for a moment is waited for."""
-    with (folder / LOG).open("a", encoding="utf-8", buffering=1) as file:
+    with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file
 
 
-def _note(log: TextIO | None, text: str) -> None:
+def _note(log: FileIO | None, text: str) -> None:
     if log is None or not text:
         return
     try:
-        log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {text}\n")
+        log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {text}\n".encode())
     except OSError as error:
         if error.errno not in FULL:  # a log line is no reason to lose the trial; its checkpoint will tell
             raise

@@ -12,7 +12,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeper.cluster import raylet_died
+from sweeper.cluster import ray_died
 from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import SweepError
 from sweeper.trial import LOG, Task, on_ray
@@ -71,6 +71,7 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """A worker died; Tune tries again `max_retries` times by itself."""
+        fail_with_ray(self.dispatcher)  # before the trial is blamed
         with Guard(self.dispatcher):
             task: Task = trial.config["task"]
             text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
@@ -117,6 +118,12 @@ class Silence(TrialProgressCallback):
         """Print nothing."""
 
 
+def fail_with_ray(dispatcher: Dispatcher) -> None:
+    """End the sweep where Ray itself is gone."""
+    if ray_died():
+        dispatcher.fail(SweepError("Ray has died under the sweep; `sweeper resume` continues it"))
+
+
 class Watch(tune.Stopper):
     """Asked by Tune at every step: leaves its loop where the sweep is to end, or where Ray has died."""
 
@@ -128,8 +135,7 @@ class Watch(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether Tune is to end: never, because Stop is quicker."""
-        if raylet_died():
-            self.dispatcher.fail(SweepError("Ray has died under the sweep; `sweeper resume` continues it"))
+        fail_with_ray(self.dispatcher)
         if self.dispatcher.stopping:
             raise Stop
         return False

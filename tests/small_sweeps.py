@@ -94,9 +94,11 @@ except SweeperError as error:
 """
 
 
-def start_driver(what: Path | str, folder: Path, *, where: str = "ray", overrides: tuple[str, ...] = ()) -> Any:
+def start_driver(
+    what: Path | str, folder: Path, *, where: str = "ray", overrides: tuple[str, ...] = (), before: str = ""
+) -> Any:
     """A process of its own that runs the sweep of a file, or resumes the one in `folder`."""
-    command = [sys.executable, "-c", DRIVER, str(what), str(folder), where, *overrides]
+    command = [sys.executable, "-c", before + DRIVER, str(what), str(folder), where, *overrides]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from killing import Victim, between_reports, comm, kill_driver, wait_for
 from small_sweeps import ROOT, make_images, mapping
 
 from sweeper import reaper
-from sweeper.cluster import LONGEST_ROOT, PREFIX, Capacity, remove_leftovers
+from sweeper.cluster import LONGEST_ROOT, PREFIX, Capacity, check_address, remove_leftovers
+from sweeper.errors import ConfigError, SweepError
 from sweeper.reaper import clear, processes_in
 
 TOKEN = "the-token-of-this-sweep"
@@ -181,6 +183,20 @@ def test_room() -> None:
     assert Capacity(cpus=16, gpus=2).room(1, 0.25) == 8
     assert Capacity(cpus=16, gpus=1).room(1, 0.1) == 10
     assert Capacity(cpus=1, gpus=0).room(4, 0) == 1
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ray://head:10001", "head:", "head:port"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=f"must be host:port .* but got {address}"):
+        check_address(address)
+
+
+def test_a_cluster_that_does_not_answer_is_told_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(SweepError, match=f"no Ray cluster answers at {address} .Connection refused"):
+            check_address(address)
 
 
 def test_the_sockets_of_ray_fit_into_their_longest_path(running: Victim) -> None:

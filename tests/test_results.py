@@ -17,13 +17,15 @@ import pytest
 from small_sweeps import ROOT, make_images, small_config
 
 from sweeper.config import SweepConfig
-from sweeper.errors import ResultsError, SweepError
+from sweeper.errors import ResultsError
 from sweeper.results import (
     Outcome,
     ReportLog,
     SweepFolder,
     create_folder,
+    disk_full,
     find_sweep,
+    is_disk_full,
     locked,
     read_folder,
     read_log,
@@ -149,12 +151,19 @@ def test_a_report_that_came_twice_counts_once(folder: SweepFolder) -> None:
     assert [row["lidar"] for row in read_log(folder)] == [3.0]
 
 
-def test_a_full_disk_is_a_clear_message(folder: SweepFolder) -> None:
+def test_a_full_disk_is_told_as_such(folder: SweepFolder) -> None:
     folder.reports_log.symlink_to("/dev/full")
     log = ReportLog(folder)
-    with pytest.raises(SweepError, match=r"is full .* free some space, then `sweeper resume"):
+    with pytest.raises(OSError, match="No space left") as caught:
         log.append(report(0, 1), {})
     log.close()
+    assert is_disk_full(caught.value)
+    wrapped = ValueError("cannot write")
+    wrapped.__cause__ = caught.value
+    assert is_disk_full(wrapped)
+    assert is_disk_full(RuntimeError("(sqlite3.OperationalError) database or disk is full"))
+    assert not is_disk_full(ValueError("no"))
+    assert f"then `sweeper resume {folder.path}`" in str(disk_full(folder.path))
 
 
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:

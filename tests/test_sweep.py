@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ from small_sweeps import make_images, mapping, oracles, reports, same_reports, s
 from sweeper.config import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
 from sweeper.progress import Progress
-from sweeper.results import read_log, read_outcome
+from sweeper.results import SweepFolder, create_folder, read_log, read_outcome
 from sweeper.sweep import (
     RunOptions,
     Summary,
@@ -176,7 +180,8 @@ def test_a_machine_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="without CUDA, but got cuda"):
         check_device(RunOptions(device="cuda"))
-    check_device(RunOptions(device="cuda", address="elsewhere:1"))
+    with socket.create_server(("127.0.0.1", 0)) as head:  # a cluster may have what this machine lacks
+        check_device(RunOptions(device="cuda", address=f"127.0.0.1:{head.getsockname()[1]}"))
 
 
 # Going on
@@ -201,16 +206,10 @@ def test_a_sweep_that_broke_goes_on_to_the_same_numbers(images: Path, done: Path
     folder = tmp_path / "s"
     with pytest.raises(SystemExit):
         run_sweep(small_config(images), folder, LOCAL, Broken(after))
-    assert len(read_log(trial_folder(folder))) == after
+    assert len(read_log(SweepFolder(folder))) == after
     assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
     same_reports(done, folder)
     assert oracles(done) == oracles(folder)
-
-
-def trial_folder(folder: Path) -> Any:
-    from sweeper.results import SweepFolder
-
-    return SweepFolder(folder)
 
 
 def test_a_finished_sweep_has_nothing_to_resume(images: Path, tmp_path: Path) -> None:
@@ -244,8 +243,6 @@ def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_pat
 
 
 def test_sweep_yaml_alone_is_enough_before_the_first_report(images: Path, done: Path, tmp_path: Path) -> None:
-    from sweeper.results import create_folder
-
     create_folder(tmp_path / "s", small_config(images), study="simclr-folder")
     resume_sweep(tmp_path / "s", LOCAL, shown())
     same_reports(done, tmp_path / "s")
@@ -329,8 +326,6 @@ def test_a_failure_is_its_own(images: Path, done: Path, tmp_path: Path) -> None:
 
 
 def test_where_only_failures_come_the_sweep_stops(images: Path, tmp_path: Path) -> None:
-    from sweeper.results import create_folder
-
     folder = create_folder(tmp_path / "s", small_config(images, trials=9), study="simclr-folder").path
     break_trial(folder, *range(9))
     with pytest.raises(SweepError, match=r"the first 3 trials failed alike \(.*IndexError.*log\.txt"):
@@ -342,25 +337,57 @@ def test_where_only_failures_come_the_sweep_stops(images: Path, tmp_path: Path) 
 
 
 def test_where_every_trial_fails_the_error_is_shown(images: Path, tmp_path: Path) -> None:
-    from sweeper.results import create_folder
-
     folder = create_folder(tmp_path / "s", small_config(images, trials=2), study="simclr-folder").path
     break_trial(folder, 0, 1)
     with pytest.raises(SweepError, match=r"every trial failed; the first: .*IndexError"):
         resume_sweep(folder, LOCAL, shown())
 
 
-def test_a_worker_without_room_for_its_checkpoint_stops_the_sweep(images: Path, tmp_path: Path) -> None:
-    """Every write below the trial's folder fails as on a full disk; what was reported stays."""
-    folder = tmp_path / "s"
-    run_here(small_config(images, trials=1, oracle="none"), folder)
-    (folder / "trials" / "0001").mkdir()
-    (folder / "trials" / "0001" / f"checkpoint.{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(SweepError, match=r"is full .* free some space, then `sweeper resume"):
-        resume_sweep(folder, LOCAL, shown(), trials=3)
-    assert len(reports(folder)) == 3
-    (folder / "trials" / "0001" / f"checkpoint.{os.getpid()}.tmp").unlink(missing_ok=True)
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 3}
+def test_a_worker_without_room_for_its_checkpoint_stops_the_sweep(
+    images: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second trial's second checkpoint does not fit."""
+    folder, real, left = tmp_path / "s", os.fsync, [5]
+
+    def fsync(descriptor: int) -> None:
+        if "checkpoint." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            left[0] -= 1
+            if not left[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(SweepError, match=r"is full; free some space, then `sweeper resume"):
+        run_here(small_config(images), folder)
+    monkeypatch.undo()
+    assert len(reports(folder)) == 4
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    same_reports(done, folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 150 kB, which study.db alone nearly fills."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_disk_that_is_really_full(images: Path, done: Path, small_disk: Path) -> None:
+    folder = small_disk / "s"
+    progress = shown("json")
+    with pytest.raises(SweepError, match=r"the disk that holds .* is full; free some space, then `sweeper resume"):
+        run_sweep(small_config(images), folder, LOCAL, progress)
+    events = [json.loads(line) for line in text_of(progress).splitlines()]
+    seen = [(event["trial"], event["epoch"]) for event in events if event["event"] == "report"]
+    assert seen == [(row["trial"], row["epoch"]) for row in read_log(SweepFolder(folder))][: len(seen)]
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    same_reports(done, folder)
 
 
 # Stopping trials early
@@ -538,36 +565,54 @@ def test_configurations_shown_are_configurations_run(images: Path, done: Path) -
         assert row["seed"] == trial.seed
 
 
-# On Ray
+# On Ray, and without it
 
 
-def run_on_ray(config: dict[str, Any], folder: Path, tmp_path: Path, *overrides: str) -> str:
+def test_local_needs_no_ray(images: Path, done: Path, tmp_path: Path) -> None:
     file = tmp_path / "sweep-file.yaml"
-    file.write_text(yaml.safe_dump(config))
-    driver = start_driver(file, folder, overrides=overrides)
+    file.write_text(yaml.safe_dump(mapping(images)))
+    folder = tmp_path / "without"
+    driver = start_driver(file, folder, where="local", before="import sys; sys.modules['ray'] = None")
+    output, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 0, output
+    same_reports(done, folder)
+
+
+def run_on_ray(what: Path | str, folder: Path, *overrides: str) -> str:
+    driver = start_driver(what, folder, overrides=overrides)
     output, _ = driver.communicate(timeout=300)
     assert driver.returncode == 0, output
     return str(output)
 
 
 def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "ray"
-    output = run_on_ray(mapping(images), folder, tmp_path, "jobs=2")
-    same_reports(done, folder)
-    assert oracles(done) == oracles(folder)
+    """One of the trials fails there; that is its own affair."""
+    folder = create_folder(tmp_path / "ray", small_config(images, jobs=2), study="simclr-folder").path
+    break_trial(folder, 2)
+    output = run_on_ray("resume", folder)
+    table = reports(done)
+    pd.testing.assert_frame_equal(reports(folder), table[table["trial"] != 2].reset_index(drop=True), check_exact=True)
     mine, theirs = (pd.read_parquet(path / "baselines.parquet") for path in (folder, done))
     values = [name for name in mine if name not in ("sweep", "oracle_seconds")]
     pd.testing.assert_frame_equal(mine[values], theirs[values], check_exact=True)
+    trials = trials_of(folder).set_index("trial")
+    assert list(trials["status"]) == ["completed", "completed", "failed", "completed"]
+    assert trials["reason"][2] == "IndexError: pop from empty list"
+    assert {number: oracles(folder)[number] for number in (0, 1, 3)} == {
+        number: oracles(done)[number] for number in (0, 1, 3)
+    }
     *lines, summary = output.splitlines()
     assert len(lines) == 4
-    assert all("completed  3/3 epochs" in line for line in lines)
+    assert len([line for line in lines if "completed  3/3 epochs" in line]) == 3
     assert summary.startswith("Summary(")
 
 
 def test_pruning_on_ray_is_the_same_where_one_trial_runs_at_a_time(images: Path, pruned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ray"
     config = mapping(images, trials=8, epochs=4, oracle_pruned=True, pruner={"name": "median", "n_startup_trials": 2})
-    run_on_ray(config, folder, tmp_path, "jobs=1")
+    file = tmp_path / "sweep-file.yaml"
+    file.write_text(yaml.safe_dump(config))
+    run_on_ray(file, folder, "jobs=1")
     same_reports(pruned, folder)
     assert list(trials_of(folder)["status"]) == list(trials_of(pruned)["status"])
     assert oracles(folder) == oracles(pruned)
