@@ -25,7 +25,8 @@ def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle:
     """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
 
     τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
-    jackknife as in `ranking`. It takes out what the two share by both rising or falling with the hyperparameter.
+    jackknife as in `ranking`. It takes out what the two share by both rising or falling with the hyperparameter, or
+    nearly so: where they share nothing else it comes near 0 but need not be 0 (Korn 1984, American Statistician 38).
     τ with the oracle is signed so that more is better; `tau_criterion` is that of the plain column.
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]

@@ -14,7 +14,7 @@ from analysis.figures import baseline_rows
 from analysis.judgement import Judgement, rows_of
 from analysis.load import Results
 from analysis.tables import Column, Printed, Row, print_table
-from analysis.words import accuracy, label_of, listed, number, percent, points, probability, seconds
+from analysis.words import accuracy, label_of, number, percent, points, probability, seconds
 
 
 def text(name: str) -> Column:
@@ -81,7 +81,7 @@ def summary_note(results: Results) -> str:
     layers = layers_of(results.trials, [name for name in ("lidar", "rankme") if name in results.trials])
     if results.trials["sweep"].nunique() > 1 or not layers:
         return ""
-    return "Read on: " + listed([f"{label_of(name)}, the {layer}" for name, layer in layers.items()]) + "."
+    return "Layers: " + ", ".join(f"{label_of(name)} of the {layer}" for name, layer in layers.items()) + "."
 
 
 RANKING = (

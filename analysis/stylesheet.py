@@ -39,7 +39,7 @@ th, td { padding: 5px 22px 5px 0; white-space: nowrap; text-align: right; border
 th { font-weight: 600; color: var(--muted); border-bottom: 1.5px solid var(--muted) }
 th.w, td.w { text-align: left }
 th:last-child, td:last-child { padding-right: 4px }
-tr.first td { border-top: 1.5px solid var(--muted) }
+tr.first td { border-top: 2px solid var(--muted) }
 .copies { display: flex; gap: 16px; flex-wrap: wrap; margin-top: 4px; font-size: 12.5px; color: var(--muted) }
 .copies details[open] { flex-basis: 100% }
 summary { cursor: pointer }

@@ -1,0 +1,183 @@
+"""Reading: results folders as the contract says, tables made by hand with almost nothing in them, and bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas import DataFrame
+from simulated import World, three_methods, write_sweep
+
+from analysis import load
+from analysis.columns import ResultsUnreadable, find_criteria, make_criterion, parse_criteria
+from analysis.report import analyze
+
+TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
+
+
+def written(path: Path, table: DataFrame) -> Path:
+    table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
+    return path
+
+
+def test_a_sweeps_folder_is_read_whole(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=5, epochs=3))
+    results = load(folder)
+    assert len(results.trials) == 5
+    assert len(results.reports) == 15
+    assert set(results.baselines["baseline"]) == {"untrained", "raw_pixels"}
+    assert results.sweeps["one"]["objective"] == "lidar"
+    assert results.home == folder / "analysis"
+    assert (results.trials["weight"] == 1).all()
+
+
+def test_a_folder_of_sweeps_is_read_sweep_by_sweep_without_analysis_and_reference(tmp_path: Path) -> None:
+    three_methods(tmp_path)
+    write_sweep(tmp_path / "reference", World(name="old"))
+    (tmp_path / "analysis").mkdir()
+    results = load(tmp_path)
+    assert list(results.folders) == ["dino", "simclr", "vicreg"]
+    assert results.home == tmp_path / "analysis"
+    assert results.folders["dino"] == tmp_path / "dino" / "analysis"
+    assert list(load(tmp_path / "reference").folders) == ["old"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_table_by_hand_needs_the_oracle_and_a_criterion_and_nothing_else(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path / f"mine{ending}", TINY)
+    results = load(path, oracle="accuracy", criteria=["lidar"])
+    assert results.trials["oracle"].tolist() == [0.9, 0.5, 0.7]
+    assert results.trials["status"].tolist() == ["completed"] * 3
+    assert results.trials["trial"].tolist() == [0, 1, 2]
+    assert results.trials["sweep"].tolist() == ["mine"] * 3
+    assert results.reports.empty
+    assert results.baselines.empty
+    assert results.home == tmp_path / "mine-analysis"
+
+
+def test_reports_and_baselines_beside_a_table_named_trials_are_read_with_it(tmp_path: Path) -> None:
+    written(tmp_path / "trials.csv", TINY.rename(columns={"accuracy": "oracle"}).assign(trial=range(3)))
+    written(tmp_path / "reports.csv", DataFrame({"trial": [0, 1, 2], "epoch": 1, "lidar": [1.0, 2.0, 3.0]}))
+    for path in (tmp_path, tmp_path / "trials.csv"):
+        results = load(path)
+        assert len(results.reports) == 3
+        assert set(results.reports["sweep"]) == set(results.trials["sweep"])
+
+
+def test_an_oracle_is_found_by_its_short_name(tmp_path: Path) -> None:
+    table = TINY.assign(oracle=0.0, **{"oracle.knn": [0.1, 0.2, 0.3]})
+    assert load(written(tmp_path / "t.csv", table), oracle="knn").trials["oracle"].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_without_an_oracle_the_column_is_empty(tmp_path: Path) -> None:
+    assert load(written(tmp_path / "t.csv", TINY)).trials["oracle"].isna().all()
+
+
+def test_an_audited_trial_stands_for_the_ones_that_were_pruned(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="s", trials=4), pruner={"name": "median", "audit": 0.25})
+    trials = pd.read_parquet(folder / "trials.parquet").assign(audited=[True, False, False, None])
+    trials.to_parquet(folder / "trials.parquet")
+    assert load(folder).trials["weight"].tolist() == [4.0, 1.0, 1.0, 1.0]
+
+
+def test_several_methods_in_one_table_are_told_apart(tmp_path: Path) -> None:
+    table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.2, 0.3, 0.4], "method": ["dino", "byol"] * 2})
+    results = load(written(tmp_path / "both.csv", table))
+    assert sorted(results.folders) == ["both.byol", "both.dino"]
+    assert any("split" in note for note in results.notes)
+
+
+def test_two_sweeps_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = [write_sweep(tmp_path / place, World(name="same", trials=3)) for place in ("a", "b")]
+    results = load(folders)
+    assert len(set(results.trials["sweep"])) == 2
+    assert set(results.reports["sweep"]) == set(results.trials["sweep"])
+    assert results.home is None
+    with pytest.raises(ResultsUnreadable, match="`--out` must name a folder"):
+        analyze(folders)
+
+
+def test_a_sweep_that_still_runs_is_left_out_with_a_note(tmp_path: Path) -> None:
+    write_sweep(tmp_path, World(name="done", trials=3))
+    (tmp_path / "running").mkdir()
+    (tmp_path / "running" / "sweep.yaml").write_text("method: dino\n")
+    results = load(tmp_path)
+    assert list(results.folders) == ["done"]
+    assert "sweeper resume" in results.notes[0]
+
+
+def test_directions_come_from_the_records_and_a_minus_reverses_them() -> None:
+    assert make_criterion("lidar").higher_is_better
+    assert not make_criterion("loss").higher_is_better
+    assert make_criterion("-loss").higher_is_better
+    assert not make_criterion("-lidar.embedding").higher_is_better
+    assert make_criterion("mine").higher_is_better
+    assert not make_criterion("-mine").higher_is_better
+
+
+def test_criteria_are_found_among_the_columns_of_the_contract(tmp_path: Path) -> None:
+    trials = load(write_sweep(tmp_path, World(trials=3))).trials
+    layers = [f"{name}.{layer}" for name in ("lidar", "rankme") for layer in ("representation", "embedding")]
+    assert find_criteria(trials.columns) == ["lidar", "rankme", "loss", *layers]
+    assert find_criteria(["new", "new.embedding", "new.representation", "new_n"])[0] == "new"
+
+
+def test_scores_are_signed_and_never_infinite() -> None:
+    scores = make_criterion("loss").scores(DataFrame({"loss": [1.0, np.inf, np.nan]}))
+    assert scores.iloc[0] == -1
+    assert scores.iloc[1:].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        (TINY, {"oracle": "acc"}, "must have the oracle column acc, but it has lidar, accuracy"),
+        (TINY, {"criteria": ["rankme", "lidar"]}, "must have the columns rankme, but it has lidar, accuracy"),
+        (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
+        (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
+        (TINY.assign(status="done"), {}, "`status` in .* must be one of completed, pruned, collapsed, failed, but got"),
+        (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice"),
+        (TINY.head(0), {}, "must hold at least one trial"),
+        (TINY, {"criteria": ["lidar", "-lidar"]}, "must name each column once"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_in_one_line(
+    tmp_path: Path, table: DataFrame, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ResultsUnreadable, match=message) as raised:
+        load(written(tmp_path / "t.csv", table), **options)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "sweep.yaml").write_text("method: dino\n")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "sweep.yaml").write_text("a: [\n")
+    written(tmp_path / "torn" / "trials.csv", TINY)
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "notes.txt").write_text("hello")
+    for name, message in {
+        "missing": "does not exist",
+        "empty": "holds none",
+        "half": "sweeper resume",
+        "torn": "must be YAML",
+        "torn.parquet": "cannot be read",
+        "empty.csv": "cannot be read",
+        "notes.txt": "must end in .parquet or .csv",
+    }.items():
+        with pytest.raises(ResultsUnreadable, match=message) as raised:
+            load(tmp_path / name)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(ResultsUnreadable, match="at least one sweep"):
+        load([])
+
+
+def test_every_criterion_asked_for_is_kept_in_order() -> None:
+    chosen = parse_criteria(["a", "b", "loss"], ["b", "-a", "b"])
+    assert [(one.name, one.higher_is_better) for one in chosen] == [("b", True), ("a", False)]
