@@ -115,7 +115,7 @@ def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int
       sweeper resume results/dino-mnist5k-20260101-120000
       sweeper resume results/dino-mnist5k-20260101-120000 --trials 40
     """
-    from sweeper.results import find_sweep
+    from sweeper.folder import find_sweep
 
     return _resume(find_sweep(sweep, results), trials=trials, **machine)
 
@@ -185,7 +185,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 @machine_options
 def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -> int:
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
-    from sweeper.results import find_sweep
+    from sweeper.folder import find_sweep
     from sweeper.sweep import probe_sweep
 
     folder = find_sweep(sweep, results)
@@ -297,7 +297,7 @@ def _options(
 def _check_same(config: SweepConfig, folder: Path) -> None:
     """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
     from sweeper.config import to_mapping
-    from sweeper.results import read_folder
+    from sweeper.folder import read_folder
 
     _, stored, _ = read_folder(folder)
     mine, theirs = to_mapping(config), to_mapping(stored)

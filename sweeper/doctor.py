@@ -16,7 +16,7 @@ from typing import Final, Literal
 from rich.text import Text
 
 from sweeper import __version__
-from sweeper.results import PACKAGES
+from sweeper.folder import PACKAGES
 
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}

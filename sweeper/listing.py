@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from sweeper.errors import ResultsError, did_you_mean
-from sweeper.results import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder, read_log, read_outcome
+from sweeper.folder import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder
+from sweeper.journal import read_log, read_outcome
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, STATUSES, UNTRAINED
 
 if TYPE_CHECKING:

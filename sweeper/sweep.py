@@ -16,19 +16,11 @@ from typing import Final
 from sweeper.config import SweepConfig
 from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import ConfigError, SweepError
+from sweeper.folder import SweepFolder, create_folder, disk_full, is_disk_full, locked, read_folder, write_sweep_file
 from sweeper.interrupt import interruptible
+from sweeper.journal import read_outcome
 from sweeper.progress import Progress
-from sweeper.results import (
-    SweepFolder,
-    create_folder,
-    disk_full,
-    is_disk_full,
-    locked,
-    read_folder,
-    read_outcome,
-    write_sweep_file,
-    write_tables,
-)
+from sweeper.results import write_tables
 from sweeper.study import Study, check_trials, in_memory, open_study
 from sweeper.trial import Message, Task, run_task
 from trainers.datasets.base import Images

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeper.errors import ResultsError
+from sweeper.folder import PROVENANCE
 from sweeper.listing import INTERRUPTED, RUNNING, Choice, Listing, choose, created, hyperparameters_of
-from sweeper.results import PROVENANCE
 from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sweeper.results import CHECKPOINT, FULL, Outcome, SweepFolder, remove_torn, write_baselines, write_outcome
+from sweeper.folder import CHECKPOINT, FULL, SweepFolder, remove_torn
+from sweeper.journal import Outcome, write_outcome
+from sweeper.results import write_baselines
 from trainers.datasets.base import Images
 from trainers.records import (
     COMPLETED,

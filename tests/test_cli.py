@@ -24,7 +24,7 @@ from sweeper import __version__
 from sweeper.cli import execute
 from sweeper.config import load_config
 from sweeper.doctor import Check, check_devices, check_disk, worst
-from sweeper.results import SweepFolder
+from sweeper.folder import SweepFolder
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("run", "resume", "analyze", "best", "probe", "list", "show", "doctor")

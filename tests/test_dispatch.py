@@ -17,8 +17,9 @@ from sweeper.checkpoints import Keeper
 from sweeper.config import SweepConfig
 from sweeper.dispatch import Dispatcher
 from sweeper.errors import SweepError
+from sweeper.folder import SweepFolder, create_folder
+from sweeper.journal import Outcome, read_log, read_outcome, write_outcome
 from sweeper.progress import Progress
-from sweeper.results import Outcome, SweepFolder, create_folder, read_log, read_outcome, write_outcome
 from sweeper.study import open_study
 from sweeper.trial import Failure, Task
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns

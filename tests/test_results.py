@@ -18,9 +18,7 @@ from small_sweeps import ROOT, make_images, small_config
 
 from sweeper.config import SweepConfig
 from sweeper.errors import ResultsError
-from sweeper.results import (
-    Outcome,
-    ReportLog,
+from sweeper.folder import (
     SweepFolder,
     create_folder,
     disk_full,
@@ -28,15 +26,11 @@ from sweeper.results import (
     is_disk_full,
     locked,
     read_folder,
-    read_log,
-    read_outcome,
-    row_report,
-    write_baselines,
-    write_outcome,
     write_sweep_file,
-    write_tables,
     write_text,
 )
+from sweeper.journal import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
+from sweeper.results import write_baselines, write_tables
 from sweeper.study import TrialRecord
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
 

@@ -27,8 +27,9 @@ from small_sweeps import make_images, mapping, oracles, reports, same_reports, s
 
 from sweeper.config import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
+from sweeper.folder import SweepFolder, create_folder
+from sweeper.journal import read_log, read_outcome
 from sweeper.progress import Progress
-from sweeper.results import SweepFolder, create_folder, read_log, read_outcome
 from sweeper.sweep import (
     RunOptions,
     Summary,

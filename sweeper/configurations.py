@@ -1,0 +1,145 @@
+"""Configuration k of a sweep for the samplers that do not learn: a function of the sweep's seed and k."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from sweeper.config import SweepConfig
+from sweeper.errors import ConfigError
+
+PURE_SAMPLERS: Final = ("random", "qmc", "grid", "axes")
+
+
+def configuration(config: SweepConfig, number: int) -> dict[str, Any]:
+    """Configuration `number` of the sweep for random, qmc, grid and axes: a function of the sweep's seed and number.
+
+    Raises:
+        ConfigError: grid and axes have only so many.
+    """
+    sampler, seed = config.search.sampler, config.search.seed
+    if sampler == "random":
+        # A stream of its own for every hyperparameter: adding one leaves the others as they were.
+        draws = [np.random.Generator(np.random.PCG64([seed, number, *name.encode()])).random() for name in config.space]
+        return _from_uniform(config.space, draws)
+    if sampler == "qmc":
+        return _from_uniform(config.space, _sobol(len(config.space), seed, number))
+    if sampler not in PURE_SAMPLERS:
+        raise ValueError(f"`sampler` must be one of {', '.join(PURE_SAMPLERS)}, but got {sampler}")
+    configurations = _grid(config) if sampler == "grid" else _axes(config)
+    if number >= len(configurations):
+        raise ConfigError(
+            f"`trials` must be at most the {len(configurations)} configurations of this {sampler}, "
+            f"but got {config.trials}; lower it, or raise `points`"
+        )
+    return configurations[number]
+
+
+def _sobol(dimensions: int, seed: int, number: int) -> list[float]:
+    """Point `number` of a scrambled Sobol' sequence."""
+    from scipy.stats import qmc
+
+    if dimensions == 0:
+        return []
+    engine = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
+    if number:
+        engine.fast_forward(number)
+    return [float(value) for value in engine.random(1)[0]]
+
+
+def _from_uniform(space: Mapping[str, BaseDistribution], draws: Sequence[float]) -> dict[str, Any]:
+    return {
+        name: _quantile(distribution, draw) for (name, distribution), draw in zip(space.items(), draws, strict=True)
+    }
+
+
+def _quantile(distribution: BaseDistribution, share: float) -> Any:
+    """The value below which a `share` in [0, 1) of the distribution lies.
+
+    >>> _quantile(FloatDistribution(1e-4, 1.0, log=True), 0.5)
+    0.01
+    >>> [_quantile(IntDistribution(1, 3), share) for share in (0.0, 0.4, 0.99)]
+    [1, 2, 3]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(share * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    whole = isinstance(distribution, IntDistribution)
+    low, high = (distribution.low - 0.5, distribution.high + 0.5) if whole else (distribution.low, distribution.high)
+    if distribution.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    else:
+        value = low + share * (high - low)
+    value = min(max(value, distribution.low), distribution.high)
+    return round(value) if whole else float(f"{value:.15g}")
+
+
+def points_of(distribution: BaseDistribution, points: int) -> list[Any]:
+    """The values of one axis of a grid: its ends and, evenly in between, the rest; all of a categorical's choices.
+
+    >>> points_of(FloatDistribution(1e-4, 1.0, log=True), 3)
+    [0.0001, 0.01, 1.0]
+    >>> points_of(IntDistribution(1, 3), 5)
+    [1, 2, 3]
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        values = [low * (high / low) ** share for share in np.linspace(0, 1, points)]
+    else:
+        values = [low + share * (high - low) for share in np.linspace(0, 1, points)]
+    # To 12 figures, so that 1e-2 is not written 0.010000000000000002; the ends stay inside.
+    exact = [min(max(float(f"{value:.12g}"), low), high) for value in values]
+    rounded = [round(value) for value in exact] if isinstance(distribution, IntDistribution) else exact
+    return list(dict.fromkeys(rounded))
+
+
+def _values(config: SweepConfig) -> dict[str, list[Any]]:
+    return {name: points_of(space, config.points.get(name, 0)) for name, space in config.space.items()}
+
+
+def _grid(config: SweepConfig) -> list[dict[str, Any]]:
+    """Every combination of the axes' values, shuffled by the seed so that the first few already span the grid."""
+    axes = _values(config)
+    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    order = np.random.default_rng([config.search.seed, len(combinations)]).permutation(len(combinations))
+    return [combinations[index] for index in order]
+
+
+def _axes(config: SweepConfig) -> list[dict[str, Any]]:
+    """The centre, then one hyperparameter at a time along its axis."""
+    centre = _centre(config)
+    moved = [{**centre, name: value} for name, values in _values(config).items() for value in values]
+    return [centre, *(one for one in moved if one != centre)]
+
+
+def _centre(config: SweepConfig) -> dict[str, Any]:
+    """What `fixed` says of the swept hyperparameters, else the method's default.
+
+    Raises:
+        ConfigError: the default is outside its own axis.
+    """
+    from trainers.settings import hyperparameters
+
+    known = hyperparameters(config.method)
+    centre: dict[str, Any] = {}
+    for name, distribution in config.space.items():
+        value = config.fixed[name] if name in config.fixed else known[name].default
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(value))
+        except (TypeError, ValueError):
+            inside = False
+        if not inside:
+            raise ConfigError(
+                f"`axes` varies one hyperparameter at a time around a centre, but {config.method}'s default "
+                f"{name} of {value} is outside `space.{name}`; give the centre in `fixed.{name}`"
+            )
+        centre[name] = value
+    return centre

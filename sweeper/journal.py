@@ -1,0 +1,137 @@
+"""What a sweep writes down as it goes: a line per report, and a result per trial."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import ResultsError
+from sweeper.folder import SweepFolder, write_text
+from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
+
+
+class ReportLog:
+    """reports.jsonl, opened for this process alone."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self.folder = folder
+        rows = read_log(folder)
+        self.sequence = max((row["sequence"] for row in rows), default=0)
+        _cut_torn_line(folder.reports_log)
+        self.file = folder.reports_log.open("ab", buffering=0)  # nothing is left to be written at the end
+
+    def append(self, report: EpochReport, verdict: Mapping[str, Any]) -> None:
+        """Write one report, and what it meant for its trial, and see it safely on the disk."""
+        row = report_row(report) | {
+            "sequence": self.sequence + 1,
+            "reported_at": datetime.now(UTC).isoformat(),
+            **verdict,
+        }
+        line = (json.dumps(row) + "\n").encode()
+        while line:  # a disk with little room takes a part of it before it refuses
+            line = line[self.file.write(line) :]
+        _sync(self.file)
+        self.sequence += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def _sync(file: FileIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a pipe or a device has nothing to be synchronised
+            raise
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut what a killed process left of its last line, so that the next one begins on its own."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def report_row(report: EpochReport) -> dict[str, Any]:
+    """A report as one flat row."""
+    return {
+        "trial": report.trial,
+        "epoch": report.epoch,
+        "step": report.step,
+        "loss": report.loss,
+        **report.criteria,
+        "train_seconds": report.seconds["train"],
+        "criteria_seconds": report.seconds["criteria"],
+        "images_per_second": report.images_per_second,
+        "spread": report.spread,
+    }
+
+
+def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
+    """The report that a row was made of."""
+    return EpochReport(
+        trial=row["trial"],
+        epoch=row["epoch"],
+        step=row["step"],
+        loss=row["loss"],
+        criteria={column: row[column] for name in criteria for column in criterion_columns(name)},
+        spread=row["spread"],
+        seconds={"train": row["train_seconds"], "criteria": row["criteria_seconds"]},
+        images_per_second=row["images_per_second"],
+    )
+
+
+def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
+    """Every report in the order of its arrival, one per trial and epoch; a torn last line is left out.
+
+    Raises:
+        ResultsError: a line before the last is damaged.
+    """
+    if not folder.reports_log.is_file():
+        return []
+    lines = folder.reports_log.read_bytes().split(b"\n")
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    for index, line in enumerate(lines[:-1]):  # what follows the last line break is torn
+        try:
+            row = json.loads(line)
+            rows.setdefault((row["trial"], row["epoch"]), row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsError(f"line {index + 1} of {folder.reports_log} is damaged ({error})") from error
+    return list(rows.values())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What result.json holds: how the trial ended, and which oracles were asked (a data set may have no labels)."""
+
+    result: TrialResult
+    probed: tuple[str, ...] = ()
+    probe_error: str = ""
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Write a trial's result.json, whole or not at all."""
+    content = asdict(outcome.result) | {"probed": list(outcome.probed), "probe_error": outcome.probe_error}
+    write_text(path / "result.json", json.dumps(content, indent=2) + "\n")
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """A trial's result.json, or None where there is none."""
+    file = path / "result.json"
+    if not file.is_file():
+        return None
+    content = json.loads(file.read_text())
+    probed, error = tuple(content.pop("probed")), content.pop("probe_error")
+    oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
+    return Outcome(TrialResult(**content, oracles=oracles), probed, error)
