@@ -81,5 +81,14 @@ def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str
                 to_markdown(printed).rstrip("\n"),
                 *([printed.note] if printed.note else []),
             ]
-        parts += [f"![{drawn.caption}](figures/{drawn.name}.png)" for drawn in section.figures]
+        parts += [f"![{in_brackets(drawn.caption)}](figures/{drawn.name}.png)" for drawn in section.figures]
     return "\n\n".join(parts) + "\n"
+
+
+def in_brackets(text: str) -> str:
+    """Text that may stand between square brackets.
+
+    >>> in_brackets("τ = 0.5 [0.2, 0.7]")
+    'τ = 0.5 (0.2, 0.7)'
+    """
+    return text.replace("[", "(").replace("]", ")")

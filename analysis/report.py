@@ -64,27 +64,31 @@ def analyze(
         ResultsUnreadable: there is nothing to judge, or a column is missing.
     """
     results = load(list(paths), oracle=oracle, criteria=criteria)
+    home, folders = where(results, out)
+    figures = {folder: prepared(folder) for folder in dict.fromkeys([*folders.values(), home])}
+    judgement = judge(results, criteria, pruners=pruners)
+    for sweep, folder in folders.items():
+        part, own = only(results, sweep), of_sweep(judgement, sweep)
+        sections = sweep_sections(part, own, plain_criteria(part.trials, criteria), figures[folder])
+        write_files(folder, sweep, headline(part), sections, own)
+    if len(folders) > 1:
+        sections = combined_sections(results, judgement, across(results.trials), figures[home])
+        line = f"{len(folders)} sweeps, {len(results.trials)} trials"
+        links = [(sweep, relative(folder / "report.html", home)) for sweep, folder in folders.items()]
+        write_files(home, "How far can each criterion be trusted?", line, sections, judgement, links)
+    return Report(home, on_terminal(results, judgement), judgement, tuple(figures), results.notes)
+
+
+def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
+    """The folder of the report over everything, and that of each sweep; the same one where there is but one sweep."""
     home = out or results.home
     if home is None:
         raise ResultsUnreadable("`--out` must name a folder for the report, since these sweeps lie in different ones")
-    sweeps = list(results.folders)
-    judgement = judge(results, criteria, pruners=pruners)
-    folders = {sweep: results.folders[sweep] if out is None else out / sweep.replace("/", "-") for sweep in sweeps}
-    if len(sweeps) == 1:
-        folders = {sweeps[0]: home}
-    for sweep, folder in folders.items():
-        part = only(results, sweep)
-        chosen = plain_criteria(part.trials, criteria)
-        own = of_sweep(judgement, sweep)
-        figures = prepared(folder)
-        write_files(folder, sweep, headline(part), sweep_sections(part, own, chosen, figures), own)
-    if len(sweeps) > 1:
-        sections = combined_sections(results, judgement, across(results.trials), prepared(home))
-        line = f"{len(sweeps)} sweeps, {len(results.trials)} trials"
-        links = [(sweep, relative(folder / "report.html", home)) for sweep, folder in folders.items()]
-        write_files(home, "How far can each criterion be trusted?", line, sections, judgement, links)
-    written = dict.fromkeys([*folders.values(), home])
-    return Report(home, on_terminal(results, judgement), judgement, tuple(written), results.notes)
+    if len(results.folders) == 1:
+        return home, dict.fromkeys(results.folders, home)
+    if out is None:
+        return home, dict(results.folders)
+    return home, {sweep: out / sweep.replace("/", "-") for sweep in results.folders}
 
 
 def only(results: Results, sweep: str) -> Results:

@@ -63,7 +63,9 @@ def in_short(judgement: Judgement) -> tuple[str, ...]:
         open_pairs = pairs[pairs["verdict"].str.startswith(UNDECIDED)]
         names = [f"{label_of(row['first'])} or {label_of(row['second'])}" for row in open_pairs.to_dict("records")]
         if names:
-            lines.append(f"Which of two ranks better cannot be told at n = {open_pairs['n'].max()}: {'; '.join(names)}.")
+            lines.append(
+                f"Which of two ranks better cannot be told at n = {open_pairs['n'].max()}: {'; '.join(names)}."
+            )
     return tuple(lines)
 
 

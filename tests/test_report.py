@@ -1,0 +1,309 @@
+"""The report: every file of the contract, one page that loads nothing, honest words, and nothing too small to judge."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas import DataFrame
+from rich.console import Console
+from simulated import World, simulate, three_methods, write_sweep
+
+from analysis.cautions import cautions, layers_of
+from analysis.columns import ResultsUnreadable
+from analysis.hyperparameters import partial
+from analysis.ranking import kendall
+from analysis.report import Report, analyze
+from analysis.tables import Printed, to_html, to_latex, to_markdown
+
+RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
+SELECTION = {"sweep", "criterion", "trial", "oracle", "best_oracle", "regret"}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    results = tmp_path_factory.mktemp("results")
+    three_methods(results, trials=12, epochs=4)
+    return results, analyze([results])
+
+
+def shown(report: Report, width: int = 160) -> str:
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(report.terminal)
+    return capture.get()
+
+
+def test_the_files_of_the_contract_are_there(three: tuple[Path, Report]) -> None:
+    results, report = three
+    for folder in (results / "dino" / "analysis", results / "analysis"):
+        ranking, selection = pd.read_csv(folder / "ranking.csv"), pd.read_csv(folder / "selection.csv")
+        assert set(ranking.columns) >= RANKING
+        assert set(selection.columns) >= SELECTION
+        for table in (ranking, selection):
+            assert not table.duplicated(["sweep", "criterion"]).any()
+            assert len(table) == 7 * table["sweep"].nunique()
+        for name in ("report.md", "report.html", "figures", "comparison.csv", "selection_by_hyperparameter.csv"):
+            assert (folder / name).exists()
+        assert list((folder / "figures").glob("*.png"))
+    assert (results / "dino" / "analysis" / "by_epoch.csv").exists()
+    assert report.folder == results / "analysis"
+    assert len(report.folders) == 4
+
+
+def test_the_numbers_of_the_files_are_those_of_the_data(three: tuple[Path, Report]) -> None:
+    results, report = three
+    trials = pd.read_parquet(results / "dino" / "trials.parquet")
+    row = pd.read_csv(results / "dino" / "analysis" / "selection.csv").set_index("criterion").loc["rankme"]
+    chosen = trials.loc[trials["rankme"].idxmax()]
+    assert row["trial"] == chosen["trial"]
+    assert row["regret"] == pytest.approx(trials["oracle"].max() - chosen["oracle"])
+    whole = pd.read_csv(results / "analysis" / "ranking.csv")
+    pd.testing.assert_frame_equal(
+        whole.drop(columns="known_from"), report.ranking.drop(columns="known_from"), check_dtype=False
+    )
+
+
+class Loads(HTMLParser):
+    """Collects whatever a page would load, and every tag that is left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.open: list[str] = []
+        self.titles = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "path", "rect", "use", "br"):
+            self.open.append(tag)
+        self.titles += tag == "title"
+        for name, value in attrs:
+            if (
+                name in ("src", "srcset", "data")
+                or (tag == "link")
+                or (tag == "use" and not str(value).startswith("#") and "href" in name)
+            ):
+                self.loads.append(f"{tag} {name}={value}")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+
+def test_the_page_is_one_file_that_loads_nothing(three: tuple[Path, Report]) -> None:
+    results, _ = three
+    for path in (results / "dino" / "analysis" / "report.html", results / "analysis" / "report.html"):
+        text = path.read_text(encoding="utf-8")
+        page = Loads()
+        page.feed(text)
+        assert page.loads == []
+        assert page.open == []
+        assert "@import" not in text
+        assert not re.search(r"url\((?!#)", text)
+        addresses = set(re.findall(r"https?://[^\s\"'<>)]+", text))
+        assert all(address.startswith("http://www.w3.org/") for address in addresses)  # names of XML vocabularies
+        assert "prefers-color-scheme" in text
+        assert "@media print" in text
+        assert 'name="viewport"' in text
+
+
+def test_the_report_over_all_leads_to_each(three: tuple[Path, Report]) -> None:
+    results, _ = three
+    text = (results / "analysis" / "report.html").read_text(encoding="utf-8")
+    for target in re.findall(r'<a href="([^"]+)"', text):
+        assert (results / "analysis" / target).resolve().is_file()
+    assert text.count("<a href=") == 3
+
+
+def test_the_markdown_report_shows_pictures_that_exist(three: tuple[Path, Report]) -> None:
+    results, _ = three
+    folder = results / "dino" / "analysis"
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert len(pictures) >= 8
+    assert all((folder / picture).is_file() for picture in pictures)
+    assert "| LiDAR |" in text
+
+
+def test_baselines_chance_and_the_states_are_in_the_table(three: tuple[Path, Report]) -> None:
+    text = shown(three[1])
+    for expected in ("untrained encoder", "raw pixels", "random choice", "completed 12", "τ [95%]", "regret", "pp"):
+        assert expected in text
+
+
+def test_the_terminal_table_fits_a_narrow_terminal(three: tuple[Path, Report]) -> None:
+    text = shown(three[1], width=100)
+    assert max(len(line) for line in text.splitlines()) <= 100
+    assert "LiDAR" in text
+
+
+def test_what_cannot_be_told_is_said_so(three: tuple[Path, Report]) -> None:
+    results, _ = three
+    text = (results / "vicreg" / "analysis" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"cannot tell at n = \d+", text)
+    assert "cannot be told from a useless criterion" in text
+
+
+def test_nothing_is_written_but_the_analysis(three: tuple[Path, Report]) -> None:
+    results, _ = three
+    names = {path.relative_to(results).parts[0] for path in results.rglob("*")}
+    assert names == {"dino", "simclr", "vicreg", "analysis"}
+    assert {path.name for path in (results / "dino").iterdir()} == {
+        "sweep.yaml", "trials.parquet", "reports.parquet", "baselines.parquet", "analysis",
+    }  # fmt: skip
+
+
+def test_a_csv_by_hand_is_judged_beside_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    DataFrame({"lidar": [1.0, 2.0, 3.0], "width": [3.0, 2.0, 1.0], "acc": [0.2, 0.5, 0.4]}).to_csv(path, index=False)
+    report = analyze([path], oracle="acc", criteria=["lidar", "-width"])
+    assert report.folder == tmp_path / "mine-analysis"
+    ranks = pd.read_csv(report.folder / "ranking.csv").set_index("criterion")
+    assert ranks["tau"].to_dict() == pytest.approx({"lidar": 1 / 3, "width": 1 / 3})
+    assert ranks["sweep"].unique().tolist() == ["mine"]
+    assert not (report.folder / "by_epoch.csv").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv", "mine-analysis"}
+
+
+def test_out_takes_everything(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "results", World(name="one", trials=4, epochs=2))
+    report = analyze([folder], out=tmp_path / "elsewhere", criteria=["lidar"])
+    assert (tmp_path / "elsewhere" / "report.html").is_file()
+    assert not (folder / "analysis").exists()
+    assert report.ranking["criterion"].tolist() == ["lidar"]
+
+
+def test_a_second_analysis_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=4, epochs=2))
+    analyze([folder])
+    (folder / "reports.parquet").unlink()
+    analyze([folder], criteria=["rankme"])
+    left = {path.name for path in (folder / "analysis" / "figures").iterdir()}
+    assert {name.partition(".")[0] for name in left} == {"oracle-rankme", "selection"}
+    assert not (folder / "analysis" / "by_epoch.csv").exists()
+    assert not (folder / "analysis" / "pruning.csv").exists()
+
+
+def test_a_sweep_without_labels_has_a_report_without_judgement(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=6, epochs=3), oracle="none")
+    for name in ("trials", "baselines"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        table.drop(columns=[c for c in table if c.startswith("oracle")]).to_parquet(folder / f"{name}.parquet")
+    report = analyze([folder])
+    assert report.ranking["tau"].isna().all()
+    assert (report.ranking["n"] == 0).all()
+    best = pd.read_parquet(folder / "trials.parquet")["lidar"].idxmax()
+    assert report.selection.set_index("criterion").loc["lidar", "trial"] == best
+    text = (folder / "analysis" / "report.md").read_text(encoding="utf-8")
+    assert "No trial was measured by an oracle" in text
+    assert "nan" not in text
+    assert "LiDAR" in shown(report)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "failed", "oracle": np.nan, "lidar": np.nan, "rankme": np.nan, "loss": np.nan},
+        {"status": "collapsed"},
+        {"status": "pruned", "oracle": np.nan},
+        {"lidar": 5.0, "rankme": 5.0, "loss": 5.0, "oracle": 0.5},
+        {"oracle": np.nan},
+    ],
+    ids=["failed", "collapsed", "pruned", "all equal", "not measured"],
+)
+@pytest.mark.parametrize("trials", [1, 2, 5])
+def test_little_is_judged_without_a_stumble(tmp_path: Path, changes: dict[str, object], trials: int) -> None:
+    table, _, _ = simulate(World(name="s", trials=trials, epochs=2))
+    table.assign(**changes).to_parquet(tmp_path / "trials.parquet")  # type: ignore[arg-type]
+    report = analyze([tmp_path], criteria=["lidar", "loss"])
+    assert len(report.ranking) == 2
+    assert (tmp_path / "analysis" / "report.html").is_file()
+    assert "nan" not in shown(report).lower()
+
+
+def test_where_the_report_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsUnreadable, match="must be a folder that can be written"):
+        analyze([folder], out=tmp_path / "file")
+
+
+def cautioned(trials: DataFrame, baselines: DataFrame | None = None) -> dict[str, str]:
+    ranking = kendall(trials, ["lidar"])
+    given = partial(trials, ["lidar"])
+    table = cautions(trials, DataFrame() if baselines is None else baselines, ranking, given)
+    return dict(zip(table["kind"], table["text"], strict=True))
+
+
+@pytest.fixture
+def sound() -> DataFrame:
+    trials, _, _ = simulate(World(name="s", trials=60, epochs=1, follows=0.9))
+    return trials
+
+
+def test_a_sound_sweep_gets_no_warning(sound: DataFrame) -> None:
+    low = DataFrame({"sweep": "s", "baseline": ["untrained"], "oracle": 0.2})
+    judged = sound.drop(columns=[column for column in sound if column.startswith("config.")])
+    assert cautioned(judged, low) == {}
+
+
+def test_a_colleague_warns(sound: DataFrame) -> None:
+    rise = sound["config.lr"].rank()
+    pruned = sound.assign(status=["pruned"] * 10 + ["completed"] * 50)
+    warned = {
+        "too few trials": sound.head(8),
+        "narrow oracle": sound.assign(oracle=0.8 + 0.01 * sound["oracle"]),
+        "follows a hyperparameter": sound.assign(lidar=rise),
+        "survivors only": pruned.assign(oracle=pruned["oracle"].where(pruned["status"] == "completed")),
+        "unlike epochs": pruned,
+        "mixed conditions": sound.assign(lidar_q=[2] * 30 + [10] * 30),
+        "mixed encoders": sound.assign(encoder=["vit"] * 30 + ["resnet"] * 30),
+        "collapsed": sound.assign(status=["collapsed"] * 20 + ["completed"] * 40),
+        "failed": sound.assign(status=["failed"] * 20 + ["completed"] * 40),
+        "no oracle": sound.assign(oracle=np.nan),
+        "units": sound.assign(oracle=100 * sound["oracle"]),
+    }
+    for kind, trials in warned.items():
+        assert kind in cautioned(trials), kind
+    assert "lidar_q" in cautioned(warned["mixed conditions"])["mixed conditions"]
+
+
+def test_trials_that_learnt_nothing_are_counted(sound: DataFrame) -> None:
+    start = DataFrame({"sweep": "s", "baseline": ["untrained"], "oracle": float(sound["oracle"].median())})
+    text = cautioned(sound, start)["near the untrained"]
+    counted = int(text.split()[0])
+    assert 30 <= counted <= 40
+
+
+def test_many_criteria_are_counted() -> None:
+    generator = np.random.default_rng(3)
+    trials = DataFrame(generator.uniform(size=(20, 1)), columns=["oracle"]).assign(sweep="s", status="completed")
+    trials["lidar"] = trials["oracle"] + 0.9 * generator.uniform(size=20)
+    for place in range(20):
+        trials[f"noise{place}"] = generator.uniform(size=20)
+    criteria = ["lidar", *(f"noise{place}" for place in range(20))]
+    ranking = kendall(trials, criteria)
+    lost = ranking[(ranking["tau_p"] < 0.05) & (ranking["tau_p_holm"] >= 0.05)]
+    found = cautions(trials, DataFrame(), ranking, DataFrame())
+    assert ("many criteria" in set(found["kind"])) == bool(len(lost))
+    assert len(lost)
+
+
+def test_the_layer_of_a_plain_column_is_seen(sound: DataFrame) -> None:
+    assert layers_of(sound, ["lidar", "rankme"]) == {"lidar": "embedding", "rankme": "embedding"}
+    assert layers_of(sound.assign(lidar=sound["lidar.representation"]), ["lidar"]) == {"lidar": "representation"}
+
+
+def test_a_table_reads_the_same_three_ways() -> None:
+    printed = Printed("t", ("name", "τ"), (("a_b & <c>", "−0.5"), ("x|y", "50%")), (True, False), groups=(1,))
+    assert to_markdown(printed).splitlines()[2:] == ["| a_b & <c> | −0.5 |", "| x\\|y | 50% |"]
+    assert "a_b &amp; &lt;c&gt;" in to_html(printed)
+    latex = to_latex(printed).splitlines()
+    assert latex[4] == r"a\_b \& $<$c$>$ & $-$0.5 \\"
+    assert latex[5:7] == [r"\midrule", r"x|y & 50\% \\"]
