@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_as_such(folder: SweepFolder) -> None:
 
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from sweeper.results import SweepFolder, locked\n"
+        "import sys, time; from pathlib import Path; from sweeper.folder import SweepFolder, locked\n"
         "with locked(SweepFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen(
