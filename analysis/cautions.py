@@ -107,7 +107,7 @@ def about_size(ranks: DataFrame) -> list[Caution]:
             (
                 "too few trials",
                 f"With n = {int(known['n'].max())} every interval of τ is at least {float(width.min()):.2f} wide: "
-                "a useless criterion and a good one cannot be told apart.",
+                "a useless criterion and one of τ 0.5 can hardly be told apart.",
             )
         ]
     return []
