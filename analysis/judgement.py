@@ -14,9 +14,9 @@ from analysis.cautions import cautions
 from analysis.columns import Criterion, parse_criteria
 from analysis.comparison import ceiling, compare
 from analysis.epochs import by_epoch, known_from
+from analysis.frontier import frontier
 from analysis.hyperparameters import partial, select_by_hyperparameter
 from analysis.load import Results
-from analysis.pruning import frontier
 from analysis.ranking import kendall
 from analysis.selection import select
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pandas import DataFrame
 
-from analysis.style import GOOD, INK, MUTED, PAPER, RULE, STEPS, colour_of, name_axes, new_figure, quiet
+from analysis.axes import PATCH, accuracy_axis, colour_key, few_ticks, label_ends, level_line, row_names, whole_epochs
+from analysis.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
 from analysis.words import accuracy, label_of, number, percent, points
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PATCH = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
-"""What a text lies on where a line runs below it."""
 NO_ORACLE = -1
 """The colour step of a trial whose oracle is not known."""
 
@@ -47,25 +43,6 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
     return figure
 
 
-def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
-    """A dashed line across, named at one of its ends."""
-    if not math.isfinite(level):
-        return
-    axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(
-        f"{name} {accuracy(level)}",
-        (0.01 if left else 0.99, level),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        fontsize=7.5,
-        color=MUTED,
-        ha="left" if left else "right",
-        bbox=PATCH,
-        zorder=2,
-    )
-
-
 def curves(table: DataFrame, criterion: str) -> Figure:
     """A criterion over epochs, one line per trial, the stronger the better its final oracle.
 
@@ -83,19 +60,6 @@ def curves(table: DataFrame, criterion: str) -> Figure:
         if (table["step"] != NO_ORACLE).any():
             colour_key(axes, table)
     return figure
-
-
-def colour_key(axes: Axes, table: DataFrame) -> None:
-    """Nine small squares from the lowest oracle to the highest, above the axes at the right."""
-    from matplotlib.patches import Rectangle
-
-    width, bottom = 0.018, 1.035
-    for place, colour in enumerate(STEPS):
-        corner = (0.66 + width * place, bottom)
-        axes.add_patch(Rectangle(corner, width, 0.03, color=colour, lw=0, transform=axes.transAxes, clip_on=False))
-    low, high = (accuracy(value) for value in (table["oracle"].min(), table["oracle"].max()))
-    for x, text, side in ((0.65, f"final oracle {low}", "right"), (0.67 + width * len(STEPS), high, "left")):
-        axes.text(x, bottom, text, ha=side, va="baseline", transform=axes.transAxes, fontsize=7.5, color=MUTED)
 
 
 def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
@@ -128,19 +92,6 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
         name_axes(axes, "epoch", title)
         label_ends(axes, float(table["epoch"].max()), ends)
     return figure
-
-
-def label_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
-    """The name of each line at its right end, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    gap = 0.065 * (high - low)
-    placed = -math.inf
-    for value, text, colour in sorted(ends):
-        placed = max(value, placed + gap)
-        axes.annotate(
-            text, (x, placed), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=colour,
-            annotation_clip=False,
-        )  # fmt: skip
 
 
 def kept(table: DataFrame) -> Figure:
@@ -230,34 +181,3 @@ def forest(table: DataFrame) -> Figure:
         axes.set_ylim(place - 0.7, -0.8)
         name_axes(axes, "Kendall τ with the oracle, 95% interval", "")
     return figure
-
-
-def row_names(axes: Axes, places: Sequence[float] | range, names: Sequence[str]) -> None:
-    """One name per row at the left, and no axis line there."""
-    axes.set_yticks(list(places), names)
-    axes.tick_params(axis="y", labelcolor=INK)
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-
-
-def accuracy_axis(axis: Any, values: Any) -> None:
-    """Fractions shown as percent; anything else as it is."""
-    from matplotlib.ticker import FuncFormatter
-
-    few_ticks(axis)
-    if np.nanmax(np.abs(np.append(np.asarray(values, dtype=float), 0.0))) <= 1:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.10g}%"))
-
-
-def few_ticks(axis: Any) -> None:
-    """Five or so round numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-
-
-def whole_epochs(axes: Axes) -> None:
-    """Epochs are whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.columns import Criterion, make_criterion, parse_criteria
-from analysis.selection import order_by
+from analysis.columns import Criterion, make_criterion
 from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.pruners import BasePruner
     from optuna.trial import Trial
-
-REPORTS = 3_000
-"""Reports in one replay of a frontier, which makes some thirty at 0.1 ms a report; it takes the first trials."""
-FEWEST, MOST = 20, 100
-"""Trials in a frontier, however many epochs they have."""
 
 
 def replay(
@@ -183,67 +177,4 @@ def default_pruners(epochs: int) -> dict[str, BasePruner]:
         "halving by 2": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8), reduction_factor=2),
         "halving by 4": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 16), reduction_factor=4),
         "hyperband by 3": pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3),
-    }
-
-
-def frontier(
-    trials: DataFrame,
-    reports: DataFrame,
-    criteria: Sequence[str] | None = None,
-    *,
-    oracle: str = "oracle",
-    pruners: Mapping[str, BasePruner] | None = None,
-    study_names: Mapping[str, str] | None = None,
-) -> DataFrame:
-    """One row per sweep, criterion and pruner: the share of epochs saved, against what is lost by it.
-
-    `regret` is that of the trial that the criterion selects among those left running; `lost` is the part that no
-    choice could have kept, since the best trial was pruned. Only completed trials have full curves; of very long
-    sweeps the first trials are taken (`n`).
-    """
-    chosen = [c for c in parse_criteria(trials.columns, criteria) if not c.layer and c.name in reports]
-    table = trials if "sweep" in trials else trials.assign(sweep="")
-    rows = []
-    for sweep, part in table.groupby("sweep", sort=False):
-        own = reports[reports["sweep"] == sweep] if "sweep" in reports else reports
-        epochs = int(own["epoch"].max()) if len(own) else 0
-        part, own = first_trials(part, own, epochs)
-        name = (study_names or {}).get(str(sweep), str(sweep))
-        for criterion in chosen if len(own) else []:
-            events = in_order(own, criterion, part if "status" in part else None)
-            for pruner_name, pruner in (pruners or default_pruners(epochs)).items():
-                played = replay_events(events, pruner, criterion, epochs, name)
-                row = {"sweep": sweep, "criterion": criterion.name, "pruner": pruner_name}
-                rows.append({**row, **saved_and_lost(part, played, own, criterion, oracle)})
-    return DataFrame(rows)
-
-
-def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:
-    """As many of the first trials as a frontier has time for, and their reports."""
-    most = min(MOST, max(FEWEST, REPORTS // max(1, epochs)))
-    kept = trials.sort_values("trial").head(most)
-    return kept, reports[reports["trial"].isin(kept["trial"])]
-
-
-def saved_and_lost(
-    trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: Criterion, oracle: str
-) -> dict[str, object]:
-    """One row of pruning.csv: what one replay saved, and what it lost."""
-    full = reports.groupby("trial")["epoch"].max()
-    there = trials[trials["trial"].isin(played["trial"])]
-    done = there[there["status"] == COMPLETED] if "status" in there else there
-    left = done[done["trial"].isin(played.loc[played["status"] == COMPLETED, "trial"])]
-    truth = Criterion(oracle).scores(done)
-    best = float(truth.max()) if truth.notna().any() else math.nan
-    ordered = order_by(left, criterion)
-    kept = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan
-    total = float(full[played["trial"]].sum())
-    return {
-        "n": len(played),
-        "pruned": int((played["status"] == PRUNED).sum()),
-        "epochs_saved": 1 - float(played["epochs"].sum()) / total if total else math.nan,
-        "oracle": kept,
-        "best_oracle": best,
-        "regret": best - kept,
-        "lost": best - float(truth.loc[left.index].max()) if len(left) else math.nan,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import figures, printed
+from analysis import crosstabs, figures, printed
 from analysis.columns import Criterion, is_layer
 from analysis.comparison import UNDECIDED
 from analysis.judgement import Judgement
@@ -128,7 +128,7 @@ def sweep_sections(
             text=pruning_words(judgement, results),
             tables=(
                 *printed.of("As it ran", judgement.audit, printed.AUDIT),
-                *printed.pruning(judgement.pruning),
+                *crosstabs.pruning(judgement.pruning),
             ),
             figures=tuple(figures.pruning_figure(judgement, folder)),
         ),
@@ -162,7 +162,7 @@ def chosen_tables(judgement: Judgement) -> list[Any]:
         return []
     tables = list(printed.of("Selection", plain, printed.SELECTION))
     cells = judgement.selection_by_hyperparameter
-    return [*tables, printed.by_hyperparameter(cells)] if len(cells) else tables
+    return [*tables, crosstabs.by_hyperparameter(cells)] if len(cells) else tables
 
 
 def known_words(ranking: DataFrame) -> tuple[str, ...]:

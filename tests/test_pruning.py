@@ -19,7 +19,8 @@ from small_sweeps import make_images, small_config
 from analysis import load, replay
 from analysis.audit import audit, clearly_above, cost
 from analysis.figures import efficient
-from analysis.pruning import default_pruners, frontier
+from analysis.frontier import frontier
+from analysis.pruning import default_pruners
 from sweeper.progress import make_progress
 from sweeper.sweep import RunOptions, run_sweep
 

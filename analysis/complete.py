@@ -1,0 +1,58 @@
+"""A table of trials gets every column that the judge leans on: what a table made by hand leaves out has a meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from analysis.columns import ResultsUnreadable, numbers, oracle_column, parse_criteria
+from trainers.records import COMPLETED, STATUSES
+
+
+def complete_trials(
+    trials: DataFrame, path: Path, name: str, oracle: str | None, criteria: Sequence[str] | None
+) -> DataFrame:
+    """The trials with every column that the judge leans on."""
+    if trials.empty:
+        raise ResultsUnreadable(f"`{path}` must hold at least one trial, but it holds none")
+    chosen = oracle_column(trials.columns, oracle, path)
+    trials = trials.assign(oracle=trials[chosen] if chosen else float("nan"))
+    trials["oracle"] = numbers(trials["oracle"], chosen or "oracle", path)
+    for criterion in parse_criteria(trials.columns, criteria, path):
+        trials[criterion.name] = numbers(trials[criterion.name], criterion.name, path)
+    if "status" not in trials:
+        trials["status"] = COMPLETED
+    if "trial" not in trials:
+        trials["trial"] = range(len(trials))
+    trials["sweep"] = trials["sweep"].astype(str) if "sweep" in trials else name
+    strange = sorted(set(trials["status"].astype(str)) - set(STATUSES))
+    if strange:
+        raise ResultsUnreadable(f"`status` in `{path}` must be one of {', '.join(STATUSES)}, but got {strange[0]!r}")
+    twice = trials.loc[trials.duplicated(["sweep", "trial"]), "trial"]
+    if len(twice):
+        raise ResultsUnreadable(f"`trial` in `{path}` must name each trial once, but got {twice.iloc[0]} twice")
+    return trials
+
+
+def audit_weights(trials: DataFrame, settings: Mapping[str, Any]) -> Series[float]:
+    """How many trials each one stands for: 1, or 1/audit for one that pruning would have stopped but for the audit.
+
+    It is the inverse of the probability of having been drawn (Horvitz & Thompson 1952, JASA 47).
+    """
+    share = (settings.get("pruner") or {}).get("audit") or 1.0
+    audited = trials.get("audited", pd.Series(False, index=trials.index))
+    return pd.Series(1.0, index=trials.index).mask(audited.fillna(False).astype(bool), 1 / float(share))
+
+
+def split_names(trials: DataFrame) -> DataFrame:
+    """sweep, trial -> part: the sweep's name, told apart by method and data set where it holds several."""
+    kinds = [column for column in ("method", "dataset") if column in trials]
+    names = trials[["sweep", "trial"]].assign(part=trials["sweep"])
+    for column in kinds:
+        several = trials.groupby("sweep")[column].transform("nunique") > 1
+        names["part"] = names["part"].mask(several, names["part"] + "." + trials[column].astype(str))
+    return names
