@@ -51,15 +51,14 @@ def colour_key(axes: Axes, table: DataFrame) -> None:
         axes.text(x, bottom, text, ha=side, va="baseline", transform=axes.transAxes, fontsize=7.5, color=MUTED)
 
 
-def label_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
-    """The name of each line at its right end, moved apart where they would overlap."""
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """The name of each line (x and y of its end, name, colour) at its right, moved up where it would lie on another."""
     low, high = axes.get_ylim()
-    gap = 0.065 * (high - low)
     placed = -math.inf
-    for value, text, colour in sorted(ends):
-        placed = max(value, placed + gap)
+    for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
+        placed = max(y, placed + 0.065 * (high - low))
         axes.annotate(
-            text, (x, placed), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=colour,
+            text, (x, placed), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8, color=colour,
             annotation_clip=False,
         )  # fmt: skip
 

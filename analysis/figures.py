@@ -16,7 +16,7 @@ from analysis.columns import Criterion, is_layer
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.style import STEPS, quiet, settle, to_svg
-from analysis.words import accuracy, label_of, number
+from analysis.words import accuracy, label_of, number, sentence
 from trainers.records import COMPLETED
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ def ranking_figures(
         if table.empty:
             continue
         row = judgement.ranking.set_index("criterion").loc[criterion.name]
-        caption = (
-            f"{label_of(criterion.name)} against the oracle at the end of each trial: τ = {number(row['tau'])} "
-            f"[{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}. The ring is its choice."
-        )
+        known = f"τ = {number(row['tau'])} [{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}"
+        caption = f"{sentence(label_of(criterion.name))} against the oracle at the end of each trial: "
+        caption += f"{known if pd.notna(row['tau']) else 'τ is not defined'}. The ring is its choice."
         baselines = results.baselines if "oracle" in results.baselines else None
         figure = plots.scatter(table, criterion.name, baselines)
         yield save(f"oracle-{file_name(criterion.name)}", table, figure, caption, folder)
@@ -87,9 +86,8 @@ def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path)
         table, drawn, there = curve_table(results, criterion)
         if table.empty:
             continue
-        caption = (
-            f"{label_of(criterion.name)} over epochs, one line per trial; the stronger the line, the better its oracle."
-        )
+        caption = f"{sentence(label_of(criterion.name))} over epochs, one line per trial; "
+        caption += "the stronger the line, the better its oracle."
         caption += f" {drawn} of {there} trials, evenly over the oracle's ranks." if drawn < there else ""
         figure = plots.curves(table, criterion.name)
         yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)

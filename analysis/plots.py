@@ -14,6 +14,8 @@ from analysis.words import accuracy, label_of, number, percent, points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHAPES = ("o", "s", "^", "D", "v")
+"""A dot's shape says its criterion too, where dots of several lie among one another."""
 NO_ORACLE = -1
 """The colour step of a trial whose oracle is not known."""
 
@@ -70,6 +72,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
     with quiet():
         figure, axes = new_figure()
         names = [str(name) for name in dict.fromkeys(table["criterion"])]
+        last_epoch = float(table["epoch"].max())
         ends = []
         for name in names:
             line = table[table["criterion"] == name].dropna(subset=[value])
@@ -81,7 +84,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
                 axes.fill_between(line["epoch"].astype(float), low, high, color=colour, alpha=0.13, linewidth=0)
             (drawn,) = axes.plot(line["epoch"], line[value], color=colour, linewidth=1.7, zorder=3)
             drawn.set_url(f"{label_of(name)} · {number(float(line[value].iloc[-1]))} at the last epoch")
-            ends.append((float(line[value].iloc[-1]), label_of(name), colour))
+            ends.append((last_epoch, float(line[value].iloc[-1]), label_of(name), colour))
         if value == "regret":
             accuracy_axis(axes.yaxis, table["best_oracle"])
             top = max(float(np.nanmax(table[value])), 1e-3)
@@ -90,7 +93,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
             axes.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
         whole_epochs(axes)
         name_axes(axes, "epoch", title)
-        label_ends(axes, float(table["epoch"].max()), ends)
+        label_ends(axes, ends)
     return figure
 
 
@@ -131,7 +134,10 @@ def frontier(table: DataFrame) -> Figure:
         for name in names:
             part = table[table["criterion"] == name].sort_values(["epochs_saved", "regret"])
             colour = colour_of(name, names)
-            dots = axes.scatter(part["epochs_saved"], part["regret"], s=24, color=colour, alpha=0.75, lw=0, zorder=3)
+            shape = SHAPES[names.index(name) % len(SHAPES)]
+            dots = axes.scatter(
+                part["epochs_saved"], part["regret"], s=26, color=colour, marker=shape, alpha=0.75, lw=0, zorder=3
+            )
             dots.set_urls(
                 [
                     f"{label_of(name)} · {row['pruner']} · {percent(row['epochs_saved'])} of epochs saved · "
@@ -142,14 +148,15 @@ def frontier(table: DataFrame) -> Figure:
             best = part[part["efficient"].astype(bool)]
             axes.step(best["epochs_saved"], best["regret"], where="pre", color=colour, linewidth=1.2, alpha=0.9)
             if len(best):
-                ends.append((float(best["regret"].iloc[-1]), label_of(name), colour))
+                last = best.iloc[-1]
+                ends.append((float(last["epochs_saved"]), float(last["regret"]), label_of(name), colour))
         accuracy_axis(axes.xaxis, table["epochs_saved"])
         accuracy_axis(axes.yaxis, table["best_oracle"])
         axes.set_xlim(-0.03, 1.0)
         top = float(np.nanmax(np.append(table["regret"].to_numpy(dtype=float), 0.01)))
         axes.set_ylim(-0.06 * top, 1.15 * top)
         name_axes(axes, "epochs saved", "regret of the selected trial")
-        label_ends(axes, float(table["epochs_saved"].max()), ends)
+        label_ends(axes, ends)
     return figure
 
 

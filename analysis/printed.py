@@ -33,8 +33,8 @@ CRITERION = Column("criterion", lambda row: label_of(str(row["criterion"])), wor
 
 SUMMARY = (
     Column("chosen by", lambda row: str(row["choice"]), words=True),
-    Column("τ [95%]", tau_with_interval),
-    Column("n", lambda row: number(row.get("n"), 0)),
+    Column("τ [95%]", tau_with_interval, always=True),
+    Column("n", lambda row: number(row.get("n"), 0), always=True),
     Column("p", lambda row: probability(row.get("tau_p"))),
     Column("ρ", lambda row: number(row.get("rho"))),
     Column("accuracy kept", lambda row: accuracy(row.get("oracle"))),

@@ -20,11 +20,14 @@ from trainers.records import STATUSES
 
 METHOD = (
     "τ is Kendall's τ-b; its interval is Fisher's z of τ with the delete-one jackknife's error, over configurations "
-    "where they were run with several seeds; p is exact where there are no ties and few trials, else asymptotic, and "
-    "Holm's correction counts every criterion and layer tried. Pairs with a missing value are left out and n says what "
-    "is left. Two criteria are compared on the same trials. Regret is the best oracle among completed trials "
-    "less that of the selected one; of equals the lowest trial number is selected. Expected regret and hits are over "
-    "2,000 sweeps drawn again from these trials. No label reaches a criterion, a search or a pruner.",
+    "where they were run with several seeds. p is of the hypothesis that criterion and oracle have nothing to do with "
+    "each other (exact where there are no ties and few trials, else asymptotic); the interval assumes nothing of the "
+    "kind, is on the wide side below some 20 trials, and may hold 0 where p is small. Holm's correction counts every "
+    "criterion and layer tried. Trials with a missing value are left out, and n says what is left.",
+    "Two criteria are compared on the same trials; better means a higher τ. Regret is the best oracle among completed "
+    "trials less that of the selected one, in percentage points (pp); of equals the lowest trial number is selected. "
+    "Expected regret and hits are over 2,000 sweeps drawn again from these trials. No label reaches a criterion, a "
+    "search or a pruner.",
     "Every number is in the CSV files beside this page, every figure in figures/ as PNG and PDF with the table it was "
     "drawn from.",
 )
@@ -169,14 +172,12 @@ def known_words(ranking: DataFrame) -> tuple[str, ...]:
     """The earliest epoch from which it is worth pruning on each criterion."""
     if "known_from" not in ranking:
         return ()
-    lines = []
+    said: dict[str, list[str]] = {}
     for row in ranking[~ranking["criterion"].map(is_layer)].dropna(subset=["tau"]).to_dict("records"):
-        name = sentence(label_of(row["criterion"]))
-        if pd.isna(row["known_from"]):
-            lines.append(f"{name}: at no epoch is its τ clearly above 0 from there to the end.")
-        else:
-            lines.append(f"{name}: its τ is clearly above 0 from epoch {int(row['known_from'])} on.")
-    return tuple(lines)
+        known = f"τ is clearly above 0 from epoch {number(row['known_from'], 0)} on."
+        unknown = "there is no epoch from which on τ is clearly above 0."
+        said.setdefault(unknown if pd.isna(row["known_from"]) else known, []).append(label_of(row["criterion"]))
+    return tuple(f"{sentence(listed(names))}: {text}" for text, names in said.items())
 
 
 def pruning_words(judgement: Judgement, results: Results) -> tuple[str, ...]:

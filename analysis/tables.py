@@ -21,6 +21,8 @@ class Column:
     cell: Callable[[Row], str]
     words: bool = False
     """Words are set left, numbers right."""
+    always: bool = False
+    """Shown even where all its cells are empty."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ def print_table(
     """Cells as text, row by row; a column of empty cells is left out; `group` draws lines where it changes."""
     records: Sequence[Row] = table.to_dict("records") if isinstance(table, DataFrame) else table  # type: ignore[assignment]
     cells = [tuple(column.cell(row) for column in columns) for row in records]
-    used = [place for place in range(len(columns)) if any(row[place] not in ("", "–") for row in cells)]
+    if group and columns[0].heading == group:  # named once, on the first of its rows
+        again = [place > 0 and records[place][group] == records[place - 1][group] for place in range(len(records))]
+        cells = [("", *row[1:]) if repeated else row for row, repeated in zip(cells, again, strict=True)]
+    empty = [all(row[place] in ("", "–") for row in cells) for place in range(len(columns))]
+    used = [place for place, column in enumerate(columns) if column.always or not empty[place]]
     breaks = [place for place in range(1, len(records)) if group and records[place][group] != records[place - 1][group]]
     return Printed(
         title,

@@ -74,7 +74,7 @@ def number(value: object, digits: int = 2) -> str:
     known = as_float(value)
     if not math.isfinite(known):
         return "–"
-    return (f"{known:.0f}" if isinstance(value, int) else f"{known:.{digits}f}").replace("-", "−")
+    return f"{known:.{0 if isinstance(value, int) else digits}f}".replace("-", "−")
 
 
 def probability(value: object) -> str:
