@@ -137,7 +137,7 @@ def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, o
     \b
       sweeper analyze results/
       sweeper analyze results/dino-mnist5k-20260101-120000
-      sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-loss --out report
+      sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
     """
     from analysis.report import analyze as judge
 
