@@ -168,22 +168,9 @@ def pruning_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
     table = judgement.pruning
     if "regret" not in table or table["regret"].isna().all():
         return
-    table = table.dropna(subset=["regret", "epochs_saved"]).assign(efficient=lambda rows: efficient(rows))
+    table = table.dropna(subset=["regret", "epochs_saved"])
     caption = "Each dot is one of Optuna's pruners, replayed on the full curves; right is cheaper, low is better."
     yield save("pruning", table, plots.frontier(table), caption, folder)
-
-
-def efficient(table: DataFrame) -> list[bool]:
-    """Is each row one that no other of its criterion beats, with more saved at no more regret?"""
-    found = []
-    for row in table.to_dict("records"):
-        same = table[table["criterion"] == row["criterion"]]
-        saved, regret = same["epochs_saved"], same["regret"]
-        beaten = ((saved > row["epochs_saved"]) & (regret <= row["regret"])) | (
-            (saved >= row["epochs_saved"]) & (regret < row["regret"])
-        )
-        found.append(not bool(beaten.any()))
-    return found
 
 
 def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:

@@ -34,8 +34,8 @@ def frontier(
     """One row per sweep, criterion and pruner: the share of epochs saved, against what is lost by it.
 
     `regret` is that of the trial that the criterion selects among those left running; `lost` is the part that no
-    choice could have kept, since the best trial was pruned. Only completed trials have full curves; of very long
-    sweeps the first trials are taken (`n`).
+    choice could have kept, since the best trial was pruned. No other pruner beats one that is `efficient`. Only
+    completed trials have full curves; of very long sweeps the first trials are taken (`n`).
     """
     chosen = [c for c in parse_criteria(trials.columns, criteria) if not c.layer and c.name in reports]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -51,7 +51,8 @@ def frontier(
                 played = replay_events(events, pruner, criterion, epochs, name)
                 row = {"sweep": sweep, "criterion": criterion.name, "pruner": pruner_name}
                 rows.append({**row, **saved_and_lost(part, played, own, criterion, oracle)})
-    return DataFrame(rows)
+    table = DataFrame(rows)
+    return table.assign(efficient=efficient(table)) if rows else table
 
 
 def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:
@@ -83,3 +84,16 @@ def saved_and_lost(
         "regret": best - kept,
         "lost": best - float(truth.loc[left.index].max()) if len(left) else math.nan,
     }
+
+
+def efficient(table: DataFrame) -> list[bool]:
+    """Is each row one that no other of its sweep and criterion beats, with more saved at no more regret?"""
+    found = []
+    for row in table.to_dict("records"):
+        same = table[(table["criterion"] == row["criterion"]) & (table["sweep"] == row["sweep"])]
+        saved, regret = same["epochs_saved"], same["regret"]
+        beaten = ((saved > row["epochs_saved"]) & (regret <= row["regret"])) | (
+            (saved >= row["epochs_saved"]) & (regret < row["regret"])
+        )
+        found.append(not bool(beaten.any()))
+    return found

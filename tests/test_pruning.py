@@ -18,8 +18,7 @@ from small_sweeps import make_images, small_config
 
 from analysis import load, replay
 from analysis.audit import audit, clearly_above, cost
-from analysis.figures import efficient
-from analysis.frontier import frontier
+from analysis.frontier import efficient, frontier
 from analysis.pruning import default_pruners
 from sweeper.progress import make_progress
 from sweeper.sweep import RunOptions, run_sweep
@@ -235,7 +234,9 @@ def test_a_frontier_takes_ones_own_pruners_and_needs_no_oracle() -> None:
 
 
 def test_what_no_other_beats_is_efficient() -> None:
-    table = DataFrame({"criterion": "a", "epochs_saved": [0.0, 0.5, 0.5, 0.8], "regret": [0.1, 0.1, 0.2, 0.3]})
+    table = DataFrame(
+        {"sweep": "s", "criterion": "a", "epochs_saved": [0.0, 0.5, 0.5, 0.8], "regret": [0.1, 0.1, 0.2, 0.3]}
+    )
     assert efficient(table) == [False, True, False, True]
 
 

@@ -238,6 +238,16 @@ def test_runs_of_one_configuration_are_drawn_together_and_count_as_one() -> None
     assert row["tau_p"] > 10 * stats.kendalltau(thrice["lidar"], thrice["oracle"]).pvalue
 
 
+def test_whole_configurations_are_drawn() -> None:
+    groups = np.array([3, 3, 1, 0, 1, 3])
+    counts = draw_counts(groups, 50, np.random.default_rng(0))
+    for label in groups:
+        assert (counts[:, groups == label] == counts[:, groups == label][:, :1]).all()
+    first = [int(np.flatnonzero(groups == label)[0]) for label in np.unique(groups)]
+    assert (counts[:, first].sum(axis=1) == 3).all()
+    assert counts.std() > 0
+
+
 def test_holms_correction_counts_each_test_once() -> None:
     assert holm(np.array([0.01, np.nan, 0.04, 0.03])).tolist() == pytest.approx(
         [0.03, math.nan, 0.06, 0.06], nan_ok=True
