@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from small_sweeps import make_images, mapping, oracles, same_reports, small_conf
 from sweeper.progress import make_progress
 from sweeper.sweep import RunOptions, run_sweep
 
-TRIALS = 6
+TRIALS = 8
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,74 @@ def quiet(sweep_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finish(folder: Path, ledger: Ledger, quiet: Path, where: str) -> None:
-    """Resume to the end and compare with the quiet run."""
+End = Callable[[Victim], bool]
+"""Ends a driver's life in some way; whether the moment for it came."""
+
+
+def killed(moment: str) -> End:
+    """By SIGKILL at one of the moments."""
+
+    def end(victim: Victim) -> bool:
+        came = wait_for(victim, MOMENTS[moment])
+        kill_driver(victim)
+        return came
+
+    return end
+
+
+def workers(log: Path) -> list[int]:
+    """The processes that a trial has run in, by its log."""
+    return [int(pid) for pid in re.findall(r"in process (\d+)", log.read_text())] if log.is_file() else []
+
+
+def without_worker_then_without_raylet(victim: Victim) -> bool:
+    """A worker is killed, which the sweep makes up for; then Ray's raylet, which ends the driver with a message."""
+    assert wait_for(victim, between_reports), victim.output
+    row = lines(victim.folder)[-1]
+    os.kill(workers(victim.folder / "trials" / f"{row['trial']:04d}" / "log.txt")[-1], signal.SIGKILL)
+    reported = len(lines(victim.folder))
+    assert wait_for(victim, lambda _: len(lines(victim.folder)) > reported)
+    (raylet,) = victim.pids("raylet")
+    os.kill(raylet, signal.SIGKILL)
+    victim.wait_gone()
+    assert victim.process.returncode == 1
+    assert "Ray has died under the sweep; `sweeper resume" in victim.output
+    assert (victim.folder / "trials.parquet").is_file()
+    return True
+
+
+def told_to_end(victim: Victim) -> bool:
+    """By SIGTERM: cleanly, and saying how to go on."""
+    assert wait_for(victim, between_reports), victim.output
+    victim.process.send_signal(signal.SIGTERM)
+    victim.wait_gone()
+    assert victim.process.returncode == 0, victim.output
+    assert f"continue with: sweeper resume {victim.folder}" in victim.output
+    assert "Traceback" not in victim.output
+    assert (victim.folder / "trials.parquet").is_file()
+    return True
+
+
+LOCAL_ENDS = [killed("during a checkpoint"), killed("during the final write")]
+RAY_ENDS = [
+    killed("before the first report"),
+    killed("during a checkpoint"),
+    without_worker_then_without_raylet,
+    told_to_end,
+    killed("during the probe"),
+    killed("during the final write"),
+]
+
+
+@pytest.mark.parametrize(("where", "ends"), [("local", LOCAL_ENDS), ("ray", RAY_ENDS)])
+def test_a_sweep_that_is_ended_again_and_again_loses_nothing(
+    sweep_file: Path, quiet: Path, tmp_path: Path, where: str, ends: list[End]
+) -> None:
+    folder, ledger, came = tmp_path / "sweep", Ledger(), 0
+    for index, end in enumerate(ends):
+        came += end(Victim.start("resume" if index else sweep_file, folder, where=where))
+        ledger.check(folder)
+    assert came >= len(ends) - 1  # the shortest moment may pass unseen
     last = Victim.start("resume", folder, where=where)
     last.wait_gone(240)
     assert last.process.returncode == 0, last.output
@@ -48,53 +115,10 @@ def finish(folder: Path, ledger: Ledger, quiet: Path, where: str) -> None:
     assert not list(folder.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize(
-    ("where", "moments"), [("local", ["during a checkpoint", "during the final write"]), ("ray", list(MOMENTS))]
-)
-def test_a_driver_killed_again_and_again_loses_nothing(
-    sweep_file: Path, quiet: Path, tmp_path: Path, where: str, moments: list[str]
-) -> None:
-    folder, ledger, hit = tmp_path / "sweep", Ledger(), []
-    what: Path | str = sweep_file
-    for name in moments:
-        victim = Victim.start(what, folder, where=where)
-        if wait_for(victim, MOMENTS[name]):
-            hit.append(name)
-        kill_driver(victim)
-        ledger.check(folder)
-        what = "resume" if (folder / "sweep.yaml").is_file() else sweep_file
-    assert len(hit) >= len(moments) - 1, hit  # the shortest moment may pass unseen
-    finish(folder, ledger, quiet, where)
-
-
-def workers(log: Path) -> list[int]:
-    """The processes that a trial has run in, by its log."""
-    return [int(pid) for pid in re.findall(r"in process (\d+)", log.read_text())] if log.is_file() else []
-
-
-def test_a_dead_worker_is_replaced_and_a_dead_raylet_survived(sweep_file: Path, quiet: Path, tmp_path: Path) -> None:
-    folder, ledger = tmp_path / "sweep", Ledger()
-    victim = Victim.start(sweep_file, folder)
-    assert wait_for(victim, between_reports)
-    row = lines(folder)[-1]
-    log = folder / "trials" / f"{row['trial']:04d}" / "log.txt"
-    os.kill(workers(log)[-1], signal.SIGKILL)
-    reported = len(lines(folder))
-    assert wait_for(victim, lambda _: len(lines(folder)) >= reported + 3)
-    ledger.check(folder)
-    (raylet,) = victim.pids("raylet")
-    os.kill(raylet, signal.SIGKILL)
-    victim.wait_gone()
-    assert victim.process.returncode == 1
-    assert "Ray has died under the sweep; `sweeper resume" in victim.output
-    assert (folder / "trials.parquet").is_file()
-    finish(folder, ledger, quiet, "ray")
-
-
 def test_workers_that_keep_dying_fail_their_trial_alone(sweep_file: Path, quiet: Path, tmp_path: Path) -> None:
     """The first trial's worker is killed as often as it comes back; the others are as if nothing had been."""
     folder = tmp_path / "sweep"
-    victim = Victim.start(sweep_file, folder, overrides=("jobs=1", "epochs=3"))
+    victim = Victim.start(sweep_file, folder, overrides=("jobs=1", "trials=3"))
     log = folder / "trials" / "0000" / "log.txt"
     for attempt in (1, 2):
         assert wait_for(victim, lambda _, n=attempt: len(workers(log)) >= n)
@@ -102,28 +126,15 @@ def test_workers_that_keep_dying_fail_their_trial_alone(sweep_file: Path, quiet:
     victim.wait_gone(240)
     assert victim.process.returncode == 0, victim.output
     trials = pd.read_parquet(folder / "trials.parquet").set_index("trial")
-    assert trials["status"][0] == "failed"
+    assert list(trials["status"]) == ["failed", "completed", "completed"]
     assert trials["reason"][0].startswith("its worker died: ")
-    assert list(trials["status"][1:]) == ["completed"] * (TRIALS - 1)
     mine, theirs = oracles(folder), oracles(quiet)
-    assert [mine[trial] for trial in range(1, TRIALS)] == [theirs[trial] for trial in range(1, TRIALS)]
-
-
-def test_a_signal_on_ray_ends_it_cleanly(sweep_file: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "sweep"
-    victim = Victim.start(sweep_file, folder, overrides=("epochs=500", "oracle=none"))
-    assert wait_for(victim, between_reports)
-    victim.process.send_signal(signal.SIGTERM)
-    victim.wait_gone()
-    assert victim.process.returncode == 0, victim.output
-    assert f"continue with: sweeper resume {folder}" in victim.output
-    assert "Traceback" not in victim.output
-    assert set(pd.read_parquet(folder / "trials.parquet")["status"]) == {"failed"}
+    assert [mine[trial] for trial in (1, 2)] == [theirs[trial] for trial in (1, 2)]
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(sweep_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
-    first = Victim.start(sweep_file, folder, where="local", overrides=("epochs=500", "oracle=none"))
+    first = Victim.start(sweep_file, folder, where="local", overrides=("epochs=3000", "oracle=none"))
     assert wait_for(first, between_reports)
     second = Victim.start("resume", folder, where="local")
     second.wait_gone()
