@@ -42,8 +42,13 @@ SUMMARY = (
     Column("regret", lambda row: points(row.get("regret"), row.get("best_oracle"))),
     Column("trial", lambda row: number(row.get("trial"), 0)),
     Column("ties", lambda row: number(row["ties"], 0) if as_count(row.get("ties")) else ""),
-    Column("τ covers", lambda row: str(row.get("states") or ""), words=True),
+    Column("τ covers", lambda row: covered(row), words=True),
 )
+
+
+def covered(row: Row) -> str:
+    """The states that a τ covers, and whether some of the trials stand for others."""
+    return str(row.get("states") or "") + (", audited ones weigh more" if row.get("weighted") is True else "")
 
 
 def as_count(value: object) -> int:

@@ -103,6 +103,20 @@ def test_audited_trials_stand_for_the_pruned_ones() -> None:
     assert row["states"] == "completed 5"
 
 
+def test_the_interval_covers_where_audited_trials_stand_for_pruned_ones() -> None:
+    generator = np.random.default_rng(21)
+    truth, covered = 0.5, 0  # of a pair of normals with ρ = sin(π/4)
+    for _ in range(SIMULATED):
+        score, oracle = normal(truth)(64, generator)
+        early = score + generator.standard_normal(64)
+        pruned = early < np.median(early)
+        audited = pruned & (generator.uniform(size=64) < 0.5)
+        kept = ~pruned | audited
+        found = estimate(score[kept], oracle[kept], weights=np.where(audited, 2.0, 1.0)[kept])
+        covered += found.low <= truth <= found.high
+    assert 0.93 <= covered / SIMULATED <= 0.97
+
+
 def normal(tau: float) -> Callable[[int, np.random.Generator], tuple[Floats, Floats]]:
     """Both normal with this τ: ρ = sin(πτ/2)."""
 
@@ -160,6 +174,12 @@ def test_a_perfect_tau_has_an_interval_that_shrinks_with_n() -> None:
     assert lows == sorted(lows)
     assert lows[0] == -1
     assert all(interval(1.0, 0.0, n)[1] == 1 for n in (2, 3, 30))
+    order = np.arange(12.0)
+    swapped = order.copy()
+    swapped[[4, 5]] = 5, 4
+    almost = estimate(swapped, order)
+    assert interval(1.0, 0.0, 12)[0] == pytest.approx(almost.low)
+    assert almost.low < 0.6
     assert interval(-1.0, 0.0, 12) == tuple(-end for end in reversed(interval(1.0, 0.0, 12)))
 
 
