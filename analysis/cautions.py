@@ -132,8 +132,13 @@ def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
         found.append(
             ("unlike epochs", f"{len(pruned)} pruned trials were measured where they stopped, others at the end.")
         )
+    reasons = trials["reason"].fillna("").astype(str) if "reason" in trials else pd.Series("", index=trials.index)
+    interrupted = reasons.str.startswith("interrupted")  # a trial that `sweeper resume` continues has not failed
+    if interrupted.any():
+        text = f"{int(interrupted.sum())} of {len(trials)} trials were interrupted: the sweep is not finished."
+        found.append(("unfinished", text))
     for status, word in ((COLLAPSED, "collapsed"), (FAILED, "failed")):
-        count = int((trials["status"] == status).sum())
+        count = int(((trials["status"] == status) & ~interrupted).sum())
         if count >= SHARE * len(trials):
             found.append(
                 (word, f"{count} of {len(trials)} trials {word}: the ranges reach too far, or something is wrong.")

@@ -83,7 +83,7 @@ def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             raise ResultsUnreadable(
                 f"`{path}` must hold sweeps (folders with a {SWEEP_FILE}), but it holds none; `sweeper run` makes one"
             )
-        ready = [child for child in below if table_in(child, "trials")]
+        ready = [child for child in below if has_trials(child)]
         notes += [f"{child.name} was left out: {unfinished(child)}" for child in below if child not in ready]
         if not ready:
             raise ResultsUnreadable(f"`{path}` holds no sweep that can be read: {unfinished(below[0])}")
@@ -101,9 +101,16 @@ def table_in(folder: Path, stem: str) -> Path | None:
     return next((file for end in (".parquet", ".csv") if (file := folder / f"{stem}{end}").is_file()), None)
 
 
+def has_trials(folder: Path) -> bool:
+    """Is there anything to judge in a sweep's folder? One that stopped before its first trial has an empty table."""
+    table = table_in(folder, "trials")
+    return table is not None and not (table.suffix == ".parquet" and read_table(table).empty)
+
+
 def unfinished(folder: Path) -> str:
     """Why a sweep's folder has no trials to judge, and what to do."""
-    return f"`{folder}` has no trials.parquet, so it is running or was killed; `sweeper resume {folder}` completes it"
+    what = "holds no trial yet" if table_in(folder, "trials") else "has no trials.parquet"
+    return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
 
 
 def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None) -> Results:
@@ -115,9 +122,13 @@ def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None
     ours = source.is_dir() or table.stem == "trials"
     settings = read_settings(folder / SWEEP_FILE) if ours and (folder / SWEEP_FILE).is_file() else {}
     name = folder.resolve().name if ours else table.stem
-    trials = complete_trials(read_table(table), table, name, oracle, criteria)
+    rows = read_table(table)
+    own = source.is_dir() and bool(settings)  # a sweep's name is its folder's, also where it was copied or renamed
+    trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria)
     trials["weight"] = audit_weights(trials, settings)
-    reports, baselines = (read_beside(folder, stem, name) if ours else DataFrame() for stem in ("reports", "baselines"))
+    reports, baselines = (
+        read_beside(folder, stem, name, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
+    )
     if "trial" in reports:
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
     names = split_names(trials)
@@ -156,13 +167,13 @@ def read_table(path: Path) -> DataFrame:
         ) from error
 
 
-def read_beside(folder: Path, stem: str, sweep: str) -> DataFrame:
-    """reports or baselines of a sweep's folder; empty where there is no such file."""
+def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
+    """reports or baselines beside the trials; empty where there are none. `own`: the folder names the sweep."""
     path = table_in(folder, stem)
     if path is None:
         return DataFrame()
     table = read_table(path)
-    return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table else sweep)
+    return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table and not own else sweep)
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:

@@ -213,7 +213,10 @@ class Dispatcher:
         elif died:
             self.progress.message(f"{_name(task)} could not be measured: {died}")
         elif task.kind == "probe":
-            self.progress.message(f"{_name(task)} is probed")
+            outcome = read_outcome(self.folder.trial(task.config.trial))
+            measured = outcome is not None and set(task.config.oracle) <= set(outcome.result.oracles)
+            text = "is probed" if measured else "is not probed: the data set has no labels, or the probe failed"
+            self.progress.message(f"{_name(task)} {text}")
         self.keeper.purge(self.owing())
 
     def _trial_ended(self, task: Task, failure: Failure | None, died: str) -> None:

@@ -114,7 +114,7 @@ def _similar_file(path: Path) -> str:
     hint = did_you_mean(path.stem, stems)
     for stem, file in stems.items():
         hint = hint.replace(f"`{stem}`", str(file))
-    return hint or "; the embedded sweeps are in search_spaces/"
+    return hint or "; the sweeps that come with sweeper are in search_spaces/"
 
 
 def _yaml_within(folder: Path) -> str:

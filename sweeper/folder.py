@@ -119,6 +119,9 @@ def find_sweep(name_or_path: str, results: Path) -> Path:
     for path in (Path(name_or_path), results / name_or_path):
         if (path / SWEEP_FILE).is_file():
             return path
+    for path in (Path(name_or_path), results / name_or_path):
+        if path.is_dir() and path.resolve() != results.resolve():
+            raise ResultsError(f"{path} is no sweep: it has no {SWEEP_FILE}, which says what was run")
     names = sorted(file.parent.name for file in results.glob(f"*/{SWEEP_FILE}"))
     if not names:
         raise ResultsError(f"there is no sweep {name_or_path}: {results} holds none yet; start one with `sweeper run`")

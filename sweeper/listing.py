@@ -140,7 +140,7 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
     for row in trials:
         if str(row.get("reason") or "").startswith(INTERRUPTED):
             row["status"] = INTERRUPTED
-    reports, baselines = (_rows(read_beside(folder, stem, folder.name)) for stem in ("reports", "baselines"))
+    reports, baselines = (_rows(read_beside(folder, stem, folder.name, own=True)) for stem in ("reports", "baselines"))
     return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
@@ -157,7 +157,7 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
     trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
-    baselines = _rows(read_beside(folder, "baselines", sweep.name))
+    baselines = _rows(read_beside(folder, "baselines", sweep.name, own=True))
     return Listing(folder, settings, trials, reports, baselines, held)
 
 

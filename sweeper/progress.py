@@ -123,7 +123,7 @@ class Progress:
         parts = [f"{done} of {self.total} trials done", f"{len(self.running)} running"]
         parts += [f"{count} {status}" for status, count in self.counts.items() if status != COMPLETED and count]
         parts.append(f"{_seconds(time.monotonic() - self.began)} so far")
-        if self.epochs_seen:
+        if self.epochs_seen and done < self.total:
             parts.append(f"{_seconds(self.seconds_left)} left")
         return " · ".join(parts)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from sweeper.errors import did_you_mean
 
@@ -127,6 +128,9 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
     try:
         with _logs_on_stderr():
             return group.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("sweeper: interrupted", err=True)
         return INTERRUPTED

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from sweeper.configurations import PURE_SAMPLERS, configuration
 from sweeper.errors import ConfigError, ResultsError
 from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
 
+SQLITE: Final = "sqlite:///"
 STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -207,6 +209,8 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not create and url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
+        raise ResultsError(f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on")
     try:
         storage = RDBStorage(url, engine_kwargs=_engine(url))
         try:

@@ -202,7 +202,7 @@ def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
             missing += 1
     if missing:
         kept = dispatcher.config.keep_checkpoints
-        dispatcher.progress.message(f"{missing} trials cannot be probed: keep_checkpoints was {kept}")
+        dispatcher.progress.message(f"not probed, for want of a checkpoint: {missing} (keep_checkpoints: {kept})")
 
 
 def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:

@@ -166,7 +166,7 @@ def choice_text(choice: Choice) -> str:
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'none is kept; keep_checkpoints=last keeps that of every trial'}",
+        f"# checkpoint: {choice.checkpoint or 'none is there; keep_checkpoints=last keeps one of every trial'}",
     ]
     if choice.regret is not None:
         lines.append(

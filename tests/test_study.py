@@ -250,9 +250,12 @@ def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
 def test_a_storage_that_cannot_serve_says_so_without_the_password(images: Path, tmp_path: Path) -> None:
     config = sweep(images, "random")
     url = f"sqlite:///{tmp_path}/study.db"
+    with pytest.raises(ResultsError, match=r"there is no .*study\.db, so it cannot go on"):
+        open_study(config, url=url, name="absent", create=False)
+    assert not (tmp_path / "study.db").exists()
+    open_study(config, url=url, name="s", create=True)
     with pytest.raises(ResultsError, match="holds no study named absent"):
         open_study(config, url=url, name="absent", create=False)
-    open_study(config, url=url, name="s", create=True)
     with pytest.raises(ResultsError, match="already holds a study named s"):
         open_study(config, url=url, name="s", create=True)
     with pytest.raises(
