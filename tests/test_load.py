@@ -93,7 +93,7 @@ def test_two_sweeps_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [write_sweep(tmp_path / place, World(name="same", trials=3)) for place in ("a", "b")]
     results = load(folders)
     assert len(set(results.trials["sweep"])) == 2
-    assert set(results.reports["sweep"]) == set(results.trials["sweep"])
+    assert set(results.reports["sweep"]) == set(results.trials["sweep"]) == set(results.folders) == set(results.sweeps)
     assert results.home is None
     with pytest.raises(ResultsUnreadable, match="`--out` must name a folder"):
         analyze(folders)

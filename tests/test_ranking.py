@@ -17,6 +17,7 @@ from simulated import World, simulate
 
 from analysis.bootstrap import draw_counts, make_pairs, standard_error, tau_and_influence, tau_of_counts
 from analysis.comparison import ceiling, compare
+from analysis.epochs import by_epoch, known_from
 from analysis.hyperparameters import partial, partial_tau, select_by_hyperparameter
 from analysis.ranking import estimate, holm, interval, kendall, states_of
 
@@ -410,3 +411,37 @@ def test_other_sweeps_are_selected_within_bins() -> None:
     assert cells.loc[("lidar", "a"), "oracle"] == pytest.approx(np.mean(kept))
     assert cells.loc[("oracle", "a"), "oracle"] == pytest.approx(np.mean([part["oracle"].max() for part in thirds]))
     assert cells.loc[("lidar", "a"), "bins"] == 3
+
+
+def test_each_epoch_is_judged_against_the_final_oracle() -> None:
+    trials, reports, _ = simulate(World(name="s", trials=15, epochs=4, collapsed=2))
+    done = trials[trials["status"] == "completed"].set_index("trial")
+    reports.loc[(reports["trial"] == done.index[0]) & (reports["epoch"] == 2), "lidar"] = np.nan
+    table = by_epoch(trials, reports).set_index(["criterion", "epoch"])
+    for (criterion, epoch), row in table.iterrows():
+        then = reports[reports["epoch"] == epoch].set_index("trial").loc[done.index, criterion].dropna()
+        signed = -then if criterion == "loss" else then
+        assert row["tau"] == pytest.approx(stats.kendalltau(signed, done.loc[then.index, "oracle"]).statistic)
+        assert row["n"] == len(then)
+        assert row["trial"] == signed.idxmax()
+        assert row["regret"] == pytest.approx(done["oracle"].max() - done.loc[signed.idxmax(), "oracle"])
+    assert table.loc[("lidar", 2), "n"] == 12
+    assert set(table.index.get_level_values(0)) == {"lidar", "rankme", "loss"}
+
+
+def test_of_equals_at_an_epoch_the_lowest_trial_is_selected() -> None:
+    trials = DataFrame({"trial": [2, 0, 1], "lidar": [1.0, 1, 1], "oracle": [0.9, 0.1, 0.5]})
+    reports = DataFrame({"trial": [1, 2, 0], "epoch": 1, "lidar": [7.0, 7.0, 3.0]})
+    row = by_epoch(trials, reports).iloc[0]
+    assert (row["trial"], row["regret"]) == (1, pytest.approx(0.4))
+
+
+def test_an_epoch_counts_as_known_only_if_it_stays_so() -> None:
+    def known(*lows: float) -> object:
+        table = DataFrame({"sweep": "s", "criterion": "lidar", "epoch": range(1, len(lows) + 1), "tau_low": lows})
+        return known_from(table)["known_from"].iloc[0]
+
+    assert known(0.1, 0.2) == 1
+    assert known(0.1, -0.2, 0.1) == 3
+    assert known(0.1, 0.2, math.nan) is pd.NA
+    assert known(-0.1, -0.2) is pd.NA
