@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import traceback
 from collections.abc import Callable, Iterator
@@ -84,16 +85,29 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
 
     torch.set_num_threads(task.config.threads)
     try:
-        if task.kind == "baselines":
-            _guarded(task, None, heard, lambda: _measure_baselines(task, images))
-            return
-        task.trial_folder.mkdir(parents=True, exist_ok=True)
-        with trial_log(task.trial_folder) as log:
-            remove_torn(task.trial_folder)
-            work = _train if task.kind == "trial" else _probe
-            _guarded(task, log, heard, lambda: work(task, images, heard, log))
+        try:
+            _do(task, images, heard)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            heard(Failure(reason_of(error), "disk"))  # not even the failure could be written down
     except Unheard as unheard:
         raise unheard.error from None
+    finally:
+        if task.config.device.startswith("cuda"):
+            gc.collect()
+            torch.cuda.empty_cache()  # this process lives on; what it hoards, its neighbours on the GPU lack
+
+
+def _do(task: Task, images: Images | None, send: Send) -> None:
+    if task.kind == "baselines":
+        _guarded(task, None, send, lambda: _measure_baselines(task, images))
+        return
+    task.trial_folder.mkdir(parents=True, exist_ok=True)
+    with trial_log(task.trial_folder) as log:
+        remove_torn(task.trial_folder)
+        work = _train if task.kind == "trial" else _probe
+        _guarded(task, log, send, lambda: work(task, images, send, log))
 
 
 def _guarded(task: Task, log: FileIO | None, send: Send, work: Callable[[], None]) -> None:

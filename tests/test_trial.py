@@ -162,6 +162,19 @@ def test_a_full_disk_is_no_failure_of_the_trial(task: Task, arrays: Images, monk
     assert read_outcome(task.trial_folder) is None
 
 
+def test_a_failure_that_finds_no_room_is_a_full_disk(
+    task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    bad = replace(task, config=replace(task.config, hyperparameters={"nonsense": 1}))
+    (failure,) = sent_by(bad, arrays)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "disk"
+
+
 def test_a_driver_that_cannot_be_told_is_no_failure_of_the_trial(task: Task, arrays: Images) -> None:
     def send(message: Message) -> bool:
         raise ConnectionError("nobody there")
