@@ -154,13 +154,14 @@ def about_proxies(partial: DataFrame) -> list[Caution]:
         if not abs(follows) >= FOLLOWS:
             continue
         name, criterion = row["hyperparameter"], label_of(str(row["criterion"]))
-        empty = not math.isfinite(given) or row["tau_given_low"] <= 0 <= row["tau_given_high"]
+        low, high = float(row["tau_given_low"]), float(row["tau_given_high"])
+        left = f"{number(given)} [{number(low)}, {number(high)}]"
         text = sentence(f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})")
-        text += (
-            f"; given {name}, nothing is left of its τ with the oracle that is clearly not 0 ({number(given)})."
-            if empty
-            else f"; given {name}, its τ with the oracle is still {number(given)}."
-        )
+        if not math.isfinite(given):
+            text += ", and nothing else."
+        else:
+            text += f"; given {name}, its τ with the oracle is {'still ' if low > 0 or high < 0 else ''}{left}"
+            text += "." if low > 0 or high < 0 else ", not clearly other than 0."
         found.append(("follows a hyperparameter", text))
     return found
 

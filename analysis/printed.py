@@ -58,9 +58,17 @@ def as_count(value: object) -> int:
 
 def summary(results: Results, judgement: Judgement) -> Printed:
     """The table that everyone asks for first: every criterion, and what no criterion is worth."""
+    several = judgement.ranking["sweep"].nunique() > 1
+    columns = (SWEEP, *SUMMARY) if several else SUMMARY
+    rows = summary_rows(results, judgement)
+    return print_table("How far can each criterion be trusted?", rows, columns, summary_note(results), "sweep")
+
+
+def summary_rows(results: Results, judgement: Judgement) -> list[Row]:
+    """The plain criteria of each sweep, then chance and the baselines."""
     merged = judgement.ranking.merge(judgement.selection.drop(columns="n"), on=["sweep", "criterion"])
     plain = merged[~merged["criterion"].map(is_layer)]
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for sweep, part in (plain if len(plain) else merged).groupby("sweep", sort=False):
         records = [{str(key): value for key, value in row.items()} for row in part.to_dict("records")]
         rows += [{**row, "choice": label_of(str(row["criterion"]))} for row in records]
@@ -71,9 +79,7 @@ def summary(results: Results, judgement: Judgement) -> Printed:
             for name, value in others
             if not pd.isna(value)
         ]
-    several = judgement.ranking["sweep"].nunique() > 1
-    columns = (SWEEP, *SUMMARY) if several else SUMMARY
-    return print_table("How far can each criterion be trusted?", rows, columns, summary_note(results), "sweep")
+    return rows
 
 
 def difference(best: object, value: object) -> float:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pandas import DataFrame
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from analysis.cautions import across
 from analysis.columns import ResultsUnreadable
 from analysis.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
 from analysis.load import Results, load
 from analysis.page import Section, make_markdown, make_page
-from analysis.printed import summary
 from analysis.sections import combined_sections, headline, sweep_sections
-from analysis.tables import to_rich
+from analysis.terminal import on_terminal
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -76,7 +74,13 @@ def analyze(
         line = f"{len(folders)} sweeps, {len(results.trials)} trials"
         links = [(sweep, relative(folder / "report.html", home)) for sweep, folder in folders.items()]
         write_files(home, "How far can each criterion be trusted?", line, sections, judgement, links)
-    return Report(home, on_terminal(results, judgement), judgement, tuple(figures), results.notes)
+    return Report(
+        home,
+        on_terminal([(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders], results.notes),
+        judgement,
+        tuple(figures),
+        results.notes,
+    )
 
 
 def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
@@ -129,14 +133,3 @@ def write_files(
 def relative(path: Path, start: Path) -> str:
     """The address of a file as seen from a folder."""
     return Path(os.path.relpath(path.resolve(), start.resolve())).as_posix()
-
-
-def on_terminal(results: Results, judgement: Judgement) -> RenderableType:
-    """The summary, and what a colleague would say before believing it."""
-    several = len(results.folders) > 1
-    lines = [
-        f"{row['sweep']}: {row['text']}" if several else str(row["text"])
-        for row in judgement.cautions.to_dict("records")
-    ]
-    notes = [Text(f"! {line}", style="yellow") for line in (*lines, *results.notes)]
-    return Group(to_rich(summary(results, judgement)), *notes)

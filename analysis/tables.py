@@ -1,4 +1,4 @@
-"""One table, four ways to read it: on a terminal, as Markdown, as LaTeX, as HTML."""
+"""One table, three ways to read it: as Markdown, as LaTeX, as HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pandas import DataFrame
-from rich.table import Table
 
 Row = Mapping[str, Any]
 
@@ -58,20 +57,6 @@ def print_table(
         note,
         tuple(breaks),
     )
-
-
-def to_rich(printed: Printed) -> Table:
-    """For the terminal."""
-    from rich import box
-
-    table = Table(title=printed.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, words in zip(printed.headings, printed.words, strict=True):
-        table.add_column(heading, justify="left" if words else "right", overflow="fold")
-    for place, row in enumerate(printed.rows):
-        table.add_row(*row, end_section=place + 1 in printed.groups)
-    if printed.note:
-        table.caption, table.caption_justify = printed.note, "left"
-    return table
 
 
 def to_markdown(printed: Printed) -> str:

@@ -1,0 +1,62 @@
+"""What a terminal shows, 80 columns wide: one table per sweep, and what a colleague would say before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analysis.judgement import Judgement
+from analysis.load import Results
+from analysis.printed import covered, summary_rows, tau_with_interval
+from analysis.tables import Column, Printed, Row, print_table
+from analysis.words import accuracy, number, points, probability
+
+BRIEF = (
+    Column("chosen by", lambda row: str(row["choice"]).removesuffix(" encoder"), words=True),
+    Column("τ [95%]", tau_with_interval, always=True),
+    Column("n", lambda row: number(row.get("n"), 0), always=True),
+    Column("p", lambda row: probability(row.get("tau_p"))),
+    Column("ρ", lambda row: number(row.get("rho"))),
+    Column("kept", lambda row: accuracy(row.get("oracle"))),
+    Column("regret", lambda row: points(row.get("regret"), row.get("best_oracle"))),
+    Column("trial", lambda row: number(row.get("trial"), 0)),
+)
+
+
+def on_terminal(sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str] = ()) -> RenderableType:
+    """One block per sweep, given its own tables and what was found."""
+    parts = [part for results, judgement in sweeps for part in of_one(results, judgement)]
+    return Group(*parts, *(Text(f"! {note}", style="yellow") for note in notes))
+
+
+def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
+    """A heading, the table, the warnings."""
+    rows = summary_rows(results, judgement)
+    yield Text(heading(str(results.trials["sweep"].iloc[0]), rows), style="bold")
+    yield to_rich(print_table("", rows, BRIEF))
+    for text in judgement.cautions["text"]:
+        yield Text(f"! {text}", style="yellow")
+    yield Text("")
+
+
+def heading(sweep: str, rows: Sequence[Row]) -> str:
+    """The sweep, its best trial, and the states that its τ cover."""
+    first = rows[0]
+    best = f"best {accuracy(first['best_oracle'])} (trial {number(first['best_trial'], 0)})"
+    states = list(dict.fromkeys(covered(row) for row in rows if row.get("states")))
+    parts = [best] if accuracy(first["best_oracle"]) != "–" else []
+    parts += [f"τ over {' or '.join(states)}"] if states else []
+    return f"{sweep}: {', '.join(parts)}" if parts else sweep
+
+
+def to_rich(printed: Printed) -> Table:
+    """Columns two blanks apart, no lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading, words in zip(printed.headings, printed.words, strict=True):
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    for row in printed.rows:
+        table.add_row(*row)
+    return table
