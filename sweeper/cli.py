@@ -320,8 +320,9 @@ def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
 def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
     from sweeper.config import to_mapping
+    from sweeper.plan import estimate_seconds, first_configurations
     from sweeper.study import check_trials
-    from sweeper.sweep import check_device, estimate_seconds, first_configurations
+    from sweeper.sweep import check_device
     from sweeper.tables import plan_parts
 
     options, _ = _options(as_json=as_json, **machine)

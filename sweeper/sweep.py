@@ -1,4 +1,4 @@
-"""A sweep from its configuration to its tables: run, resumed, probed, or only estimated; on Ray or in this process."""
+"""A sweep from its configuration to its tables: run, resumed or probed; on Ray or in this process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sweeper.interrupt import interruptible
 from sweeper.journal import read_outcome
 from sweeper.progress import Progress
 from sweeper.results import write_tables
-from sweeper.study import Study, check_trials, in_memory, open_study
+from sweeper.study import Study, check_trials, open_study
 from sweeper.trial import Message, Task, run_task
 from trainers.datasets.base import Images
-from trainers.records import FAILED, TrialConfig
+from trainers.records import FAILED
 
 AUTO_GPUS: Final = 0.25
 """GPUs per trial where the machine has some and nothing was said: four small trials share one."""
@@ -51,18 +51,6 @@ class Summary:
     """Status -> trials that ended so."""
     seconds: float
     interrupted: bool
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long a sweep will take, from a short measurement; trials that are pruned make it shorter."""
-
-    epoch_seconds: float
-    criteria_seconds: float
-    oracle_seconds: float
-    trial_seconds: float
-    total_seconds: float
-    jobs: int
 
 
 def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: Progress) -> Summary:
@@ -221,7 +209,7 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
         return working
 
     with interruptible(stop, seconds=options.timeout):
-        dispatcher.device = _device(options.device)
+        dispatcher.device = device_here(options.device)
         images = read_images(dispatcher.config)
         while (task := dispatcher.next()) is not None:
             try:
@@ -250,7 +238,11 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
 
             take_signals()
             there = capacity()
-            gpus = 0.0 if options.device == "cpu" else _gpus(config, there.gpus)
+            gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
+            if options.device.startswith("cuda") and not gpus:
+                raise ConfigError(
+                    "`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`"
+                )
             dispatcher.device = "cuda" if gpus else "cpu"
             storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
             tune_sweep(
@@ -279,14 +271,15 @@ def read_images(config: SweepConfig) -> Images:
         raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
 
 
-def _gpus(config: SweepConfig, there: float) -> float:
+def gpus_per_trial(config: SweepConfig, there: float) -> float:
     """GPUs of one trial."""
     if config.resources.gpus == "auto":
         return AUTO_GPUS if there else 0.0
     return float(config.resources.gpus)
 
 
-def _device(asked: str) -> str:
+def device_here(asked: str) -> str:
+    """The device of a trial in this process."""
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
@@ -310,42 +303,3 @@ def check_device(options: RunOptions) -> None:
         raise ConfigError(f"`--device` must be auto, cpu or cuda, but got {options.device}")
     if kind == "cuda" and options.address is None and not torch.cuda.is_available():
         raise ConfigError("`--device` must be cpu or auto on a machine without CUDA, but got cuda")
-
-
-def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
-    """What the first trials would be told; a sampler that learns knows nothing yet."""
-    study = Study(config, in_memory(config))
-    numbers = [study.start() for _ in range(min(count, study.runs))]
-    return [study.trial_config(number) for number in numbers if number is not None]
-
-
-def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
-    """How long the sweep will take: two training steps and one measurement of the criteria, scaled up."""
-    from trainers.loop import train
-    from trainers.probe import probe
-
-    images = read_images(config)
-    trial = replace(first_configurations(config, 1)[0], epochs=1, device=_device(options.device))
-    few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
-    report = next(train(trial, images=few))
-    epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
-    criteria = report.seconds["criteria"]
-    oracle = sum(score.seconds for score in probe(trial, images=images).values()) if config.oracle else 0.0
-    seconds = config.epochs * (epoch + criteria) + oracle
-    jobs = _jobs_here(config, options, trial.device)
-    runs = config.trials * config.seeds
-    return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs)
-
-
-def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
-    """Trials at once on this machine."""
-    if options.local:
-        return 1
-    if options.jobs or isinstance(config.jobs, int):
-        return options.jobs or int(config.jobs)
-    import torch
-
-    from sweeper.cluster import Capacity
-
-    gpus = float(torch.cuda.device_count()) if device == "cuda" else 0.0
-    return Capacity(os.cpu_count() or 1, gpus).room(config.resources.cpus, _gpus(config, gpus))

@@ -17,7 +17,8 @@ from sweeper.listing import INTERRUPTED, RUNNING, Choice, Listing, choose, creat
 from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
-    from sweeper.sweep import Estimate, Summary
+    from sweeper.plan import Estimate
+    from sweeper.sweep import Summary
 
 STYLES: Final = {
     COMPLETED: "green",

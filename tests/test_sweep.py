@@ -29,13 +29,12 @@ from sweeper.config import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
 from sweeper.folder import SweepFolder, create_folder
 from sweeper.journal import read_log, read_outcome
+from sweeper.plan import estimate_seconds, first_configurations
 from sweeper.progress import Progress
 from sweeper.sweep import (
     RunOptions,
     Summary,
     check_device,
-    estimate_seconds,
-    first_configurations,
     probe_sweep,
     resume_sweep,
     run_sweep,

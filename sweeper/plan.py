@@ -1,0 +1,62 @@
+"""What a sweep would do, before it does it: its first configurations, and how long it will take."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from sweeper.config import SweepConfig
+from sweeper.study import Study, in_memory
+from sweeper.sweep import RunOptions, device_here, gpus_per_trial, read_images
+from trainers.records import TrialConfig
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long a sweep will take, from a short measurement; trials that are pruned make it shorter."""
+
+    epoch_seconds: float
+    criteria_seconds: float
+    oracle_seconds: float
+    trial_seconds: float
+    total_seconds: float
+    jobs: int
+
+
+def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
+    """What the first trials would be told; a sampler that learns knows nothing yet."""
+    study = Study(config, in_memory(config))
+    numbers = [study.start() for _ in range(min(count, study.runs))]
+    return [study.trial_config(number) for number in numbers if number is not None]
+
+
+def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
+    """How long the sweep will take: two training steps and one measurement of the criteria, scaled up."""
+    from trainers.loop import train
+    from trainers.probe import probe
+
+    images = read_images(config)
+    trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(options.device))
+    few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
+    report = next(train(trial, images=few))
+    epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
+    criteria = report.seconds["criteria"]
+    oracle = sum(score.seconds for score in probe(trial, images=images).values()) if config.oracle else 0.0
+    seconds = config.epochs * (epoch + criteria) + oracle
+    jobs = _jobs_here(config, options, trial.device)
+    runs = config.trials * config.seeds
+    return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs)
+
+
+def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
+    """Trials at once on this machine."""
+    if options.local:
+        return 1
+    if options.jobs or isinstance(config.jobs, int):
+        return options.jobs or int(config.jobs)
+    import torch
+
+    from sweeper.cluster import Capacity
+
+    gpus = float(torch.cuda.device_count()) if device == "cuda" else 0.0
+    return Capacity(os.cpu_count() or 1, gpus).room(config.resources.cpus, gpus_per_trial(config, gpus))
