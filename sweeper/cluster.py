@@ -105,11 +105,11 @@ def ray_running(address: str | None, *, cpus: float, store_bytes: int) -> Iterat
             yield root
         finally:
             ray.shutdown(wait_for_processes=address is None)
+            _print_messages(True)
 
 
 def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> None:
     import ray
-    from ray._private import worker
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
@@ -134,7 +134,13 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
         where = f"the Ray cluster at {address} does not answer" if address else "Ray does not start"
         raise SweepError(f"{where} ({' '.join(str(error).split())[:300]}); --local runs without Ray") from error
     # Messages about dead workers come past log_to_driver; the trial's own log and reason tell of them.
-    worker._worker_logs_enabled = False
+    _print_messages(False)
+
+
+def _print_messages(wanted: bool) -> None:
+    from ray._private import worker
+
+    worker._worker_logs_enabled = wanted
 
 
 def ray_died() -> bool:

@@ -45,6 +45,8 @@ def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) 
     before: dict[int, Any] = {number: signal.getsignal(number) for number in REASONS}
     if before[signal.SIGHUP] == signal.SIG_IGN:  # nohup
         del before[signal.SIGHUP]
+    if seconds is None:
+        del before[signal.SIGALRM]
     take()
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -1,0 +1,72 @@
+"""Signals and the time limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from sweeper.interrupt import interruptible
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_asks_and_the_second_insists(number: int) -> None:
+    asked: list[str] = []
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interruptible(asked.append):
+        os.kill(os.getpid(), number)
+        assert len(asked) == 1
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_time_is_up_once() -> None:
+    asked: list[str] = []
+    with interruptible(asked.append, seconds=0.05):
+        deadline = time.monotonic() + 30
+        while not asked and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert asked == ["out of time"]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_signals_are_taken_back_from_a_library() -> None:
+    asked: list[str] = []
+    with interruptible(asked.append) as take:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        take()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert asked == ["told to end"]
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    asked: list[str] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible(asked.append):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert asked == []
+
+
+def test_an_alarm_of_somebody_else_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with interruptible(lambda reason: None):
+        assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_outside_the_main_thread_nothing_is_caught() -> None:
+    def run() -> None:
+        with interruptible(lambda reason: None) as take:
+            take()
+        ran.append(True)
+
+    ran: list[bool] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert ran == [True]
