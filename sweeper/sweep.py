@@ -240,9 +240,7 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
             there = capacity()
             gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
             if options.device.startswith("cuda") and not gpus:
-                raise ConfigError(
-                    "`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`"
-                )
+                raise ConfigError("`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`")
             dispatcher.device = "cuda" if gpus else "cpu"
             storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
             tune_sweep(
