@@ -12,6 +12,8 @@ from analysis.columns import Criterion, make_criterion
 from analysis.selection import completed, order_by
 from trainers.records import COLLAPSED, PRUNED
 
+WORK = ("training", "criteria", "probe", "probe every epoch")
+"""What is timed besides each criterion by itself."""
 CLEARLY = 2.0
 """How many standard errors of the difference of two accuracies a false prune must be ahead by."""
 
@@ -84,7 +86,7 @@ def difference_error(value: float, other: float, n: float) -> float:
 def cost(trials: DataFrame, reports: DataFrame) -> DataFrame:
     """One row per sweep and kind of work: seconds per epoch, per trial, in all, and as a share of the training's.
 
-    Kinds are training, criteria (all of them together, or each where a column <criterion>_seconds says so), probe, and
+    Kinds are training, criteria (all of them together), each criterion that has a column <criterion>_seconds, probe and
     `probe every epoch`: what it would take to have the oracle as often as the criteria are had.
     """
     rows = []

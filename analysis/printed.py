@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
+from analysis.audit import WORK
 from analysis.cautions import layers_of
 from analysis.columns import is_layer
 from analysis.figures import baseline_rows
@@ -186,9 +187,18 @@ def false_rate(row: Row) -> str:
     return middle if middle == "–" else f"{middle} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"
 
 
+def work(name: str) -> str:
+    """What was timed, in words.
+
+    >>> work("lidar"), work("criteria")
+    ('LiDAR alone', 'criteria')
+    """
+    return name if name in WORK else f"{label_of(name)} alone"
+
+
 COST = (
     SWEEP,
-    text("work"),
+    Column("work", lambda row: work(str(row["work"])), words=True),
     Column("per epoch", lambda row: seconds(row["seconds_per_epoch"])),
     Column("per trial", lambda row: seconds(row["seconds_per_trial"])),
     Column("in all", lambda row: seconds(row["seconds"])),

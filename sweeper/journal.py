@@ -71,8 +71,7 @@ def report_row(report: EpochReport) -> dict[str, Any]:
         "step": report.step,
         "loss": report.loss,
         **report.criteria,
-        "train_seconds": report.seconds["train"],
-        "criteria_seconds": report.seconds["criteria"],
+        **{f"{what}_seconds": seconds for what, seconds in report.seconds.items()},
         "images_per_second": report.images_per_second,
         "spread": report.spread,
     }
@@ -87,7 +86,7 @@ def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
         loss=row["loss"],
         criteria={column: row[column] for name in criteria for column in criterion_columns(name)},
         spread=row["spread"],
-        seconds={"train": row["train_seconds"], "criteria": row["criteria_seconds"]},
+        seconds={what: row[f"{what}_seconds"] for what in ("train", "criteria", *criteria)},
         images_per_second=row["images_per_second"],
     )
 

@@ -51,7 +51,8 @@ def _criteria_columns(criteria: Iterable[str]) -> list[str]:
 def _reports_table(
     folder: SweepFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    columns = [*EPOCH_COLUMNS[:5], *_criteria_columns(config.criteria), *EPOCH_COLUMNS[5:]]
+    each = [f"{name}_seconds" for name in config.criteria]
+    columns = [*EPOCH_COLUMNS[:5], *_criteria_columns(config.criteria), *EPOCH_COLUMNS[5:7], *each, *EPOCH_COLUMNS[7:]]
     made = [
         {**{name: row.get(name) for name in columns}, "sweep": folder.name, "reported_at": _moment(row["reported_at"])}
         for row in rows

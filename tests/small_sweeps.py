@@ -17,7 +17,10 @@ from PIL import Image
 from sweeper.config import SweepConfig, parse_config
 
 ROOT = Path(__file__).parent.parent
-MEASURED = ["train_seconds", "criteria_seconds", "images_per_second", "sequence", "reported_at", "sweep"]
+MEASURED = [
+    *("train_seconds", "criteria_seconds", "lidar_seconds", "rankme_seconds", "images_per_second"),
+    *("sequence", "reported_at", "sweep"),
+]
 """What differs between two runs of the same sweep."""
 
 

@@ -392,7 +392,9 @@ def test_a_missing_file_is_told_the_nearest(file: Path, monkeypatch: pytest.Monk
     assert f"did you mean {file}?" in complaint(file.with_name("sweap.yaml"))
     monkeypatch.chdir(Path(__file__).parents[1])
     assert "dino: no such file; did you mean search_spaces/dino.yaml?" in complaint(Path("dino"))
-    assert "nothing_like_it.yaml: no such file; the sweeps that come with sweeper" in complaint(Path("nothing_like_it.yaml"))
+    assert "nothing_like_it.yaml: no such file; the sweeps that come with sweeper" in complaint(
+        Path("nothing_like_it.yaml")
+    )
 
 
 def test_a_folder_is_no_file(file: Path) -> None:

@@ -68,7 +68,7 @@ class Stage:
         columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
         values = dict.fromkeys(columns, value) | changes
         spread = values.pop("spread", 0.1)
-        seconds = {"train": 1.0, "criteria": 0.1}
+        seconds = {"train": 1.0, "criteria": 0.1, "lidar": 0.08, "rankme": 0.02}
         report = EpochReport(task.config.trial, epoch, epoch, 1.0, values, spread, seconds, 10.0)
         return self.dispatcher.received(task, report)
 

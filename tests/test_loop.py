@@ -13,7 +13,7 @@ from torch import nn
 
 from trainers.datasets.base import Images
 from trainers.loop import Trainer, train
-from trainers.measure import Sample, layers_of, measure, spread, untrained
+from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
 from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
 from trainers.network import CHECKPOINT, Data, build_method, load_network, measurable
@@ -139,7 +139,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     data = Data(images, "cpu")
     network = load_network(trial, data, tmp_path / CHECKPOINT)
     sample = Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation)
-    assert measure(network, sample, trial.criteria)[0] == last.criteria
+    assert measure(network, sample, trial.criteria).criteria == last.criteria
 
 
 def test_batchnorm_that_saw_masked_images_is_estimated_again(images: Images) -> None:
@@ -184,7 +184,7 @@ def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     data = Data(images, "cpu")
     sample = Sample(data, config().criteria_sample, resolve(config()).criteria_augmentation)
     network = measurable(build_method(config(), data), config(), data, untrained=True)
-    assert measure(network, sample, config().criteria)[0] == report.criteria
+    assert measure(network, sample, config().criteria).criteria == report.criteria
 
 
 def test_a_diverged_trial_says_so(images: Images) -> None:
@@ -278,21 +278,22 @@ def recorded(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Trainer:
 
 def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = recorded(monkeypatch)
-    layers = layers_of(trainer.method.eval(), trainer.sample)
+    network = trainer.method.eval()
+    clean, views = embed_clean(network, trainer.sample), embed_views(network, trainer.sample)
     grays = trainer.data.clean(trainer.sample.images)[:, 0, 0, 0]
     assert len(set(grays.tolist())) == 16
     for layer, sign in (("representation", 1), ("embedding", -1)):
-        torch.testing.assert_close(layers[layer].clean, sign * grays[:, None].expand(16, 2))
-        torch.testing.assert_close(layers[layer].views, sign * grays[:, None, None].expand(16, 3, 2))
+        torch.testing.assert_close(clean[layer], sign * grays[:, None].expand(16, 2))
+        torch.testing.assert_close(views[layer], sign * grays[:, None, None].expand(16, 3, 2))
 
 
 def test_the_oracles_images_are_not_augmented(images: Images) -> None:
     data = Data(images, "cpu")
     sample = Sample(data, CriteriaSample(16, 3), resolve(config()).criteria_augmentation)
     method = Recorder().eval()
-    first_pixel = layers_of(method, sample)["representation"].clean[:, 1]
+    first_pixel = embed_clean(method, sample)["representation"][:, 1]
     torch.testing.assert_close(first_pixel, data.clean(sample.images)[:, 0, 0, 0])
-    assert not torch.allclose(layers_of(method, sample)["representation"].views[:, 0, 1], first_pixel)
+    assert not torch.allclose(embed_views(method, sample)["representation"][:, 0, 1], first_pixel)
 
 
 def test_an_epoch_sees_every_image_once_in_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,5 +368,5 @@ def test_the_sample_is_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda self, x: seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)) or x,
     )
     trainer = recorded(monkeypatch)
-    layers_of(trainer.method.eval(), trainer.sample)
+    measure(trainer.method.eval(), trainer.sample, ("rankme",))
     assert set(seen) == {(False, True)}

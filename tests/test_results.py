@@ -47,7 +47,16 @@ def folder(tmp_path: Path, config: SweepConfig) -> SweepFolder:
 
 def report(trial: int, epoch: int, **changes: float) -> EpochReport:
     criteria = {column: float(epoch) for name in ("lidar", "rankme") for column in criterion_columns(name)} | changes
-    return EpochReport(trial, epoch, 10 * epoch, 0.5, criteria, 0.1, {"train": 2.0, "criteria": 0.5}, 100.0)
+    return EpochReport(
+        trial,
+        epoch,
+        10 * epoch,
+        0.5,
+        criteria,
+        0.1,
+        {"train": 2.0, "criteria": 0.5, "lidar": 0.4, "rankme": 0.1},
+        100.0,
+    )
 
 
 def record(number: int, status: str, **changes: object) -> TrialRecord:
@@ -227,7 +236,7 @@ def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config
 
     reports = pd.read_parquet(folder.path / "reports.parquet")
     columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
-    assert set(reports.columns) == {*EPOCH_COLUMNS, *columns}
+    assert set(reports.columns) == {*EPOCH_COLUMNS, *columns, "lidar_seconds", "rankme_seconds"}
     assert list(reports["sequence"]) == [1, 2, 3]
     assert str(reports["reported_at"].dt.tz) == "UTC"
 

@@ -87,16 +87,16 @@ class Trainer:
         trained = time.perf_counter()
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
-        criteria, spread = measure(network, self.sample, self.config.criteria)
+        found = measure(network, self.sample, self.config.criteria)
         train_seconds = trained - began
         report = EpochReport(
             trial=self.config.trial,
             epoch=self.epoch,
             step=self.step,
             loss=loss,
-            criteria=criteria,
-            spread=spread,
-            seconds={"train": train_seconds, "criteria": time.perf_counter() - trained},
+            criteria=found.criteria,
+            spread=found.spread,
+            seconds={"train": train_seconds, "criteria": time.perf_counter() - trained, **found.seconds},
             images_per_second=self.steps_per_epoch * self.config.batch_size / train_seconds,
         )
         self.reports.append(report)

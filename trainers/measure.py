@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -16,7 +18,7 @@ from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.methods.base import Method
 from trainers.network import Data, exact, load_network, seeded, shuffled
-from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
+from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import resolve
 
 BATCH: Final = 1000
@@ -54,35 +56,65 @@ class Sample:
             yield self.data.normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 
 
-def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> tuple[dict[str, float], float]:
-    """Every criterion column of a network in eval mode, and the spread of its embeddings (see EpochReport)."""
-    seen = layers_of(network, sample)
+@dataclass(frozen=True)
+class Measurement:
+    """What the criteria say of a network."""
+
+    criteria: dict[str, float]
+    """Every criterion column -> value."""
+    spread: float
+    """Of the embeddings (see EpochReport)."""
+    seconds: dict[str, float]
+    """Criterion -> what it would have taken alone: the passes through the network that it reads, and both layers."""
+
+
+def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measurement:
+    """Every criterion of a network in eval mode."""
+    began = _now(sample)
+    views = embed_views(network, sample)
+    viewed = _now(sample)
+    clean = embed_clean(network, sample)
+    passes = {True: viewed - began, False: _now(sample) - viewed}
     values: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name in criteria:
-        by_layer = {layer: CRITERIA[name](seen[layer]) for layer in LAYERS}
+        began = _now(sample)
+        by_layer = {layer: CRITERIA[name](EmbeddingSample(views[layer], clean[layer])) for layer in LAYERS}
         values[name] = by_layer[network.layers[name]]
         values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
-    return values, spread(seen[EMBEDDING].clean)
+        seconds[name] = passes[CRITERIA[name].reads_views] + _now(sample) - began
+    return Measurement(values, spread(clean[EMBEDDING]), seconds)
 
 
-@torch.no_grad()
-def layers_of(network: Method, sample: Sample) -> dict[str, EmbeddingSample]:
-    """Both layers of the sample, in float32: bfloat16 would add rank to a collapsed network."""
-    q = sample.sample.views
-    views = [both_layers(network, chunk.flatten(0, 1)) for chunk in sample.views()]
-    clean = [both_layers(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH)]
-    return {
-        layer: EmbeddingSample(
-            views=torch.cat([chunk[index] for chunk in views]).unflatten(0, (-1, q)),
-            clean=torch.cat([chunk[index] for chunk in clean]),
-        )
-        for index, layer in enumerate((REPRESENTATION, EMBEDDING))
-    }
+def _now(sample: Sample) -> float:
+    """Seconds, once the device has done what it was told."""
+    if sample.data.device.type == "cuda":
+        torch.cuda.synchronize(sample.data.device)
+    return time.perf_counter()
+
+
+def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:
+    """Layer -> (n, q, d) of the sample's views."""
+    rows = by_layer([both_layers(network, chunk.flatten(0, 1)) for chunk in sample.views()])
+    return {layer: tensor.unflatten(0, (-1, sample.sample.views)) for layer, tensor in rows.items()}
+
+
+def embed_clean(network: Method, sample: Sample) -> dict[str, Tensor]:
+    """Layer -> (n, d) of the sample's images as they are."""
+    return by_layer([both_layers(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH)])
+
+
+def by_layer(chunks: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Layer -> its rows, of chunks from `both_layers`."""
+    return {layer: torch.cat([chunk[index] for chunk in chunks]) for index, layer in enumerate(LAYERS)}
 
 
 @torch.no_grad()
 def both_layers(network: Method, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Representations and embeddings of (b, c, h, w) images, from one pass through the encoder."""
+    """Representations and embeddings of (b, c, h, w) images, from one pass through the encoder, in the order of LAYERS.
+
+    In float32: bfloat16 would add rank to a collapsed network.
+    """
     with exact():
         representations = network.represent(images)
         return representations.float(), network.project(representations).float()
@@ -103,5 +135,6 @@ def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochRepo
     """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
     data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
     sample = Sample(data, config.criteria_sample, resolve(config).criteria_augmentation)
-    criteria, spread_ = measure(load_network(config, data, None), sample, config.criteria)
-    return EpochReport(config.trial, 0, 0, math.nan, criteria, spread_, {"train": 0.0, "criteria": 0.0}, math.nan)
+    found = measure(load_network(config, data, None), sample, config.criteria)
+    seconds = {"train": 0.0, "criteria": 0.0}
+    return EpochReport(config.trial, 0, 0, math.nan, found.criteria, found.spread, seconds, math.nan)

@@ -46,7 +46,7 @@ EPOCH_COLUMNS: Final = (
     "sequence",
     "reported_at",
 )
-"""Columns of reports.parquet, besides one per criterion and layer (see `criterion_columns`)."""
+"""Columns of reports.parquet, besides one per criterion and layer (see `criterion_columns`) and its seconds."""
 
 TRIAL_COLUMNS: Final = (
     "sweep",
@@ -142,7 +142,7 @@ class EpochReport:
     spread: float
     """Mean standard deviation per dimension over mean norm, of the embeddings of the criteria sample."""
     seconds: Mapping[str, float]
-    """`train` and `criteria`."""
+    """`train`, `criteria`, and each criterion by its name: what it would have taken alone."""
     images_per_second: float
     """Source images per second of training."""
 
