@@ -12,7 +12,7 @@ from pandas import DataFrame
 from analysis.audit import difference_error
 from analysis.columns import Criterion, is_layer
 from analysis.words import accuracy, label_of, listed, number, points, sentence
-from trainers.records import COLLAPSED, CONFIG_PREFIX, FAILED, PRUNED, UNTRAINED
+from trainers.records import COLLAPSED, CONFIG_PREFIX, FAILED, PRUNED, RAW_PIXELS, UNTRAINED
 
 WIDE = 0.5
 """An interval of τ at least so wide cannot tell a useless criterion from a good one (τ 0 from τ 0.5)."""
@@ -71,7 +71,11 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
                 f"differ by up to {points(2 * error, high)} by chance: much of the ranking is noise.",
             )
         )
-    floor = untrained_oracle(baselines)
+    pixels = baseline_oracle(baselines, RAW_PIXELS)
+    if high <= pixels:
+        text = f"No trial is above raw pixels ({accuracy(pixels)}): a probe on the images does as well as any encoder."
+        found.append(("below raw pixels", text))
+    floor = baseline_oracle(baselines, UNTRAINED)
     if math.isfinite(floor):
         below = int(sum(value - floor <= 2 * difference_error(value, floor, n) for value in truth))
         if below >= SHARE * len(truth):
@@ -85,11 +89,11 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     return found
 
 
-def untrained_oracle(baselines: DataFrame) -> float:
-    """The oracle of the encoder before any update; NaN where it was not measured."""
+def baseline_oracle(baselines: DataFrame, baseline: str) -> float:
+    """The oracle of a baseline; NaN where it was not measured."""
     if "oracle" not in baselines:
         return math.nan
-    found = baselines.loc[baselines["baseline"] == UNTRAINED, "oracle"].dropna()
+    found = baselines.loc[baselines["baseline"] == baseline, "oracle"].dropna()
     return float(found.iloc[0]) if len(found) else math.nan
 
 

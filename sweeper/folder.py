@@ -89,6 +89,15 @@ def write_sweep_file(folder: SweepFolder, config: SweepConfig, origin: Mapping[s
     write_text(folder.sweep_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
+def note_images(folder: SweepFolder, images: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Note in sweep.yaml which images a sweep began with, unless it is noted already; what is noted."""
+    content = yaml.safe_load(folder.sweep_file.read_text())
+    if "images" not in content[PROVENANCE]:
+        content[PROVENANCE]["images"] = dict(images)
+        write_text(folder.sweep_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return dict(content[PROVENANCE]["images"])
+
+
 def read_folder(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
     """A sweep's folder, its configuration and its provenance.
 

@@ -110,6 +110,20 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
+def restore_log(folder: SweepFolder) -> None:
+    """Write a lost reports.jsonl anew from the table that was made of it, where there is one.
+
+    A table is written once all verdicts are in the study, so that none is lost with the log.
+    """
+    from analysis.load import read_beside
+
+    table = read_beside(folder.path, "reports", folder.name, own=True)
+    rows = table.drop(columns="sweep").sort_values("sequence").to_dict("records") if len(table) else []
+    lines = [json.dumps({**row, "reported_at": row["reported_at"].isoformat()}) + "\n" for row in rows]
+    if lines:
+        write_text(folder.reports_log, "".join(lines))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What result.json holds: how the trial ended, and which oracles were asked (a data set may have no labels)."""

@@ -237,6 +237,14 @@ class Choice:
     regret: float | None
     untrained_accuracy: float | None
     """What the encoder is worth before any update."""
+    configuration: int
+    seeds: int
+    """Runs of each configuration; the rest is None where there is but one."""
+    configuration_mean: float | None
+    """The criterion's mean over the runs of the chosen trial's configuration."""
+    best_configuration: int | None
+    """The configuration whose mean is best, which a lucky seed does not move as far."""
+    best_mean: float | None
 
 
 def choose(listing: Listing, criterion: str | None = None) -> Choice:
@@ -270,9 +278,34 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         hyperparameters=hyperparameters_of(row),
         swept=tuple(listing.settings.get("space") or ()),
         checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
+        configuration=int(row.get("configuration", row["trial"])),
+        seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
+        **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
-    return _with_oracle(choice, listing, row, completed)
+    return _with_configuration(_with_oracle(choice, listing, row, completed), completed)
+
+
+def _with_configuration(choice: Choice, completed: Sequence[Mapping[str, Any]]) -> Choice:
+    """The choice with the criterion's means over seeds, where configurations ran more than once."""
+    from analysis.columns import make_criterion
+
+    if choice.seeds == 1:
+        return choice
+    criterion = make_criterion(choice.criterion)
+    values: dict[int, list[float]] = {}
+    for row in completed:
+        if row.get(criterion.name) is not None:
+            values.setdefault(int(row["configuration"]), []).append(float(row[criterion.name]))
+    means = {configuration: sum(found) / len(found) for configuration, found in values.items()}
+    sign = 1 if criterion.higher_is_better else -1
+    best = max(means, key=lambda configuration: (sign * means[configuration], -configuration))
+    return replace(
+        choice,
+        configuration_mean=means[choice.configuration],
+        best_configuration=best,
+        best_mean=means[best],
+    )
 
 
 def _with_oracle(

@@ -36,6 +36,8 @@ class Progress:
         self.epochs_left = 0
         self.began = time.monotonic()
         self.live: Live | None = None
+        self.name = ""
+        self.over = False
 
     def __enter__(self) -> Progress:
         if self.mode == "live":
@@ -46,17 +48,18 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.over = True
         if self.live is not None:
             self.live.stop()
             self.live = None
 
-    def begin(self, total: int, *, epochs: int, done: dict[str, int]) -> None:
+    def begin(self, total: int, *, epochs: int, done: dict[str, int], name: str = "") -> None:
         """The sweep has `total` trials of so many epochs, of which some have ended already: status -> trials."""
-        self.total, self.epochs = total, epochs
+        self.total, self.epochs, self.name = total, epochs, name
         self.counts = Counter(done)
         self.epochs_left = (total - sum(done.values())) * epochs
         self.began = time.monotonic()
-        self._event("begin", trials=total, epochs=epochs, done=done)
+        self._event("begin", name=name, trials=total, epochs=epochs, done=done)
 
     def started(self, trial: int) -> None:
         """A trial begins, or goes on."""
@@ -105,14 +108,15 @@ class Progress:
             self.console.file.flush()
 
     def _picture(self) -> Group:
-        table = Table(box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, title=self.name or None, title_justify="left", title_style="bold")
         for name in ("trial", "status", "epoch", *_names(self._reports())):
             table.add_column(name, justify="left" if name == "status" else "right")
         for result, report in self.ended:
             style = STYLES.get(result.status, "")
             table.add_row(*_cells(result.trial, Text(result.status, style=style), report, self.epochs))
         for trial, report in sorted(self.running.items()):
-            table.add_row(*_cells(trial, Text("running", style="bold"), report, self.epochs))
+            status = Text("stopped", style="yellow") if self.over else Text("running", style="bold")
+            table.add_row(*_cells(trial, status, report, self.epochs))
         return Group(table, Text(self._footer(), style="dim"))
 
     def _reports(self) -> list[EpochReport]:
@@ -120,10 +124,14 @@ class Progress:
 
     def _footer(self) -> str:
         done = sum(self.counts.values())
-        parts = [f"{done} of {self.total} trials done", f"{len(self.running)} running"]
+        parts = [f"{done} of {self.total} trials done"]
+        if self.running and not self.over:
+            parts.append(f"{len(self.running)} running")
+        if done > len(self.ended):
+            parts[0] += f", the last {len(self.ended)} above" if self.ended else ""
         parts += [f"{count} {status}" for status, count in self.counts.items() if status != COMPLETED and count]
         parts.append(f"{_seconds(time.monotonic() - self.began)} so far")
-        if self.epochs_seen and done < self.total:
+        if self.epochs_seen and done < self.total and not self.over:
             parts.append(f"{_seconds(self.seconds_left)} left")
         return " · ".join(parts)
 

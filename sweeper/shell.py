@@ -70,7 +70,7 @@ def results_option(command: Command) -> Command:
     """--results of every command that looks for a sweep."""
     return click.option(
         "--results",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, file_okay=False),
         default=Path("results"),
         show_default=True,
         help="The folder that holds the sweeps.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -15,10 +16,19 @@ from typing import Final
 
 from sweeper.config import SweepConfig
 from sweeper.dispatch import Dispatcher, Stop
-from sweeper.errors import ConfigError, SweepError
-from sweeper.folder import SweepFolder, create_folder, disk_full, is_disk_full, locked, read_folder, write_sweep_file
+from sweeper.errors import ConfigError, ResultsError, SweepError
+from sweeper.folder import (
+    SweepFolder,
+    create_folder,
+    disk_full,
+    is_disk_full,
+    locked,
+    note_images,
+    read_folder,
+    write_sweep_file,
+)
 from sweeper.interrupt import interruptible
-from sweeper.journal import read_outcome
+from sweeper.journal import read_outcome, restore_log
 from sweeper.progress import Progress
 from sweeper.results import write_tables
 from sweeper.study import Study, check_trials, open_study
@@ -68,6 +78,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: 
     with locked(made):
         study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
         with closing(study):
+            _say_unlabelled(config, progress)
             return _drive(config, made, study, options, progress)
 
 
@@ -110,12 +121,22 @@ def probe_sweep(folder: Path, options: RunOptions, progress: Progress, *, oracle
         return _drive(config, made, study, options, progress, oracles=wanted)
 
 
+def _say_unlabelled(config: SweepConfig, progress: Progress) -> None:
+    """Say at once that there will be no oracle, where one was asked for in vain."""
+    from trainers.probe import has_labels
+
+    if config.oracle and not has_labels(config.dataset):
+        progress.message("the data set has no labels, so no trial is measured by an oracle; `oracle=none` says so")
+
+
 @contextmanager
 def _opened(folder: Path, options: RunOptions) -> Iterator[tuple[SweepConfig, SweepFolder, Study, dict[str, object]]]:
     """A sweep that is there, held for this process."""
     check_device(options)
     made, config, origin = read_folder(folder, cluster=options.address is not None)
     with locked(made):
+        if not made.reports_log.is_file():
+            restore_log(made)
         # A driver that was killed right after sweep.yaml leaves no study; one that is gone later is an error.
         fresh = not made.reports_log.is_file()
         url = config.storage or made.storage_url
@@ -137,7 +158,7 @@ def _drive(
     began = time.monotonic()
     dispatcher = Dispatcher(config, folder, study, progress)
     done = Counter(record.status for record in study.records() if record.status)
-    progress.begin(study.runs, epochs=config.epochs, done=dict(done))
+    progress.begin(study.runs, epochs=config.epochs, done=dict(done), name=folder.name)
     try:
         with progress:
             if oracles:
@@ -210,7 +231,7 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
 
     with interruptible(stop, seconds=options.timeout):
         dispatcher.device = device_here(options.device)
-        images = read_images(dispatcher.config)
+        images = same_images(dispatcher.config, dispatcher.folder)
         while (task := dispatcher.next()) is not None:
             try:
                 working = True
@@ -231,7 +252,7 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = read_images(config)
+        images = same_images(config, dispatcher.folder)
         cpus = max(os.cpu_count() or 1, asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
             from sweeper.tuning import tune_sweep
@@ -253,6 +274,29 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
                 storage=storage,
             )
             shutil.rmtree(storage, ignore_errors=True)
+
+
+def same_images(config: SweepConfig, folder: SweepFolder) -> Images:
+    """The images of the sweep's data set, which are those that it began with.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+        ResultsError: they have changed since.
+    """
+    images = read_images(config)
+    digest = hashlib.blake2b(digest_size=16)
+    for split in (images.train, images.test):
+        digest.update(split.data)
+    found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
+    begun = note_images(folder, found)
+    if begun != found:
+        counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]
+        what = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "other pixels"
+        raise ResultsError(
+            f"the images of `dataset` {config.dataset['name']} are not those that the sweep began with ({what}): its "
+            "trials could not be compared; put them back, or run a new sweep"
+        )
+    return images
 
 
 def read_images(config: SweepConfig) -> Images:

@@ -169,6 +169,17 @@ def choice_text(choice: Choice) -> str:
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
         f"# checkpoint: {choice.checkpoint or 'none is there; keep_checkpoints=last keeps one of every trial'}",
     ]
+    if choice.best_configuration is not None:
+        same = choice.best_configuration == choice.configuration
+        lines.append(
+            f"# it is one of {choice.seeds} runs of configuration {choice.configuration}, whose mean of "
+            f"{_number(choice.configuration_mean)} is "
+            + (
+                "the best too"
+                if same
+                else f"behind configuration {choice.best_configuration}'s {_number(choice.best_mean)}"
+            )
+        )
     if choice.regret is not None:
         lines.append(
             f"# {choice.oracle}: {_share(choice.accuracy)}; the best, trial {choice.best_trial}, has "

@@ -25,6 +25,8 @@ from sweeper.cli import execute
 from sweeper.config import load_config
 from sweeper.doctor import Check, check_devices, check_disk, worst
 from sweeper.folder import SweepFolder
+from sweeper.listing import Listing, choose
+from sweeper.tables import choice_text
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("run", "resume", "analyze", "best", "probe", "list", "show", "doctor")
@@ -306,6 +308,21 @@ def test_best_is_the_best_completed_trial(results: Path, criterion: str | None) 
     assert Path(choice["checkpoint"]).is_file()
 
 
+def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> None:
+    trials = [
+        {"trial": number, "status": "completed", "configuration": number // 2, "lidar": lidar, "config.lr": 0.1}
+        for number, lidar in enumerate([5.0, 9.0, 8.0, 8.0])
+    ]
+    settings = {"objective": "lidar", "seeds": 2, "trials": 2, "criteria": ["lidar"], "space": {"lr": None}}
+    choice = choose(Listing(tmp_path, settings, trials, [], [], held=False))
+    assert (choice.trial, choice.configuration, choice.configuration_mean) == (1, 0, 7.0)
+    assert (choice.best_configuration, choice.best_mean) == (1, 8.0)
+    assert "one of 2 runs of configuration 0, whose mean of 7 is behind configuration 1's 8" in choice_text(choice)
+    single = choose(Listing(tmp_path, settings | {"seeds": 1}, trials, [], [], held=False))
+    assert single.best_configuration is None
+    assert "runs of" not in choice_text(single)
+
+
 def test_what_best_prints_can_be_pasted(results: Path, tmp_path: Path) -> None:
     text = sweeper("best", "small", "--results", results).out
     choice = sweeper("best", "small", "--results", results, "--json").json
@@ -361,7 +378,8 @@ def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path
 def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = sweeper("run", file_of(results), "--local", "--results", tmp_path / "file", "--name", "x")
-    assert ran == Ran(1, "", f"sweeper: {tmp_path / 'file' / 'x' / 'trials'}: Not a directory\n")
+    said = f"invalid value for '--results': Directory '{tmp_path / 'file'}' is a file; see `sweeper run --help`"
+    assert ran == Ran(2, "", f"sweeper: {said}\n")
 
 
 def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:

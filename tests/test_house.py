@@ -135,7 +135,7 @@ def test_shelves_do_not_import_one_another() -> None:
 
 
 def test_nobody_imports_the_commands() -> None:
-    assert not importers("sweeper.cli")
+    assert importers("sweeper.cli") <= {"sweeper/__main__.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

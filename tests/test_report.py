@@ -291,6 +291,13 @@ def test_trials_that_learnt_nothing_are_counted(sound: DataFrame) -> None:
     assert 30 <= counted <= 40
 
 
+def test_pixels_that_do_as_well_are_said(sound: DataFrame) -> None:
+    best = float(sound["oracle"].max())
+    for pixels, warned in ((best, True), (best - 1e-3, False)):
+        base = DataFrame({"sweep": "s", "baseline": ["raw_pixels"], "oracle": pixels})
+        assert ("below raw pixels" in cautioned(sound, base)) is warned
+
+
 def test_many_criteria_are_counted() -> None:
     generator = np.random.default_rng(3)
     trials = DataFrame(generator.uniform(size=(20, 1)), columns=["oracle"]).assign(sweep="s", status="completed")

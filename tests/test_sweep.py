@@ -22,6 +22,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from rich.console import Console
 from small_sweeps import make_images, mapping, oracles, reports, same_reports, small_config, start_driver
 
@@ -161,6 +162,14 @@ def test_without_labels_the_criterion_is_all_there_is(images: Path, tmp_path: Pa
     assert list(table["baseline"]) == ["untrained"]
 
 
+def test_an_oracle_without_labels_is_said_at_once(images: Path, tmp_path: Path) -> None:
+    progress = shown()
+    dataset = mapping(images)["dataset"] | {"labels": False}
+    run_sweep(small_config(images, trials=1, dataset=dataset), tmp_path / "s", LOCAL, progress)
+    assert text_of(progress).startswith("the data set has no labels, so no trial is measured by an oracle")
+    assert trials_of(tmp_path / "s")["oracle"].isna().all()
+
+
 def test_an_existing_name_is_refused(done: Path, images: Path) -> None:
     with pytest.raises(ResultsError, match="is there already"):
         run_here(small_config(images), done)
@@ -245,6 +254,30 @@ def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_pat
 def test_sweep_yaml_alone_is_enough_before_the_first_report(images: Path, done: Path, tmp_path: Path) -> None:
     create_folder(tmp_path / "s", small_config(images), study="simclr-folder")
     resume_sweep(tmp_path / "s", LOCAL, shown())
+    same_reports(done, tmp_path / "s")
+
+
+def test_other_images_are_no_way_to_go_on(images: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(images, tmp_path / "images")
+    run_here(small_config(own, trials=1, oracle="none"), tmp_path / "s")
+    assert resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2).counts == {"completed": 2}
+    turned = own / "rows" / "001.png"
+    Image.open(turned).rotate(90).save(turned)
+    with pytest.raises(ResultsError, match=r"not those that the sweep began with \(other pixels\)"):
+        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
+    turned.unlink()
+    with pytest.raises(ResultsError, match=r"72 to train and 24 to test then, 71 to train and 24 to test now"):
+        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
+    assert len(trials_of(tmp_path / "s").query("status == 'completed'")) == 2
+
+
+def test_a_lost_log_is_made_again_from_its_table(images: Path, done: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=2), tmp_path / "s")
+    log = tmp_path / "s" / "reports.jsonl"
+    before = [json.loads(line) for line in log.read_text().splitlines()]
+    log.unlink()
+    resume_sweep(tmp_path / "s", LOCAL, shown(), trials=4)
+    assert [json.loads(line) for line in log.read_text().splitlines()][: len(before)] == before
     same_reports(done, tmp_path / "s")
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from trainers.datasets import open_dataset
-from trainers.datasets.base import Images
+from trainers.datasets.base import SPLITS, Images
 from trainers.network import CHECKPOINT, Data, exact, load_network
-from trainers.records import OracleScore, TrialConfig
+from trainers.records import OracleScore, Scalar, TrialConfig
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it bounds the memory and changes nothing else."""
@@ -78,6 +78,12 @@ def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[s
         return {}
     data = _data(config, images)
     return _scores(config, (data.train.flatten(1) / 255, data.test.flatten(1) / 255), labels, 0.0)
+
+
+def has_labels(dataset: Mapping[str, Scalar]) -> bool:
+    """Whether a data set has labels for both splits, so that an oracle can measure anything."""
+    opened = open_dataset(dataset)
+    return all(opened.labels(split) is not None for split in SPLITS)
 
 
 def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
