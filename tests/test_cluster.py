@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,20 @@ def test_who_has_no_token_is_refused(running: Victim, tmp_path: Path) -> None:
         assert "nodes" not in output
         assert "AuthenticationError" in error
     assert accepted[0] == "nodes 1\n", accepted[1]
+
+
+def test_the_agent_refuses_who_has_no_token(running: Victim) -> None:
+    """Ray's runtime environments are set up over HTTP, on the machine's own address."""
+    root = running.root()
+    assert root is not None
+    agents = {(address, port) for program, address, port in listening(processes_in(root)) if "RuntimeEnv" in program}
+    assert agents
+    for address, port in agents:
+        host = "127.0.0.1" if address in ("loopback", "any") else socket.inet_ntoa(bytes.fromhex(address)[::-1])
+        url = f"http://{host}:{port}/get_or_create_runtime_env"
+        with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+            urllib.request.urlopen(urllib.request.Request(url, data=b"", method="POST"), timeout=30)
+        refused.value.close()
 
 
 def test_the_dashboard_is_off_and_the_ports_are_those_documented(running: Victim) -> None:
