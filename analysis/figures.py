@@ -86,8 +86,9 @@ def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path)
         table, drawn, there = curve_table(results, criterion)
         if table.empty:
             continue
-        caption = f"{sentence(label_of(criterion.name))} over epochs, one line per trial; "
-        caption += "the stronger the line, the better its oracle."
+        caption = f"{sentence(label_of(criterion.name))} over epochs, one line per trial"
+        judged = (table["step"] != plots.NO_ORACLE).any()
+        caption += "; the stronger the line, the better its oracle." if judged else "."
         caption += f" {drawn} of {there} trials, evenly over the oracle's ranks." if drawn < there else ""
         figure = plots.curves(table, criterion.name)
         yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,8 +43,8 @@ def make_page(title: str, headline: str, sections: Sequence[Section], links: Seq
 
 def section_html(section: Section) -> str:
     """One part as HTML."""
-    text = "".join(f"<p>{html.escape(line)}</p>" for line in section.text)
-    points = "".join(f"<li>{html.escape(line)}</li>" for line in section.warnings)
+    text = "".join(f"<p>{words_html(line)}</p>" for line in section.text)
+    points = "".join(f"<li>{words_html(line)}</li>" for line in section.warnings)
     warnings = f"<aside><strong>Before you believe it</strong><ul>{points}</ul></aside>" if points else ""
     figures = "".join(
         f"<figure>{drawn.svg}<figcaption>{html.escape(drawn.caption)}</figcaption></figure>"
@@ -52,6 +53,15 @@ def section_html(section: Section) -> str:
     grid = f'<div class="figures">{figures}</div>' if figures else ""
     tables = "".join(map(table_html, section.tables))
     return f"<section><h2>{html.escape(section.title)}</h2>{text}{warnings}{tables}{grid}</section>"
+
+
+def words_html(text: str) -> str:
+    """A sentence as HTML, with what is between backticks as code.
+
+    >>> words_html("a < b: `sweeper probe`")
+    'a &lt; b: <code>sweeper probe</code>'
+    """
+    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def table_html(printed: Printed) -> str:

@@ -52,14 +52,16 @@ def curves(table: DataFrame, criterion: str) -> Figure:
     """
     with quiet():
         figure, axes = new_figure()
+        judged = bool((table["step"] != NO_ORACLE).any())
+        unknown = RULE if judged else colour_of(criterion, [criterion])
         for _, line in sorted(table.groupby("trial"), key=lambda part: int(part[1]["step"].iloc[0])):
             step = int(line["step"].iloc[0])
-            colour = RULE if step == NO_ORACLE else STEPS[step]
+            colour = unknown if step == NO_ORACLE else STEPS[step]
             (drawn,) = axes.plot(line["epoch"], line["value"], color=colour, linewidth=1.1, solid_capstyle="round")
             drawn.set_url(str(line["note"].iloc[0]))
         name_axes(axes, "epoch", label_of(criterion))
         whole_epochs(axes)
-        if (table["step"] != NO_ORACLE).any():
+        if judged:
             colour_key(axes, table)
     return figure
 

@@ -33,16 +33,22 @@ aside {
   max-width: 84ch; border-radius: 0 6px 6px 0;
 }
 aside ul { margin: 4px 0 0; padding-left: 18px }
-.scroll { overflow-x: auto }
+.scroll {
+  overflow-x: auto;
+  background: linear-gradient(to right, transparent, var(--paper) 60%) right / 36px 100% no-repeat local,
+    linear-gradient(to right, transparent, var(--rule)) right / 14px 100% no-repeat scroll;
+}
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums }
 th, td { padding: 5px 22px 5px 0; white-space: nowrap; text-align: right; border-bottom: 1px solid var(--rule) }
 th { font-weight: 600; color: var(--muted); border-bottom: 1.5px solid var(--muted) }
 th.w, td.w { text-align: left }
+td.w:last-child { white-space: normal; min-width: 10em }
 th:last-child, td:last-child { padding-right: 4px }
 tr.first td { border-top: 2px solid var(--muted) }
 .copies { display: flex; gap: 16px; flex-wrap: wrap; margin-top: 4px; font-size: 12.5px; color: var(--muted) }
 .copies details[open] { flex-basis: 100% }
 summary { cursor: pointer }
+code { font-size: .92em }
 button {
   font: inherit; color: var(--link); background: none; border: 1px solid var(--rule); border-radius: 5px;
   padding: 1px 10px; margin: 6px 0; cursor: pointer;
@@ -74,9 +80,10 @@ svg text { font-family: system-ui, -apple-system, "Segoe UI", Inter, "Helvetica 
   h2 { margin-top: 20px; break-after: avoid }
   h3 { break-after: avoid }
   .copies, .links { display: none }
-  .scroll { overflow: visible }
+  .scroll { overflow: visible; background: none }
   table { font-size: 7.6pt }
-  th, td { padding: 2px 9px 2px 0; white-space: normal }
+  th, td { padding: 2px 9px 2px 0 }
+  th { white-space: normal }
   figure, tr, aside { break-inside: avoid }
   .figures { grid-template-columns: repeat(2, 1fr) }
 }
