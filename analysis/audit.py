@@ -12,7 +12,8 @@ from analysis.columns import Criterion, make_criterion
 from analysis.selection import completed, order_by
 from trainers.records import COLLAPSED, PRUNED
 
-WORK = ("training", "criteria", "probe", "probe every epoch")
+PROBE, PROBE_EVERY_EPOCH = "probe", "probe every epoch"
+WORK = ("training", "criteria", PROBE, PROBE_EVERY_EPOCH)
 """What is timed besides each criterion by itself."""
 CLEARLY = 2.0
 """How many standard errors of the difference of two accuracies a false prune must be ahead by."""
@@ -56,6 +57,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "pruned": int(pruned.sum()),
         "collapsed": int((trials["status"] == COLLAPSED).sum()),
         "audited": int(marked.sum()),
+        "measured": len(measured),
         "epochs_saved": float((full - trials.loc[pruned, "epochs"]).sum()) / (full * len(trials)),
         "oracle": kept,
         "best_oracle": float(truth.max()),
@@ -99,10 +101,10 @@ def cost(trials: DataFrame, reports: DataFrame) -> DataFrame:
             rows.append(cost_row(str(sweep), name, float(values.sum()), epochs, ran, training))
         if "oracle_seconds" in part and part["oracle_seconds"].notna().any():
             probe = part["oracle_seconds"].dropna().astype(float)
-            rows.append({**cost_row(str(sweep), "probe", float(probe.sum()), 0, len(probe), training)})
+            rows.append({**cost_row(str(sweep), PROBE, float(probe.sum()), 0, len(probe), training)})
             if epochs:
                 every = float(probe.mean()) * epochs
-                rows.append({**cost_row(str(sweep), "probe every epoch", every, epochs, ran, training)})
+                rows.append({**cost_row(str(sweep), PROBE_EVERY_EPOCH, every, epochs, ran, training)})
     return DataFrame(rows)
 
 
@@ -114,7 +116,8 @@ def kinds_of(reports: DataFrame) -> dict[str, str]:
         for column in reports.columns
         if str(column).endswith("_seconds") and str(column) not in named.values()
     }
-    return {name: column for name, column in {**named, **others}.items() if column in reports}
+    found = {**named, **others}
+    return {name: column for name, column in found.items() if column in reports and reports[column].notna().any()}
 
 
 def cost_row(sweep: str, name: str, total: float, epochs: int, trials: int, training: float) -> dict[str, object]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 from pandas import DataFrame
@@ -12,8 +11,19 @@ from pandas import DataFrame
 from analysis.audit import difference_error
 from analysis.columns import Criterion, is_layer
 from analysis.words import accuracy, label_of, listed, number, points, sentence
-from trainers.records import COLLAPSED, CONFIG_PREFIX, FAILED, PRUNED, RAW_PIXELS, UNTRAINED
+from trainers.records import (
+    COLLAPSED,
+    CONFIG_PREFIX,
+    FAILED,
+    LAYERS,
+    PRUNED,
+    RAW_PIXELS,
+    UNTRAINED,
+    criterion_columns,
+)
 
+SMALL = 0.05
+"""A p below which a criterion and the oracle are said to be related."""
 WIDE = 0.5
 """An interval of τ at least so wide cannot tell a useless criterion from a good one (τ 0 from τ 0.5)."""
 FOLLOWS = 0.6
@@ -22,13 +32,7 @@ SHARE = 0.25
 """The share of trials, collapsed or at the baseline, from which on it is said."""
 
 
-def cautions(
-    trials: DataFrame,
-    baselines: DataFrame,
-    ranking: DataFrame,
-    partial: DataFrame,
-    settings: Mapping[str, Any] | None = None,
-) -> DataFrame:
+def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partial: DataFrame) -> DataFrame:
     """One row per warning: sweep, kind, text; the tables may hold several sweeps."""
     rows = []
     for sweep, part in trials.groupby("sweep", sort=False):
@@ -38,6 +42,7 @@ def cautions(
         found = [
             *about_oracle(part, base),
             *about_size(ranks),
+            *about_doubt(ranks),
             *about_states(part, ranks),
             *about_proxies(given),
             *about_conditions(part),
@@ -54,7 +59,9 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     """No oracle, an oracle in other units, a range within its own noise, trials that learnt nothing."""
     truth = trials["oracle"].dropna()
     if truth.empty:
-        return [("no oracle", "No trial was measured by an oracle, so no criterion can be judged here.")]
+        text = "No trial was measured by an oracle, so a criterion can select here, but not be judged. "
+        text += "Where the images have labels, `sweeper probe NAME --oracle lidar_paper` measures the trials."
+        return [("no oracle", text)]
     found = []
     low, high = float(truth.min()), float(truth.max())
     if high > 1 or low < 0:
@@ -73,7 +80,7 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
         )
     pixels = baseline_oracle(baselines, RAW_PIXELS)
     if high <= pixels:
-        text = f"No trial is above raw pixels ({accuracy(pixels)}): a probe on the images does as well as any encoder."
+        text = f"A probe on the raw pixels ({accuracy(pixels)}) does at least as well as on any trial's encoder."
         found.append(("below raw pixels", text))
     floor = baseline_oracle(baselines, UNTRAINED)
     if math.isfinite(floor):
@@ -115,6 +122,17 @@ def about_size(ranks: DataFrame) -> list[Caution]:
             )
         ]
     return []
+
+
+def about_doubt(ranks: DataFrame) -> list[Caution]:
+    """A small p beside an interval that holds 0."""
+    both = ranks[(ranks["tau_p"] < SMALL) & (ranks["tau_low"] <= 0) & (ranks["tau_high"] >= 0)]
+    if both.empty:
+        return []
+    text = sentence(f"{listed([label_of(str(name)) for name in both['criterion']])}: p is below {SMALL} and yet the ")
+    text += "interval of τ holds 0. p asks whether criterion and oracle could be unrelated; the interval asks where τ "
+    text += "lies, assumes less, and is wide with few trials. Take it for a hint."
+    return [("p and interval", text)]
 
 
 def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
@@ -180,6 +198,10 @@ def about_conditions(trials: DataFrame) -> list[Caution]:
         and not str(column).startswith(("oracle", CONFIG_PREFIX))
     ]
     mixed = [str(column) for column in conditions if trials[column].nunique() > 1]
+    for name in ("lidar", "rankme"):
+        if len(layers := layers_in(trials, name)) > 1:
+            text = f"{label_of(name)} is of the {layers[0]} in some trials and of the {layers[1]} in others."
+            found.append(("mixed layers", text))
     if mixed:
         found.append(("mixed conditions", f"Trials differ in {listed(mixed)}, which moves a criterion by itself."))
     if "encoder" in trials and trials["encoder"].nunique() > 1:
@@ -190,31 +212,41 @@ def about_conditions(trials: DataFrame) -> list[Caution]:
 
 def about_many(ranks: DataFrame) -> list[Caution]:
     """A p that does not survive the number of criteria tried."""
-    lost = ranks[(ranks["tau_p"] < 0.05) & (ranks["tau_p_holm"] >= 0.05)]
+    lost = ranks[(ranks["tau_p"] < SMALL) & (ranks["tau_p_holm"] >= SMALL)]
     if lost.empty:
         return []
-    names = listed([label_of(str(name)) for name in lost["criterion"]])
-    return [
-        ("many criteria", f"{names}: p is below 0.05 by itself, but not once all criteria tried are counted (Holm).")
-    ]
+    names = sentence(listed([label_of(str(name)) for name in lost["criterion"]]))
+    text = f"{names}: p is below {SMALL} by itself, but not once all criteria and layers tried are counted (Holm)."
+    return [("many criteria", text)]
 
 
 def across(trials: DataFrame) -> list[str]:
     """What makes several sweeps hard to compare: criteria measured under conditions that differ between them."""
     conditions = [str(c) for c in trials.columns if str(c) in ("lidar_n", "lidar_q", "lidar_delta", "rankme_n")]
     mixed = [name for name in conditions if trials.groupby("sweep")[name].first().nunique() > 1]
-    return [f"The sweeps differ in {listed(mixed)}: compare ranks, not values."] if mixed else []
+    said = [f"The sweeps differ in {listed(mixed)}: compare ranks, not values."] if mixed else []
+    for name in ("lidar", "rankme"):
+        there: dict[str, list[str]] = {}
+        for sweep, part in trials.groupby("sweep", sort=False):
+            there.setdefault(layer_of(part, name), []).append(str(sweep))
+        there.pop("", None)
+        if len(there) > 1:
+            where = "; ".join(f"of the {layer} in {listed(sweeps)}" for layer, sweeps in there.items())
+            said.append(f"{label_of(name)} is {where}.")
+    return said
+
+
+def layers_in(trials: DataFrame, criterion: str) -> list[str]:
+    """The layers that the plain column repeats in some trials or other; none where that cannot be seen."""
+    plain, first, second = (Criterion(name).scores(trials) for name in criterion_columns(criterion))
+    told = first != second
+    return [layer for layer, one in zip(LAYERS, (first, second), strict=True) if (told & (plain == one)).any()]
 
 
 def layer_of(trials: DataFrame, criterion: str) -> str:
     """Which layer the plain column repeats, "" where that cannot be seen."""
-    plain = Criterion(criterion).scores(trials)
-    for column in trials.columns:
-        if is_layer(str(column)) and str(column).startswith(f"{criterion}.") and plain.notna().any():
-            other = pd.to_numeric(trials[column], errors="coerce").astype(float)
-            if plain.equals(other.where(plain.notna())):
-                return str(column).rpartition(".")[2]
-    return ""
+    layers = layers_in(trials, criterion)
+    return layers[0] if len(layers) == 1 else ""
 
 
 def layers_of(trials: DataFrame, criteria: Sequence[str]) -> dict[str, str]:

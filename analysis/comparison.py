@@ -124,8 +124,9 @@ def verdict(first: str, second: str, difference: float, half: float, n: int) -> 
 def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep that ran its configurations with several seeds: the τ that the oracle reaches against itself.
 
-    It is the mean over every two seeds of the τ between their oracles; a criterion that knows the configuration but
-    not the seed can hardly come further. `noise` is the oracle's standard deviation between seeds of a configuration.
+    It is the mean over every two seeds of the τ between their oracles. A criterion as noisy as the oracle comes no
+    further; one without noise of its own could, since here both sides have it. `noise` is the oracle's standard
+    deviation between seeds of a configuration.
     """
     table = trials if "sweep" in trials else trials.assign(sweep="")
     if "seed" not in table or "configuration" not in table:

@@ -42,7 +42,9 @@ def pruning(table: DataFrame) -> tuple[Printed, ...]:
     for pruner, part in table.groupby("pruner", sort=False):
         rows.append({"pruner": pruner, **{row["criterion"]: row for row in part.to_dict("records")}})
     columns = [text("pruner"), *(column for name in names for column in saved_and_regret(str(name)))]
-    note = "Saved: the share of epochs that need not have been run. Regret: of the trial selected among those left."
+    note = "Saved: the share of epochs that need not have been run."
+    if table["regret"].notna().any():
+        note += " Regret: of the trial selected among those left."
     return (print_table("Replayed over the full curves", rows, columns, note),)
 
 

@@ -35,7 +35,7 @@ CRITERION = Column("criterion", lambda row: label_of(str(row["criterion"])), wor
 SUMMARY = (
     Column("chosen by", lambda row: str(row["choice"]), words=True),
     Column("τ [95%]", tau_with_interval, always=True),
-    Column("n", lambda row: number(row.get("n"), 0), always=True),
+    Column("n", lambda row: number(row.get("n") or None, 0), always=True),
     Column("p", lambda row: probability(row.get("tau_p"))),
     Column("ρ", lambda row: number(row.get("rho"))),
     Column("accuracy kept", lambda row: accuracy(row.get("oracle"))),
@@ -48,8 +48,10 @@ SUMMARY = (
 
 
 def covered(row: Row) -> str:
-    """The states that a τ covers, and whether some of the trials stand for others."""
-    return str(row.get("states") or "") + (", audited ones weigh more" if row.get("weighted") is True else "")
+    """The states that a τ covers, the configurations where each ran several times, and whether trials weigh more."""
+    runs = row.get("configurations") not in (None, row.get("n"))
+    parts = [str(row.get("states") or ""), f"{row['configurations']} configurations" if runs else ""]
+    return ", ".join(part for part in (*parts, "weighted" if row.get("weighted") is True else "") if part)
 
 
 def as_count(value: object) -> int:
@@ -176,7 +178,7 @@ AUDIT = (
     Column("accuracy kept", lambda row: accuracy(row["oracle"])),
     Column("regret", lambda row: points(row["regret"], row["best_oracle"])),
     Column("audited", lambda row: number(row["audited"], 0)),
-    Column("false prunes", lambda row: number(row["false_prunes"], 0) if row["audited"] else "–"),
+    Column("false prunes", lambda row: number(row["false_prunes"], 0) if row["measured"] else "–"),
     Column("false-prune rate [95%]", lambda row: false_rate(row)),
 )
 

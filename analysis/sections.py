@@ -1,4 +1,4 @@
-"""What a report says, section by section; each sentence is made of the numbers beside it."""
+"""What a report holds, section by section."""
 
 from __future__ import annotations
 
@@ -9,28 +9,14 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import crosstabs, figures, printed
+from analysis import crosstabs, figures, printed, sentences, unjudged
 from analysis.columns import Criterion, is_layer
-from analysis.comparison import UNDECIDED
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.page import Section
-from analysis.words import accuracy, label_of, listed, number, points, sentence
+from analysis.sentences import METHOD, known_rows
+from analysis.words import accuracy, listed
 from trainers.records import STATUSES
-
-METHOD = (
-    "τ is Kendall's τ-b; its interval is Fisher's z of τ with the delete-one jackknife's error, over configurations "
-    "where they were run with several seeds. p is of the hypothesis that criterion and oracle have nothing to do with "
-    "each other (exact where there are no ties and few trials, else asymptotic); the interval assumes nothing of the "
-    "kind, is on the wide side below some 20 trials, and may hold 0 where p is small. Holm's correction counts every "
-    "criterion and layer tried. Trials with a missing value are left out, and n says what is left.",
-    "Two criteria are compared on the same trials; better means a higher τ. Regret is the best oracle among completed "
-    "trials less that of the selected one, in percentage points (pp); of equals the lowest trial number is selected. "
-    "Expected regret and hits are over 2,000 sweeps drawn again from these trials. No label reaches a criterion, a "
-    "search or a pruner.",
-    "Every number is in the CSV files beside this page, every figure in figures/ as PNG and PDF with the table it was "
-    "drawn from.",
-)
 
 
 def headline(results: Results) -> str:
@@ -48,65 +34,18 @@ def headline(results: Results) -> str:
     return text
 
 
-def in_short(judgement: Judgement) -> tuple[str, ...]:
-    """The findings of one sweep in a few sentences."""
-    ranking = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)]
-    ranking = ranking if len(ranking) else judgement.ranking
-    chosen = judgement.selection.set_index("criterion")
-    lines = []
-    for row in ranking.dropna(subset=["tau"]).to_dict("records"):
-        kept = chosen.loc[row["criterion"]]
-        lines.append(sentence(f"{label_of(row['criterion'])} {verdict_on(row)} {what_it_kept(kept)}"))
-    pairs = judgement.comparison
-    if len(pairs):
-        decided = pairs[~pairs["verdict"].str.startswith(UNDECIDED)]
-        for better, won in decided.groupby("verdict", sort=False):
-            beaten = listed([label_of(loser(row)) for row in won.to_dict("records")])
-            lines.append(sentence(f"{label_of(str(better))} ranks better than {beaten}."))
-        open_pairs = pairs[pairs["verdict"].str.startswith(UNDECIDED)]
-        names = [f"{label_of(row['first'])} or {label_of(row['second'])}" for row in open_pairs.to_dict("records")]
-        if names:
-            lines.append(
-                f"Which of two ranks better cannot be told at n = {open_pairs['n'].max()}: {'; '.join(names)}."
-            )
-    return tuple(lines)
-
-
-def verdict_on(row: dict[Any, Any]) -> str:
-    """What the interval of a τ allows to be said."""
-    text = f"τ = {number(row['tau'])} [{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}"
-    if row["tau_low"] > 0:
-        return f"ranks the trials ({text})."
-    if row["tau_high"] < 0:
-        return f"ranks the trials backwards ({text})."
-    return f"cannot be told from a useless criterion ({text})."
-
-
-def what_it_kept(row: Any) -> str:
-    """What selecting by it kept."""
-    if pd.isna(row["oracle"]):
-        return "The trial that it selects was not measured."
-    if row["regret"] <= 0:
-        return f"Selecting by it keeps {accuracy(row['oracle'])}, the best there is."
-    kept, best = accuracy(row["oracle"]), accuracy(row["best_oracle"])
-    regret = points(row["regret"], row["best_oracle"])
-    return f"Selecting by it keeps {kept} of {best}: a regret of {regret}."
-
-
-def loser(row: dict[Any, Any]) -> str:
-    """The other of a pair."""
-    return str(row["second"] if row["verdict"] == row["first"] else row["first"])
-
-
 def sweep_sections(
     results: Results, judgement: Judgement, criteria: Sequence[Criterion], folder: Path
 ) -> list[Section]:
     """The report of one sweep; figures are written below `folder`."""
+    judged = unjudged.has_oracle(results)
+    short = sentences.in_short(judgement) if judged else (unjudged.chosen_words(results, judgement),)
     made = [
-        Section("In short", text=in_short(judgement), warnings=tuple(judgement.cautions["text"])),
+        Section("In short", text=short, warnings=tuple(judgement.cautions["text"])),
+        Section("What does each criterion select?", tables=() if judged else unjudged.chosen(results, judgement)),
         Section(
             "How well does each criterion rank the trials?",
-            tables=(printed.summary(results, judgement),),
+            tables=(printed.summary(results, judgement),) if judged else (),
             figures=tuple(figures.ranking_figures(results, judgement, criteria, folder)),
         ),
         Section(
@@ -116,19 +55,19 @@ def sweep_sections(
         ),
         Section(
             "Which criterion is better?",
-            tables=printed.of("Pairs of criteria", judgement.comparison, printed.COMPARISON),
+            tables=printed.of("Pairs of criteria", with_trials(judgement.comparison), printed.COMPARISON),
         ),
         Section(
-            "When is it known?",
-            text=known_words(judgement.ranking),
+            "When is it known?" if judged else "How does each criterion develop?",
+            text=sentences.known_words(judgement.ranking),
             figures=(
                 *figures.epoch_figures(judgement, folder),
                 *figures.curve_figures(results, criteria, folder),
             ),
         ),
         Section(
-            "Would pruning by it have paid?",
-            text=pruning_words(judgement, results),
+            "Would pruning by it have paid?" if judged else "What would pruning by it have saved?",
+            text=(*sentences.audit_words(judgement.audit), *sentences.pruning_words(judgement, results)),
             tables=(
                 *printed.of("As it ran", judgement.audit, printed.AUDIT),
                 *crosstabs.pruning(judgement.pruning),
@@ -141,21 +80,26 @@ def sweep_sections(
         ),
         Section(
             "How far could any criterion come?",
+            text=sentences.ceiling_words(judgement.ceiling),
             tables=printed.of("The oracle against itself", judgement.ceiling, printed.CEILING),
         ),
-        Section("What does it cost?", tables=printed.of("Seconds", judgement.cost, printed.COST)),
+        Section(
+            "What does it cost?",
+            text=sentences.cost_words(judgement.cost),
+            tables=printed.of("Seconds", judgement.cost, printed.COST),
+        ),
         Section(
             "Every criterion on every layer",
-            tables=printed.of("All rows of ranking.csv", judgement.ranking, printed.RANKING),
+            tables=printed.of("All rows of ranking.csv", with_trials(judgement.ranking), printed.RANKING),
         ),
-        Section("How this was computed", text=METHOD),
+        Section("How this was computed", text=METHOD if judged else METHOD[-1:]),
     ]
     return [section for section in made if section.text or section.tables or section.figures or section.warnings]
 
 
-def known_rows(table: DataFrame, column: str) -> DataFrame:
-    """The rows with a value."""
-    return table.dropna(subset=[column]) if column in table else table
+def with_trials(table: DataFrame) -> DataFrame:
+    """The rows that rest on any trial."""
+    return table[table["n"] > 0] if "n" in table else table
 
 
 def chosen_tables(judgement: Judgement) -> list[Any]:
@@ -168,48 +112,36 @@ def chosen_tables(judgement: Judgement) -> list[Any]:
     return [*tables, crosstabs.by_hyperparameter(cells)] if len(cells) else tables
 
 
-def known_words(ranking: DataFrame) -> tuple[str, ...]:
-    """The earliest epoch from which it is worth pruning on each criterion."""
-    if "known_from" not in ranking:
-        return ()
-    said: dict[str, list[str]] = {}
-    for row in ranking[~ranking["criterion"].map(is_layer)].dropna(subset=["tau"]).to_dict("records"):
-        known = f"τ is clearly above 0 from epoch {number(row['known_from'], 0)} on."
-        unknown = "there is no epoch from which on τ is clearly above 0."
-        said.setdefault(unknown if pd.isna(row["known_from"]) else known, []).append(label_of(row["criterion"]))
-    return tuple(f"{sentence(listed(names))}: {text}" for text, names in said.items())
-
-
-def pruning_words(judgement: Judgement, results: Results) -> tuple[str, ...]:
-    """What the replay rests on."""
-    if judgement.pruning.empty:
-        return ()
-    completed = int((results.trials["status"] == "completed").sum())
-    n = int(judgement.pruning["n"].max())
-    lines = ["Optuna's pruners, replayed over the curves of trials that ran to their end, in the order of arrival."]
-    if n < completed:
-        lines.append(f"Replayed on the first {n} of {len(results.trials)} trials.")
-    return tuple(lines)
-
-
 def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], folder: Path) -> list[Section]:
     """The report over several sweeps: what can be put side by side, and nothing pooled."""
-    warnings = [f"{row['sweep']}: {row['text']}" for row in judgement.cautions.to_dict("records")]
+    said: dict[str, list[str]] = {}
+    for row in judgement.cautions.to_dict("records"):
+        said.setdefault(row["text"], []).append(str(row["sweep"]))
+    audited = judgement.audit["sweep"] if len(judgement.audit) else ()
     made = [
         Section(
             "All sweeps",
             tables=(printed.summary(results, judgement),),
             figures=tuple(figures.forest_figure(judgement, folder)),
-            warnings=(*across, *warnings),
+            warnings=tuple(across),
+        ),
+        Section(
+            "What to know of each sweep", warnings=tuple(f"{listed(names)}: {text}" for text, names in said.items())
         ),
         Section(
             "Which criterion is better?",
-            tables=printed.of("Pairs of criteria", judgement.comparison, printed.COMPARISON),
+            tables=printed.of("Pairs of criteria", with_trials(judgement.comparison), printed.COMPARISON),
         ),
-        Section("Pruned as they ran", tables=printed.of("As they ran", judgement.audit, printed.AUDIT)),
+        Section(
+            "Pruned as they ran",
+            text=tuple(
+                f"{sweep}: {line}" for sweep, line in zip(audited, sentences.audit_words(judgement.audit), strict=True)
+            ),
+            tables=printed.of("As they ran", judgement.audit, printed.AUDIT),
+        ),
         Section(
             "Every criterion on every layer",
-            tables=printed.of("All rows of ranking.csv", judgement.ranking, printed.RANKING),
+            tables=printed.of("All rows of ranking.csv", with_trials(judgement.ranking), printed.RANKING),
         ),
         Section("How this was computed", text=METHOD),
     ]

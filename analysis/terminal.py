@@ -11,13 +11,15 @@ from rich.text import Text
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.printed import covered, summary_rows, tau_with_interval
+from analysis.sentences import audit_words
 from analysis.tables import Column, Printed, Row, print_table
+from analysis.unjudged import CHOSEN, chosen_rows, chosen_words, has_oracle
 from analysis.words import accuracy, number, points, probability
 
 BRIEF = (
     Column("chosen by", lambda row: str(row["choice"]).removesuffix(" encoder"), words=True),
     Column("τ [95%]", tau_with_interval, always=True),
-    Column("n", lambda row: number(row.get("n"), 0), always=True),
+    Column("n", lambda row: number(row.get("n") or None, 0), always=True),
     Column("p", lambda row: probability(row.get("tau_p"))),
     Column("ρ", lambda row: number(row.get("rho"))),
     Column("kept", lambda row: accuracy(row.get("oracle"))),
@@ -34,9 +36,16 @@ def on_terminal(sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str
 
 def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
     """A heading, the table, the warnings."""
-    rows = summary_rows(results, judgement)
-    yield Text(heading(str(results.trials["sweep"].iloc[0]), rows), style="bold")
-    yield to_rich(print_table("", rows, BRIEF))
+    sweep = str(results.trials["sweep"].iloc[0])
+    if has_oracle(results):
+        rows = summary_rows(results, judgement)
+        yield Text(heading(sweep, rows), style="bold")
+        yield to_rich(print_table("", rows, BRIEF))
+    else:
+        yield Text(f"{sweep}: {chosen_words(results, judgement)}", style="bold")
+        yield to_rich(print_table("", chosen_rows(results, judgement), CHOSEN))
+    for text in audit_words(judgement.audit):
+        yield Text(text)
     for text in judgement.cautions["text"]:
         yield Text(f"! {text}", style="yellow")
     yield Text("")

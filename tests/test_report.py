@@ -14,11 +14,13 @@ from pandas import DataFrame
 from rich.console import Console
 from simulated import World, simulate, three_methods, write_sweep
 
-from analysis.cautions import cautions, layers_of
+from analysis.audit import audit, cost
+from analysis.cautions import about_doubt, across, cautions, layers_of
 from analysis.columns import ResultsUnreadable
 from analysis.hyperparameters import partial
 from analysis.ranking import kendall
 from analysis.report import Report, analyze
+from analysis.sentences import audit_words, cost_words
 from analysis.tables import Printed, to_html, to_latex, to_markdown
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
@@ -212,8 +214,13 @@ def test_a_sweep_without_labels_has_a_report_without_judgement(tmp_path: Path) -
     assert report.selection.set_index("criterion").loc["lidar", "trial"] == best
     text = (folder / "analysis" / "report.md").read_text(encoding="utf-8")
     assert "No trial was measured by an oracle" in text
+    assert "sweeper probe" in text
+    assert f"select trial {best}" in text or f"selects trial {best}" in text
+    assert "n = 0" not in text
+    assert "the better its oracle" not in text
     assert "nan" not in text
-    assert "LiDAR" in shown(report)
+    lidar = next(line.split() for line in shown(report).splitlines() if line.startswith("LiDAR"))
+    assert lidar[1] == str(best)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +280,9 @@ def test_a_colleague_warns(sound: DataFrame) -> None:
         "survivors only": pruned.assign(oracle=pruned["oracle"].where(pruned["status"] == "completed")),
         "unlike epochs": pruned,
         "mixed conditions": sound.assign(lidar_q=[2] * 30 + [10] * 30),
+        "mixed layers": sound.assign(
+            lidar=sound["lidar.embedding"].where(sound.index < 30, sound["lidar.representation"])
+        ),
         "mixed encoders": sound.assign(encoder=["vit"] * 30 + ["resnet"] * 30),
         "collapsed": sound.assign(status=["collapsed"] * 20 + ["completed"] * 40),
         "failed": sound.assign(status=["failed"] * 20 + ["completed"] * 40),
@@ -324,3 +334,69 @@ def test_a_table_reads_the_same_three_ways() -> None:
     latex = to_latex(printed).splitlines()
     assert latex[4] == r"a\_b \& $<$c$>$ & $-$0.5 \\"
     assert latex[5:7] == [r"\midrule", r"x|y & 50\% \\"]
+
+
+def test_a_small_p_beside_an_interval_that_holds_zero_is_explained() -> None:
+    row = {"criterion": "lidar", "tau": -0.42, "tau_low": -0.75, "tau_high": 0.09, "tau_p": 0.026}
+    ((kind, text),) = about_doubt(DataFrame([row]))
+    assert kind == "p and interval"
+    assert text.startswith("LiDAR: p is below 0.05")
+    assert about_doubt(DataFrame([{**row, "tau_high": -0.01}, {**row, "tau_p": 0.2}])) == []
+
+
+def test_sweeps_with_a_criterion_of_unlike_layers_are_told_apart(sound: DataFrame) -> None:
+    other = sound.assign(sweep="v", lidar=sound["lidar.representation"])
+    assert across(sound) == []
+    assert across(pd.concat([sound, other])) == ["LiDAR is of the embedding in s; of the representation in v."]
+
+
+def audited(oracle: float) -> DataFrame:
+    """Eight trials, of which one was pruned and two were audited, the first of them with this oracle."""
+    return DataFrame(
+        {
+            "sweep": "s",
+            "trial": range(8),
+            "status": ["pruned"] + ["completed"] * 7,
+            "audited": [False, True, True] + [False] * 5,
+            "epochs": [2] + [10] * 7,
+            "lidar": [1.0, 2.0, 3.0, 9.0, 5.0, 4.0, 6.0, 7.0],
+            "oracle": [np.nan, oracle, 0.5, 0.7, 0.6, 0.6, 0.5, 0.5],
+            "oracle_n": 1000,
+        }
+    )
+
+
+def test_what_an_audit_found_is_said_in_a_sentence() -> None:
+    settings = {"s": {"pruner": {"name": "median"}, "objective": "lidar", "epochs": 10}}
+    (text,) = audit_words(audit(audited(0.8), settings))
+    assert text == (
+        "The median pruner, watching LiDAR, stopped 1 of 8 trials and saved 10.0% of the epochs. To audit it, 2 trials "
+        "that it would have stopped ran on: 1 of them ended clearly above the trial kept, so 50.0% [9.5%, 90.5%] of "
+        "its stops are false."
+    )
+    (none,) = audit_words(audit(audited(0.8).assign(audited=False), settings))
+    assert "not known" in none
+
+
+@pytest.mark.parametrize(
+    ("lidar_seconds", "said"),
+    [
+        (0.1, "LiDAR at every epoch takes 10.0%, 5.0 times less than the probe would, and no more than the one probe"),
+        (
+            0.4,
+            "LiDAR at every epoch takes 40.0%, 1.2 times less than the probe would. It pays against probing as often",
+        ),
+        (0.6, "LiDAR at every epoch takes 60.0%, no less than the probe would. It saves labels, not time."),
+    ],
+)
+def test_whether_a_criterion_pays_is_said(lidar_seconds: float, said: str) -> None:
+    reports = DataFrame(
+        {"sweep": "s", "trial": 0, "epoch": [1, 2, 3, 4], "train_seconds": 1.0, "lidar_seconds": lidar_seconds}
+    ).assign(rankme_seconds=np.nan)
+    trials = DataFrame({"sweep": ["s"], "trial": [0], "oracle_seconds": [0.5]})
+    first, second = cost_words(cost(trials, reports))
+    assert (
+        first
+        == "A probe at every epoch would take 50.0% of the training's time; the one at the end of a trial takes 12.5%."
+    )
+    assert second.startswith(said)
