@@ -20,11 +20,11 @@ import yaml
 
 from sweeper.config import SweepConfig, parse_config, to_mapping
 from sweeper.errors import ResultsError, SweepError
+from trainers.records import CHECKPOINT
 
 SWEEP_FILE: Final = "sweep.yaml"
 PROVENANCE: Final = "provenance"
 """The key of sweep.yaml that holds what is not configuration: versions, machine, the study's name."""
-CHECKPOINT: Final = "checkpoint.pt"
 PACKAGES: Final = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "scipy", "pyarrow")
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 

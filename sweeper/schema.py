@@ -121,8 +121,8 @@ def _pruners() -> str:
         "`{name: patient, patience: 2, wrapped_pruner: {name: median}}`."
     )
     peaks = (
-        "`median` and `percentile` judge a trial by the best value it has had so far, so that one which begins high and "
-        "falls is never stopped: where a criterion does so, take `successive_halving` or `hyperband`, which compare "
+        "`median` and `percentile` judge a trial by the best value it has had so far, so that one which begins high "
+        "and falls is never stopped: where a criterion does so, take `successive_halving` or `hyperband`, which compare "
         "values of the same epoch. What any of them costs, `audit` tells."
     )
     return f"{listed}\n\n{more} `wilcoxon` is refused: {WILCOXON.partition(': ')[2]}.\n\n{peaks}"

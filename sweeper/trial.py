@@ -15,11 +15,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sweeper.folder import CHECKPOINT, FULL, SweepFolder, remove_torn
+from sweeper.folder import FULL, SweepFolder, remove_torn
 from sweeper.journal import Outcome, write_outcome
 from sweeper.results import write_baselines
 from trainers.datasets.base import Images
 from trainers.records import (
+    CHECKPOINT,
     COMPLETED,
     FAILED,
     RAW_PIXELS,
@@ -77,13 +78,15 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
     """Do a task; what goes wrong in it is written down, sent and not raised. What `send` raises is."""
     import torch
 
+    from trainers.network import limit_threads
+
     def heard(message: Message) -> bool:
         try:
             return send(message)
         except Exception as error:
             raise Unheard(error) from error
 
-    torch.set_num_threads(task.config.threads)
+    limit_threads(task.config.threads)
     try:
         try:
             _do(task, images, heard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from trainers.loop import Trainer, train
 from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
 from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
-from trainers.network import CHECKPOINT, Data, build_method, load_network, measurable
+from trainers.network import Data, build_method, load_network, measurable
 from trainers.optim import learning_rate
-from trainers.records import CriteriaSample, EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
 
 SMALL = {
@@ -140,6 +141,15 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     network = load_network(trial, data, tmp_path / CHECKPOINT)
     sample = Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation)
     assert measure(network, sample, trial.criteria).criteria == last.criteria
+
+
+def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reading of the clock is a second: what a criterion alone would take is counted in readings."""
+    clock = itertools.count()
+    monkeypatch.setattr("trainers.measure.now", lambda device: float(next(clock)))
+    monkeypatch.setattr("trainers.loop.now", lambda device: float(next(clock)))
+    (report, *_) = train(config(), images=images)
+    assert report.seconds == {"train": 1.0, "criteria": 9.0, "lidar": 3.0, "rankme": 3.0}
 
 
 def test_batchnorm_that_saw_masked_images_is_estimated_again(images: Images) -> None:

@@ -155,6 +155,14 @@ def test_losses_are_taken_in_float32_where_networks_run_in_bfloat16(name: str) -
     assert low.item() == pytest.approx(exact.item(), rel=1e-5)
 
 
+def test_dinos_cosines_are_taken_in_float32_too() -> None:
+    head = small_method("dino").student_head.eval()
+    representations = torch.randn(8, head.mlp[0].in_features)
+    with torch.autocast("cpu", torch.bfloat16):
+        bottleneck, cosines = head.bottleneck(representations), head(representations)
+    assert torch.equal(cosines, torch.nn.functional.linear(bottleneck, torch.nn.functional.normalize(head.prototypes)))
+
+
 @pytest.mark.parametrize("count", [4, 40])
 def test_covariances_are_the_same_from_either_product(count: int) -> None:
     torch.manual_seed(5)

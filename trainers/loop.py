@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,11 +16,21 @@ from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.masking import keep_random
-from trainers.measure import Sample, measure
+from trainers.measure import Sample, measure, now
 from trainers.methods.base import Batch
-from trainers.network import CHECKPOINT, Data, build_method, exact, fast_bfloat16, measurable, seed_of, seeded, shuffled
+from trainers.network import (
+    Data,
+    build_method,
+    exact,
+    fast_bfloat16,
+    limit_threads,
+    measurable,
+    seed_of,
+    seeded,
+    shuffled,
+)
 from trainers.optim import build_optimizer, set_schedules
-from trainers.records import EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, EpochReport, TrialConfig
 from trainers.settings import resolve
 
 
@@ -55,7 +64,7 @@ class Trainer:
     """The state of one trial between epochs."""
 
     def __init__(self, config: TrialConfig, images: Images) -> None:
-        torch.set_num_threads(config.threads)
+        limit_threads(config.threads)
         self.config = config
         self.settings = resolve(config)
         self.data = Data(images, config.device)
@@ -81,14 +90,16 @@ class Trainer:
 
     def run_epoch(self) -> EpochReport:
         """Train one epoch, measure the criteria on what came out, and report both."""
-        began = time.perf_counter()
+        began = now(self.data.device)
         with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
             loss = self._train_epoch()
-        trained = time.perf_counter()
+        trained = now(self.data.device)
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
+        ready = now(self.data.device)
         found = measure(network, self.sample, self.config.criteria)
         train_seconds = trained - began
+        each = {name: ready - trained + seconds for name, seconds in found.seconds.items()}
         report = EpochReport(
             trial=self.config.trial,
             epoch=self.epoch,
@@ -96,7 +107,7 @@ class Trainer:
             loss=loss,
             criteria=found.criteria,
             spread=found.spread,
-            seconds={"train": train_seconds, "criteria": time.perf_counter() - trained, **found.seconds},
+            seconds={"train": train_seconds, "criteria": now(self.data.device) - trained, **each},
             images_per_second=self.steps_per_epoch * self.config.batch_size / train_seconds,
         )
         self.reports.append(report)

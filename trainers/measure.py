@@ -65,31 +65,32 @@ class Measurement:
     spread: float
     """Of the embeddings (see EpochReport)."""
     seconds: dict[str, float]
-    """Criterion -> what it would have taken alone: the passes through the network that it reads, and both layers."""
+    """Criterion -> what it would take alone: the passes through the network that it reads, and both layers."""
 
 
 def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measurement:
     """Every criterion of a network in eval mode."""
-    began = _now(sample)
+    device = sample.data.device
+    began = now(device)
     views = embed_views(network, sample)
-    viewed = _now(sample)
+    viewed = now(device)
     clean = embed_clean(network, sample)
-    passes = {True: viewed - began, False: _now(sample) - viewed}
+    passes = {True: viewed - began, False: now(device) - viewed}
     values: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for name in criteria:
-        began = _now(sample)
+        began = now(device)
         by_layer = {layer: CRITERIA[name](EmbeddingSample(views[layer], clean[layer])) for layer in LAYERS}
         values[name] = by_layer[network.layers[name]]
         values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
-        seconds[name] = passes[CRITERIA[name].reads_views] + _now(sample) - began
+        seconds[name] = passes[CRITERIA[name].reads_views] + now(device) - began
     return Measurement(values, spread(clean[EMBEDDING]), seconds)
 
 
-def _now(sample: Sample) -> float:
-    """Seconds, once the device has done what it was told."""
-    if sample.data.device.type == "cuda":
-        torch.cuda.synchronize(sample.data.device)
+def now(device: torch.device) -> float:
+    """Seconds on a clock, once the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from trainers.augment import normalize, to_float
@@ -22,9 +23,14 @@ from trainers.methods.base import Method
 from trainers.records import TrialConfig
 from trainers.settings import resolve
 
-CHECKPOINT: Final = "checkpoint.pt"
 RECALIBRATION: Final = (8, 256)
 """Batches, and images in each, over which the statistics of BatchNorm are re-estimated."""
+
+
+def limit_threads(threads: int) -> None:
+    """Let this process compute on so many cores, PyTorch and NumPy's BLAS alike: sums come out the same everywhere."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads, user_api="blas")
 
 
 class Data:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from trainers.datasets import open_dataset
 from trainers.datasets.base import SPLITS, Images
-from trainers.network import CHECKPOINT, Data, exact, load_network
-from trainers.records import OracleScore, Scalar, TrialConfig
+from trainers.network import Data, exact, limit_threads, load_network
+from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it bounds the memory and changes nothing else."""
@@ -96,7 +96,7 @@ def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
 
 
 def _data(config: TrialConfig, images: Images | None) -> Data:
-    torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     return Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
 
 

@@ -27,6 +27,9 @@ UNTRAINED: Final = "untrained"
 RAW_PIXELS: Final = "raw_pixels"
 BASELINES: Final = (UNTRAINED, RAW_PIXELS)
 
+CHECKPOINT: Final = "checkpoint.pt"
+"""In a trial's folder: the network, and all that the rest of its run needs, after the last epoch."""
+
 CONFIG_PREFIX: Final = "config."
 ORACLE_PREFIX: Final = "oracle."
 
@@ -142,7 +145,7 @@ class EpochReport:
     spread: float
     """Mean standard deviation per dimension over mean norm, of the embeddings of the criteria sample."""
     seconds: Mapping[str, float]
-    """`train`, `criteria`, and each criterion by its name: what it would have taken alone."""
+    """`train`, `criteria`, and each criterion by its name: what it would take alone, from the trained network on."""
     images_per_second: float
     """Source images per second of training."""
 

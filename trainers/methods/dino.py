@@ -63,11 +63,14 @@ class DINOHead(nn.Module):
 
     def bottleneck(self, representations: Tensor) -> Tensor:
         """(b, d) -> (b, bottleneck_dim) of unit norm: what the prototypes are compared with."""
-        return F.normalize(self.mlp(representations), dim=-1)
+        return F.normalize(self.mlp(representations).float(), dim=-1)
 
     def forward(self, representations: Tensor, *, frozen: bool = False) -> Tensor:
+        """(b, d) -> (b, prototypes) cosines, in float32: a temperature of 0.04 is still to divide them."""
         prototypes = self.prototypes.detach() if frozen else self.prototypes
-        return F.linear(self.bottleneck(representations), F.normalize(prototypes, dim=-1))
+        bottleneck = self.bottleneck(representations)
+        with torch.autocast(bottleneck.device.type, enabled=False):
+            return F.linear(bottleneck, F.normalize(prototypes, dim=-1))
 
 
 class DINO(Method):
@@ -107,11 +110,11 @@ class DINO(Method):
         """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
         frozen = self.progress < self.params.freeze_prototypes
         with torch.no_grad():
-            outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2]))).float()
+            outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2])))
             targets = ((outputs - self.center) / self.params.teacher_temperature).softmax(-1).chunk(2)
         # Crops of one size in one pass, as in the reference: they share their BatchNorm statistics.
         representations = [self.student_encoder(*same) for same in (_whole(batch), _local(batch)) if same is not None]
-        logits = self.student_head(torch.cat(representations), frozen=frozen).float()
+        logits = self.student_head(torch.cat(representations), frozen=frozen)
         loss = distillation_loss(logits.chunk(len(batch.views)), targets, self.params.student_temperature)
         self._move_center(outputs)
         return loss
