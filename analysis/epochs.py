@@ -55,6 +55,7 @@ def one_epoch(then: DataFrame) -> dict[str, object]:
         truth[finite],
         weights=weights[finite] if several else None,
         groups=then["configuration"].to_numpy()[finite],
+        with_p=False,
     )
     best = float(truth.max())
     first = int(np.nanargmax(scores)) if finite.any() else -1  # of equals the first, which is the lowest trial

@@ -115,7 +115,12 @@ def states_of(judged: DataFrame) -> str:
 
 
 def estimate(
-    first: Floats, second: Floats, *, weights: Floats | None = None, groups: Integers | None = None
+    first: Floats,
+    second: Floats,
+    *,
+    weights: Floats | None = None,
+    groups: Integers | None = None,
+    with_p: bool = True,
 ) -> Estimate:
     """τ-b of two finite (n,) variables, its interval and p; trials in one of `groups` are not independent.
 
@@ -129,6 +134,8 @@ def estimate(
     error = standard_error(influence, groups)
     units = n if groups is None else len(np.unique(groups))
     low, high = interval(tau, error, units)
+    if not with_p:
+        return Estimate(n, tau, low, high)
     if weights is None and units == n:
         from scipy import stats  # half a second, which reading a table can do without
 
