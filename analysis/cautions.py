@@ -110,7 +110,14 @@ def about_size(ranks: DataFrame) -> list[Caution]:
     if known.empty or ranks["n"].max() < 3:
         few = int(ranks["n"].max()) if len(ranks) else 0
         return (
-            [("too few trials", f"{few} trials with an oracle and a criterion: too few to rank at all.")] if few else []
+            [
+                (
+                    "too few trials",
+                    f"{few} trial{'s' * (few > 1)} with an oracle and a criterion: too few to rank at all.",
+                )
+            ]
+            if few
+            else []
         )
     width = known["tau_high"] - known["tau_low"]
     if float(width.min()) >= WIDE:

@@ -98,8 +98,9 @@ def parse_criteria(
     chosen = find_criteria(names) if criteria is None else list(dict.fromkeys(criteria))
     missing = [name.removeprefix("-") for name in chosen if name.removeprefix("-") not in names]
     if missing:
+        columns = "column" if len(missing) == 1 else "columns"
         raise ResultsUnreadable(
-            f"{where} must have the columns {', '.join(missing)}, but it has {', '.join(could_be_criteria(names))}"
+            f"{where} must have the {columns} {', '.join(missing)}, but it has {', '.join(could_be_criteria(names))}"
         )
     if not chosen:
         raise ResultsUnreadable(
@@ -130,8 +131,10 @@ def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None 
     for name in (oracle, f"{ORACLE_PREFIX}{oracle}"):
         if name in names:
             return name
+    known = set(could_be_criteria(names)) - {column for column in names if is_layer(column)}
+    others = [name for name in names if name in known or name == "oracle" or name.startswith(ORACLE_PREFIX)]
     raise ResultsUnreadable(
-        f"`{path or 'the table'}` must have the oracle column {oracle}, but it has {', '.join(map(str, names))}"
+        f"`{path or 'the table'}` must have the oracle column {oracle}, but it has {', '.join(map(str, others))}"
     )
 
 

@@ -181,8 +181,8 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise ResultsUnreadable(f"`{path}` must be YAML, but it does not parse: {first}") from error
+        said = " ".join(str(error).split())
+        raise ResultsUnreadable(f"`{path}` must be YAML, but it does not parse: {said}") from error
     if not isinstance(settings, dict):
         raise ResultsUnreadable(f"`{path}` must be a mapping, but got {type(settings).__name__}")
     return settings

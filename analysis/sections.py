@@ -109,7 +109,8 @@ def chosen_tables(judgement: Judgement) -> list[Any]:
         return []
     tables = list(printed.of("Selection", plain, printed.SELECTION))
     cells = judgement.selection_by_hyperparameter
-    return [*tables, crosstabs.by_hyperparameter(cells)] if len(cells) else tables
+    several = len(cells) and cells["hyperparameter"].nunique() > 1  # besides what is overall
+    return [*tables, crosstabs.by_hyperparameter(cells)] if several else tables
 
 
 def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], folder: Path) -> list[Section]:

@@ -42,7 +42,6 @@ table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabu
 th, td { padding: 5px 22px 5px 0; white-space: nowrap; text-align: right; border-bottom: 1px solid var(--rule) }
 th { font-weight: 600; color: var(--muted); border-bottom: 1.5px solid var(--muted) }
 th.w, td.w { text-align: left }
-td.w:last-child { white-space: normal; min-width: 10em }
 th:last-child, td:last-child { padding-right: 4px }
 tr.first td { border-top: 2px solid var(--muted) }
 .copies { display: flex; gap: 16px; flex-wrap: wrap; margin-top: 4px; font-size: 12.5px; color: var(--muted) }
@@ -66,6 +65,9 @@ figcaption { font-size: 12.5px; line-height: 1.45; margin-top: 2px }
 svg { display: block; width: 100%; height: auto; overflow: visible }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Inter, "Helvetica Neue", Arial, sans-serif }
 .hover:hover { opacity: .6 }
+@media (min-width: 901px) {
+  td.w:last-child { white-space: normal; min-width: 11em }
+}
 @media (max-width: 600px) {
   main { padding: 18px 14px 48px }
   h1 { font-size: 22px }
@@ -83,7 +85,7 @@ svg text { font-family: system-ui, -apple-system, "Segoe UI", Inter, "Helvetica 
   .scroll { overflow: visible; background: none }
   table { font-size: 7.6pt }
   th, td { padding: 2px 9px 2px 0 }
-  th { white-space: normal }
+  th, td.w:last-child { white-space: normal }
   figure, tr, aside { break-inside: avoid }
   .figures { grid-template-columns: repeat(2, 1fr) }
 }

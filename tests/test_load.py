@@ -134,7 +134,7 @@ def test_scores_are_signed_and_never_infinite() -> None:
     ("table", "options", "message"),
     [
         (TINY, {"oracle": "acc"}, "must have the oracle column acc, but it has lidar, accuracy"),
-        (TINY, {"criteria": ["rankme", "lidar"]}, "must have the columns rankme, but it has lidar, accuracy"),
+        (TINY, {"criteria": ["rankme", "lidar"]}, "must have the column rankme, but it has lidar, accuracy"),
         (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
         (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
         (TINY.assign(status="done"), {}, "`status` in .* must be one of completed, pruned, collapsed, failed, but got"),
