@@ -41,8 +41,9 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
     """One row of audit.csv."""
     marked = trials["audited"].fillna(False).astype(bool) if "audited" in trials else trials["status"].isna()
     pruned = trials["status"] == PRUNED
-    full = int(settings.get("epochs") or trials["epochs"].max())
     truth = Criterion(oracle).scores(trials)
+    ran = trials["epochs"].astype(float) if "epochs" in trials else truth * math.nan
+    full = float(settings.get("epochs") or ran.max())
     unpruned = order_by(completed(trials[~marked]), make_criterion(objective))
     kept = float(truth.loc[unpruned.index[0]]) if len(unpruned) else math.nan
     measured = truth[marked & truth.notna()]
@@ -58,7 +59,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "collapsed": int((trials["status"] == COLLAPSED).sum()),
         "audited": int(marked.sum()),
         "measured": len(measured),
-        "epochs_saved": float((full - trials.loc[pruned, "epochs"]).sum()) / (full * len(trials)),
+        "epochs_saved": float((full - ran[pruned]).sum(skipna=False)) / (full * len(trials)),
         "oracle": kept,
         "best_oracle": float(truth.max()),
         "regret": float(truth.max()) - kept,

@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from analysis.audit import difference_error
 from analysis.columns import Criterion, is_layer
+from analysis.selection import completed
 from analysis.words import accuracy, label_of, listed, number, points, sentence
 from trainers.records import (
     COLLAPSED,
@@ -59,8 +60,10 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     """No oracle, an oracle in other units, a range within its own noise, trials that learnt nothing."""
     truth = trials["oracle"].dropna()
     if truth.empty:
-        text = "No trial was measured by an oracle, so a criterion can select here, but not be judged. "
-        text += "Where the images have labels, `sweeper probe NAME --oracle lidar_paper` measures the trials."
+        text = "No trial was measured by an oracle, so a criterion can select here, but not be judged. Where the "
+        text += (
+            "images have labels, `sweeper probe NAME --oracle lidar_paper` measures the trials that kept a checkpoint."
+        )
         return [("no oracle", text)]
     found = []
     low, high = float(truth.min()), float(truth.max())
@@ -68,9 +71,14 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
         found.append(("units", f"The oracle runs from {low:g} to {high:g}: no fraction, so it is shown as it is."))
     n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
     error = difference_error(high, low, n)
-    if high == low:
+    unmeasured = int((completed(trials)["oracle"].isna()).sum())
+    if unmeasured:
+        text = f"{unmeasured} completed trial{'s were' if unmeasured > 1 else ' was'} not measured, so the best may be "
+        text += "among them (a probe needs a trial's checkpoint, and `keep_checkpoints` says which are kept)."
+        found.append(("unmeasured", text))
+    if high == low and len(truth) > 1:
         found.append(("narrow oracle", f"Every trial has the same oracle, {accuracy(high)}: there is nothing to rank."))
-    elif error and high - low < 4 * error:
+    elif len(truth) > 1 and error and high - low < 4 * error:
         found.append(
             (
                 "narrow oracle",

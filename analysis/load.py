@@ -15,6 +15,8 @@ from analysis.columns import ResultsUnreadable
 from analysis.complete import audit_weights, complete_trials, split_names
 
 SWEEP_FILE = "sweep.yaml"
+NEEDED = {"reports": "trial", "baselines": "baseline"}
+"""What a table beside the trials cannot do without."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
     if path is None:
         return DataFrame()
     table = read_table(path)
+    if (needed := NEEDED[stem]) not in table:
+        raise ResultsUnreadable(f"`{path}` must have the column {needed}, but it has {', '.join(map(str, table))}")
     return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table and not own else sweep)
 
 

@@ -112,8 +112,8 @@ def audit_words(audit: DataFrame) -> tuple[str, ...]:
 def audit_sentence(row: dict[Any, Any]) -> str:
     """The same of one sweep."""
     who = f"The {row['pruner']} pruner" if row["pruner"] != "none" else "Pruning"
-    text = f"{who}, watching {label_of(row['objective'])}, stopped {row['pruned']} of {row['trials']} trials and saved "
-    text += f"{percent(row['epochs_saved'])} of the epochs. "
+    text = f"{who}, watching {label_of(row['objective'])}, stopped {row['pruned']} of {row['trials']} trials"
+    text += f" and saved {percent(row['epochs_saved'])} of the epochs. " if pd.notna(row["epochs_saved"]) else ". "
     if pd.isna(row["rate"]):
         return text + "How often that stops a good trial is not known: no trial was audited and measured."
     rate = f"{percent(row['rate'])} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"

@@ -181,3 +181,12 @@ def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
 def test_every_criterion_asked_for_is_kept_in_order() -> None:
     chosen = parse_criteria(["a", "b", "loss"], ["b", "-a", "b"])
     assert [(one.name, one.higher_is_better) for one in chosen] == [("b", True), ("a", False)]
+
+
+@pytest.mark.parametrize(("stem", "column"), [("reports", "trial"), ("baselines", "baseline")])
+def test_a_table_beside_the_trials_says_what_it_lacks(tmp_path: Path, stem: str, column: str) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
+    table = pd.read_parquet(folder / f"{stem}.parquet")
+    table.drop(columns=column).to_parquet(folder / f"{stem}.parquet")
+    with pytest.raises(ResultsUnreadable, match=f"must have the column {column}, but it has"):
+        load(folder)

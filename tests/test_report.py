@@ -286,6 +286,7 @@ def test_a_colleague_warns(sound: DataFrame) -> None:
         "mixed encoders": sound.assign(encoder=["vit"] * 30 + ["resnet"] * 30),
         "collapsed": sound.assign(status=["collapsed"] * 20 + ["completed"] * 40),
         "failed": sound.assign(status=["failed"] * 20 + ["completed"] * 40),
+        "unmeasured": sound.assign(oracle=sound["oracle"].where(sound["trial"] > 0)),
         "no oracle": sound.assign(oracle=np.nan),
         "units": sound.assign(oracle=100 * sound["oracle"]),
     }
@@ -376,6 +377,8 @@ def test_what_an_audit_found_is_said_in_a_sentence() -> None:
     )
     (none,) = audit_words(audit(audited(0.8).assign(audited=False), settings))
     assert "not known" in none
+    (bare,) = audit_words(audit(audited(0.8).drop(columns="epochs"), {}))
+    assert bare.startswith("Pruning, watching LiDAR, stopped 1 of 8 trials. ")
 
 
 @pytest.mark.parametrize(
