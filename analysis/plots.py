@@ -37,12 +37,25 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
             note = f"selected: {accuracy(y)}"
             axes.text(1, 1.035, note, ha="right", transform=axes.transAxes, fontsize=8, color=colour)
         for row in [] if baselines is None else baselines.to_dict("records"):
-            level_line(axes, float(row["oracle"]), str(row["baseline"]).replace("_", " "), left=better_right)
+            level = float(row["oracle"])
+            level_line(axes, level, str(row["baseline"]).replace("_", " "), left=emptier_left(table, level))
         accuracy_axis(axes.yaxis, table["oracle"])
         few_ticks(axes.xaxis)
         name_axes(axes, label_of(criterion) + ("" if better_right else " (lower is better)"), "oracle accuracy")
         axes.margins(x=0.06, y=0.12)
     return figure
+
+
+def emptier_left(table: DataFrame, level: float) -> bool:
+    """Do fewer dots lie about a level on the left than on the right, so that its name is read there?
+
+    >>> emptier_left(DataFrame({"value": [1.0, 2.0, 9.0], "oracle": [0.9, 0.2, 0.5]}), 0.9)
+    False
+    """
+    x, y = (table[name].to_numpy(dtype=float) for name in ("value", "oracle"))
+    about = x[np.abs(y - level) < 0.12 * (max(y.max(), level) - min(y.min(), level))]
+    third = np.ptp(x) / 3
+    return int((about < x.min() + third).sum()) <= int((about > x.max() - third).sum())
 
 
 def curves(table: DataFrame, criterion: str) -> Figure:
