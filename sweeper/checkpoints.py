@@ -27,11 +27,14 @@ class Keeper:
         self.unwanted: set[int] = set()
 
     def seen(self, number: int, status: str, value: float | None) -> None:
-        """A trial has ended with this status and objective; of equals the first to be seen stays the best."""
+        """A trial has ended with this status and objective; of equals the lowest number is the best."""
         if self.policy in ("all", "last"):
             return
         signed = self.sign * value if value is not None and status == COMPLETED else -math.inf
-        if self.policy == "best" and signed > self.best_value:
+        better = signed > self.best_value or (
+            self.best is not None and signed == self.best_value and number < self.best
+        )
+        if self.policy == "best" and better:
             if self.best is not None:
                 self.unwanted.add(self.best)
             self.best, self.best_value = number, signed

@@ -92,7 +92,7 @@ def run(
     if dry_run:
         return _dry_run(config, **machine)
     if folder.exists() and resuming:
-        _check_same(config, folder)
+        _check_same(config, folder, cluster=machine["address"] is not None)
         return _resume(folder, trials=config.trials, **machine)
     _check_free(folder)
     from sweeper.sweep import run_sweep
@@ -294,12 +294,12 @@ def _options(
     return options, make_progress(0, quiet=quiet, as_json=as_json)
 
 
-def _check_same(config: SweepConfig, folder: Path) -> None:
+def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
     from sweeper.config import to_mapping
     from sweeper.folder import read_folder
 
-    _, stored, _ = read_folder(folder)
+    _, stored, _ = read_folder(folder, cluster=cluster)
     mine, theirs = to_mapping(config), to_mapping(stored)
     differing = [key for key in mine if mine[key] != theirs[key] and key != "trials"]
     if differing:

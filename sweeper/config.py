@@ -159,7 +159,8 @@ class SweepConfig:
     storage: str | None = None
     """Any Optuna storage URL; null = study.db in the sweep's folder."""
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
-    """Which finished trials keep their checkpoint; best is by the objective, never by the oracle."""
+    """Which checkpoints stay: best = the completed trial's with the best objective (never by the oracle), last = every
+    trial's last epoch, all = every epoch of every trial."""
     max_retries: Annotated[int, AtLeast(0)] = 1
     """How often a trial is tried again after its worker died."""
 
@@ -283,12 +284,20 @@ def _hyperparameters_of(document: Document) -> Iterable[str]:
     return hyperparameters(method) if isinstance(method, str) and method in METHODS else ()
 
 
+def usable_cores() -> int:
+    """The cores that this process may use, which a cluster's scheduler may have made fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _read_resources(document: Document, *, cluster: bool) -> Resources:
     """What a trial may use, and, unless a cluster has it, what this machine has."""
     resources = read(Resources, document, ("resources",))
+    if resources.gpus != "auto" and resources.gpus > 1 and resources.gpus != int(resources.gpus):
+        problem = f"`resources.gpus` must be a whole number, or at most 1, but got {resources.gpus:g}"
+        raise document.error(("resources", "gpus"), problem)
     if cluster:
         return resources
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     if resources.cpus > cores:
         problem = f"`resources.cpus` must be at most the {cores} cores here, but got {resources.cpus:g}"
         raise document.error(("resources", "cpus"), problem)

@@ -64,6 +64,7 @@ class Dispatcher:
             rows.setdefault(row["trial"], []).append(row)
         if not self.folder.baselines.is_file():
             self.waiting.append(self._baselines())
+        self._say_lost(rows)
         for record in self.study.records():
             number = record.number
             if not record.status:
@@ -77,11 +78,23 @@ class Dispatcher:
                 self.waiting.append(self._trial(number))
         self.keeper.purge(self.owing())
 
+    def _say_lost(self, rows: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
+        """Say which trials have ended whose reports are no longer in the log: only their objective is known."""
+        lost = [
+            str(record.number)
+            for record in self.study.records()
+            if record.status and len(record.reported) > len(rows.get(record.number, []))
+        ]
+        if lost:
+            what = "reports are missing from reports.jsonl, and with them the criteria, of trials that have ended"
+            self.progress.message(f"{what}: {', '.join(lost)}")
+
     def _take_up(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Bring the study up to the log for a trial that was running."""
         self.reports[number] = [row_report(row, self.config.criteria) for row in rows]
-        self.judged[number] = max(self.study.reported(number), default=0)
-        if self.study.record(number).audited:
+        record = self.study.record(number)
+        self.judged[number] = max(record.reported, default=0)
+        if record.audited:
             self.audited.add(number)
         for row, report in zip(rows, self.reports[number], strict=True):
             self.study.report(number, report.epoch, report.criteria[self.config.objective])
@@ -195,6 +208,9 @@ class Dispatcher:
         if report.epoch < self.judged.get(number, 0) or not self.study.should_prune(number):
             return "", ""
         reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {objective} {value:.4g}"
+        others = self.study.median_of_others(number, report.epoch)
+        if math.isfinite(others):
+            reason += f", the others' median there {others:.4g}"
         audited = is_audited(config.search.seed, number, config.pruner.audit)
         return (AUDITED if audited else PRUNED), reason
 
@@ -224,15 +240,28 @@ class Dispatcher:
         if self.study.record(number).status:
             return  # pruned or collapsed: told at once, with its last report
         if failure is not None and failure.kind == "memory" and not task.alone:
-            self.progress.message(f"trial {number} ran out of GPU memory; it is tried again alone")
+            self.progress.message(f"trial {number} ran out of GPU memory; it is tried again once it can have one alone")
             self.waiting.append(replace(task, alone=True))
             return
         outcome = read_outcome(self.folder.trial(number))
-        if failure is not None or died:
+        if outcome is not None and outcome.result.status == COMPLETED:
+            self._finish(number, outcome.result)
+            if outcome.probe_error:
+                what = f"trial {number} has no oracle ({outcome.probe_error})"
+                self.progress.message(f"{what}; `sweeper probe` tries again where its checkpoint was kept")
+        elif failure is not None or died:
             reason = failure.reason if failure is not None else died
             self._finish(number, TrialResult(number, FAILED, reason, len(self.reports[number])))
         elif outcome is not None:
             self._finish(number, outcome.result)
+        else:
+            where = self.folder.trial(number)
+            self.fail(
+                SweepError(
+                    f"trial {number} ended, but its result is not in {where}: every node of a Ray "
+                    "cluster must see the sweep's folder under this path"
+                )
+            )
 
     def _failed(self, task: Task, failure: Failure) -> None:
         if failure.kind == "disk":

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from rich.text import Text
 
 from sweeper import __version__
+from sweeper.config import usable_cores
 from sweeper.folder import PACKAGES
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -113,7 +114,7 @@ def check_devices() -> Iterator[Check]:
     """The cores, and the GPUs that torch sees."""
     import torch
 
-    yield Check("cpu", "ok", f"{os.cpu_count()} cores")
+    yield Check("cpu", "ok", f"{usable_cores()} cores")
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)

@@ -79,7 +79,10 @@ def read_values(
     """The fields of `kind` that the mapping at `key` holds, without those in `beside`, which another reads."""
     section = read_mapping(document, key)
     hints = get_type_hints(kind, include_extras=True)
-    refuse_unknown(document, key, [*beside, *(one.name for one in fields(kind))], what=what)
+    named = document.overrides.get((*key, "name")) if "name" in beside else None
+    # Another name, with the options of the one in the file beside it: they belong together.
+    hint = f"; override all of it: {key[0]}='{{name: {named.partition('=')[2]}}}'" if named else ""
+    refuse_unknown(document, key, [*beside, *(one.name for one in fields(kind))], what=what, hint=hint)
     values: dict[str, Any] = {}
     for one in fields(kind):
         if one.name in beside:

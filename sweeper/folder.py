@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import platform
+import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 import yaml
 
-from sweeper.config import SweepConfig, parse_config, to_mapping
+from sweeper.config import SweepConfig, parse_config, to_mapping, usable_cores
 from sweeper.errors import ResultsError, SweepError
 from trainers.records import CHECKPOINT
 
@@ -89,13 +90,18 @@ def write_sweep_file(folder: SweepFolder, config: SweepConfig, origin: Mapping[s
     write_text(folder.sweep_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
-def note_images(folder: SweepFolder, images: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Note in sweep.yaml which images a sweep began with, unless it is noted already; what is noted."""
+def read_origin(folder: SweepFolder) -> dict[str, Any]:
+    """The provenance in a sweep.yaml that this process wrote or has read."""
+    return dict(yaml.safe_load(folder.sweep_file.read_text())[PROVENANCE])
+
+
+def noted(folder: SweepFolder, key: str, value: Any) -> Any:
+    """What the provenance says a sweep began with; where it says nothing yet, `value`, which it says from now on."""
     content = yaml.safe_load(folder.sweep_file.read_text())
-    if "images" not in content[PROVENANCE]:
-        content[PROVENANCE]["images"] = dict(images)
+    if key not in content[PROVENANCE]:
+        content[PROVENANCE][key] = value
         write_text(folder.sweep_file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    return dict(content[PROVENANCE]["images"])
+    return content[PROVENANCE][key]
 
 
 def read_folder(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
@@ -115,7 +121,11 @@ def read_folder(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, Swee
         origin = content.pop(PROVENANCE)
         origin["study"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise ResultsError(f"{folder.sweep_file} is damaged ({type(error).__name__}); it cannot be resumed") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1} of " if mark else ""
+        raise ResultsError(
+            f"{where}{folder.sweep_file} is damaged ({type(error).__name__}); repair it, or start a new sweep"
+        ) from error
     return folder, parse_config(content, source=str(folder.sweep_file), cluster=cluster), origin
 
 
@@ -147,11 +157,12 @@ def provenance() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = "not installed"
     return {
+        "id": secrets.token_hex(8),  # the study's user attribute says the same
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": packages,
         "git_commit": _git_commit(),
-        "machine": {"node": platform.node(), "system": platform.platform(), "cores": os.cpu_count() or 1},
+        "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
     }
 
 

@@ -86,7 +86,7 @@ def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
         loss=row["loss"],
         criteria={column: row[column] for name in criteria for column in criterion_columns(name)},
         spread=row["spread"],
-        seconds={what: row[f"{what}_seconds"] for what in ("train", "criteria", *criteria)},
+        seconds={what: row[name] for what in ("train", "criteria", *criteria) if (name := f"{what}_seconds") in row},
         images_per_second=row["images_per_second"],
     )
 
@@ -106,22 +106,34 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
             row = json.loads(line)
             rows.setdefault((row["trial"], row["epoch"]), row)
         except (ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"line {index + 1} of {folder.reports_log} is damaged ({error})") from error
+            raise ResultsError(
+                f"line {index + 1} of {folder.reports_log} is damaged ({error}); without it, "
+                "`sweeper resume` takes the report from reports.parquet, if it is there"
+            ) from error
     return list(rows.values())
 
 
-def restore_log(folder: SweepFolder) -> None:
-    """Write a lost reports.jsonl anew from the table that was made of it, where there is one.
+def restore_log(folder: SweepFolder) -> int:
+    """Give reports.jsonl back the reports that the table made of it still has; how many those were.
 
-    A table is written once all verdicts are in the study, so that none is lost with the log.
+    A table is written once all verdicts are in the study, so that none is lost with them.
     """
     from analysis.load import read_beside
 
     table = read_beside(folder.path, "reports", folder.name, own=True)
-    rows = table.drop(columns="sweep").sort_values("sequence").to_dict("records") if len(table) else []
-    lines = [json.dumps({**row, "reported_at": row["reported_at"].isoformat()}) + "\n" for row in rows]
-    if lines:
-        write_text(folder.reports_log, "".join(lines))
+    if table.empty:
+        return 0
+    rows = read_log(folder)
+    known = {(row["trial"], row["epoch"]) for row in rows}
+    lost: list[dict[str, Any]] = [
+        {str(key): value for key, value in row.items()} | {"reported_at": row["reported_at"].isoformat()}
+        for row in table.drop(columns="sweep").to_dict("records")
+        if (row["trial"], row["epoch"]) not in known
+    ]
+    if lost:
+        whole: list[Mapping[str, Any]] = sorted([*rows, *lost], key=lambda row: int(row["sequence"]))
+        write_text(folder.reports_log, "".join(json.dumps(row) + "\n" for row in whole))
+    return len(lost)
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,8 @@ class Choice:
     regret: float | None
     untrained_accuracy: float | None
     """What the encoder is worth before any update."""
+    untrained_value: float | None
+    """The criterion of the encoder before any update."""
     configuration: int
     seeds: int
     """Runs of each configuration; the rest is None where there is but one."""
@@ -269,10 +271,11 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
     checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
+    column = make_criterion(name).name
     choice = Choice(
         sweep=listing.name,
         criterion=name,
-        value=float(row[make_criterion(name).name]),
+        value=float(row[column]),
         trial=int(row["trial"]),
         completed=len(completed),
         hyperparameters=hyperparameters_of(row),
@@ -281,6 +284,9 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         configuration=int(row.get("configuration", row["trial"])),
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
+        untrained_value=next(
+            (one[column] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get(column)), None
+        ),
         **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
     return _with_configuration(_with_oracle(choice, listing, row, completed), completed)

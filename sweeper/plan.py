@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
-from sweeper.config import SweepConfig
+from sweeper.config import SweepConfig, usable_cores
+from sweeper.images import read_images
 from sweeper.study import Study, in_memory
-from sweeper.sweep import RunOptions, device_here, gpus_per_trial, read_images
+from sweeper.sweep import RunOptions, device_here, gpus_per_trial
 from trainers.records import TrialConfig
 
 
@@ -36,7 +36,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     from trainers.probe import probe
 
     images = read_images(config)
-    trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(options.device))
+    trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(config, options.device))
     few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
     report = next(train(trial, images=few))
     epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
@@ -59,4 +59,4 @@ def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
     from sweeper.cluster import Capacity
 
     gpus = float(torch.cuda.device_count()) if device == "cuda" else 0.0
-    return Capacity(os.cpu_count() or 1, gpus).room(config.resources.cpus, gpus_per_trial(config, gpus))
+    return Capacity(usable_cores(), gpus).room(config.resources.cpus, gpus_per_trial(config, gpus))

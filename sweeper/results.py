@@ -94,7 +94,10 @@ def _trial_row(
     outcome: Outcome | None,
     oracles: Sequence[str],
 ) -> dict[str, Any]:
-    last = max(rows, key=lambda row: row["epoch"], default={})
+    last = dict(max(rows, key=lambda row: row["epoch"], default={}))
+    epochs = max([len(rows), *(record.reported if record.status else ())])
+    if epochs > len(rows):  # its last report was lost: of its criteria the study has kept the objective
+        last = {config.objective: record.reported[epochs]}
     scores = outcome.result.oracles if outcome else {}
     first = scores.get(oracles[0]) if oracles else None
     checkpoint = folder.checkpoint(record.number)
@@ -109,7 +112,7 @@ def _trial_row(
         "encoder": config.encoder["name"],
         "status": record.status or FAILED,
         "reason": record.reason or unfinished,
-        "epochs": len(rows),
+        "epochs": epochs,
         "oracle": first.accuracy if first else None,
         "oracle_n": first.n if first else None,
         "oracle_seconds": sum(score.seconds for score in scores.values()) if scores else None,

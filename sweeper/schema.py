@@ -122,8 +122,8 @@ def _pruners() -> str:
     )
     peaks = (
         "`median` and `percentile` judge a trial by the best value it has had so far, so that one which begins high "
-        "and falls is never stopped: where a criterion does so, take `successive_halving` or `hyperband`, which compare "
-        "values of the same epoch. What any of them costs, `audit` tells."
+        "and falls is never stopped: where a criterion does so, take `successive_halving` or `hyperband`, which "
+        "compare values of the same epoch. What any of them costs, `audit` tells."
     )
     return f"{listed}\n\n{more} `wilcoxon` is refused: {WILCOXON.partition(': ')[2]}.\n\n{peaks}"
 

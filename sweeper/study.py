@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,6 +45,9 @@ class TrialRecord:
     started_at: datetime | None
     finished_at: datetime | None
     value: float | None
+    """The objective at the end, of a completed trial."""
+    reported: Mapping[int, float] = field(default_factory=dict)
+    """Epoch -> objective, as far as it was reported."""
 
 
 class Study:
@@ -59,6 +63,21 @@ class Study:
         """Give the connections to the storage back."""
         if self.storage is not None:
             _release(self.storage)
+
+    def claim(self, sweep: str) -> None:
+        """Make the study that of one sweep, by the id in its sweep.yaml; one without an id takes it as it is.
+
+        Raises:
+            ResultsError: it is another sweep's.
+        """
+        owner = self.study.user_attrs.get("sweep", sweep)
+        if sweep and owner != sweep:
+            raise ResultsError(
+                f"the study {self.study.study_name} in `storage` is another sweep's, of the same name; "
+                "start this one anew with another --name"
+            )
+        if sweep and "sweep" not in self.study.user_attrs:
+            self.study.set_user_attr("sweep", sweep)
 
     @property
     def runs(self) -> int:
@@ -122,9 +141,11 @@ class Study:
         if epoch not in trial.intermediate_values:
             optuna.trial.Trial(self.study, trial._trial_id).report(value, epoch)
 
-    def reported(self, number: int) -> Mapping[int, float]:
-        """Epoch -> objective of a trial, so far."""
-        return dict(self._trials()[number].intermediate_values)
+    def median_of_others(self, number: int, epoch: int) -> float:
+        """Median of the objective after an epoch over the other trials; NaN where none has come so far."""
+        values = [trial.intermediate_values.get(epoch) for trial in self._trials() if trial.number != number]
+        known = [value for value in values if value is not None]
+        return float(np.nanmedian(known)) if known and not np.isnan(known).all() else math.nan
 
     def should_prune(self, number: int) -> bool:
         """The pruner's answer for a trial after its last report."""
@@ -176,6 +197,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         started_at=_utc(trial.datetime_start),
         finished_at=_utc(trial.datetime_complete),
         value=trial.value,
+        reported=dict(trial.intermediate_values),
     )
 
 
@@ -210,7 +232,10 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not create and url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
-        raise ResultsError(f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on")
+        raise ResultsError(
+            f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on; "
+            "`sweeper best` and `sweeper analyze` still read its tables"
+        )
     try:
         storage = RDBStorage(url, engine_kwargs=_engine(url))
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import time
 from collections import Counter
@@ -14,19 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sweeper.config import SweepConfig
+from sweeper.config import SweepConfig, usable_cores
 from sweeper.dispatch import Dispatcher, Stop
-from sweeper.errors import ConfigError, ResultsError, SweepError
+from sweeper.errors import ConfigError, SweeperError, SweepError
 from sweeper.folder import (
     SweepFolder,
     create_folder,
     disk_full,
     is_disk_full,
     locked,
-    note_images,
+    noted,
     read_folder,
+    read_origin,
     write_sweep_file,
 )
+from sweeper.images import has_labels, read_images, same_images
 from sweeper.interrupt import interruptible
 from sweeper.journal import read_outcome, restore_log
 from sweeper.progress import Progress
@@ -73,13 +73,21 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: 
     """
     check_trials(config)
     check_device(options)
+    labelled = not config.oracle or has_labels(config)
+    images = read_images(config)
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
     made = create_folder(folder, config, study=name)
     with locked(made):
-        study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
+        try:
+            study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
+        except SweeperError:
+            shutil.rmtree(made.path)  # or the folder would seem to be a sweep, whose study is another's
+            raise
         with closing(study):
-            _say_unlabelled(config, progress)
-            return _drive(config, made, study, options, progress)
+            study.claim(read_origin(made)["id"])
+            if not labelled:
+                progress.message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
+            return _drive(config, made, study, options, progress, images=images)
 
 
 def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trials: int | None = None) -> Summary:
@@ -90,7 +98,7 @@ def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trial
         ResultsError: there is no sweep there, or another process runs it.
         SweepError: as for `run_sweep`.
     """
-    with _opened(folder, options) as (config, made, study, origin):
+    with _opened(folder, options, progress) as (config, made, study):
         if trials is not None and trials != config.trials:
             if trials * config.seeds < study.started():
                 raise ConfigError(
@@ -99,7 +107,6 @@ def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trial
                 )
             config = study.config = replace(config, trials=trials)
             check_trials(config)
-            write_sweep_file(made, config, origin)
         return _drive(config, made, study, options, progress)
 
 
@@ -112,37 +119,33 @@ def probe_sweep(folder: Path, options: RunOptions, progress: Progress, *, oracle
     """
     from trainers.probe import ORACLES
 
-    with _opened(folder, options) as (config, made, study, _):
+    with _opened(folder, options, progress) as (config, made, study):
         wanted = oracles or config.oracle
         unknown = [name for name in wanted if name not in ORACLES]
         if unknown or not wanted:
             what = f"but got {', '.join(unknown)}" if unknown else "but the sweep has none; name one"
-            raise ConfigError(f"`oracle` must be one of {', '.join(ORACLES)}, {what}")
+            raise ConfigError(f"`--oracle` must be one of {', '.join(ORACLES)}, {what}")
+        if not has_labels(config):
+            raise ConfigError(f"`dataset` {config.dataset['name']} has no labels, so no oracle can measure its trials")
         return _drive(config, made, study, options, progress, oracles=wanted)
 
 
-def _say_unlabelled(config: SweepConfig, progress: Progress) -> None:
-    """Say at once that there will be no oracle, where one was asked for in vain."""
-    from trainers.probe import has_labels
-
-    if config.oracle and not has_labels(config.dataset):
-        progress.message("the data set has no labels, so no trial is measured by an oracle; `oracle=none` says so")
-
-
 @contextmanager
-def _opened(folder: Path, options: RunOptions) -> Iterator[tuple[SweepConfig, SweepFolder, Study, dict[str, object]]]:
+def _opened(folder: Path, options: RunOptions, progress: Progress) -> Iterator[tuple[SweepConfig, SweepFolder, Study]]:
     """A sweep that is there, held for this process."""
     check_device(options)
     made, config, origin = read_folder(folder, cluster=options.address is not None)
     with locked(made):
-        if not made.reports_log.is_file():
-            restore_log(made)
+        restored = restore_log(made)
+        if restored:
+            progress.message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
         # A driver that was killed right after sweep.yaml leaves no study; one that is gone later is an error.
         fresh = not made.reports_log.is_file()
         url = config.storage or made.storage_url
         study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
         with closing(study):
-            yield config, made, study, origin
+            study.claim(origin.get("id", ""))
+            yield config, made, study
 
 
 def _drive(
@@ -152,9 +155,10 @@ def _drive(
     options: RunOptions,
     progress: Progress,
     *,
+    images: Images | None = None,
     oracles: tuple[str, ...] = (),
 ) -> Summary:
-    """Run what there is to run, and leave the tables written, whatever happens."""
+    """Run what there is to run, and leave the tables written, whatever happens; `images` where they have been read."""
     began = time.monotonic()
     dispatcher = Dispatcher(config, folder, study, progress)
     done = Counter(record.status for record in study.records() if record.status)
@@ -167,9 +171,14 @@ def _drive(
                 dispatcher.prepare()
             if dispatcher.has_work:
                 run = _run_here if options.local else _run_on_ray
-                run(dispatcher, options)
+                run(dispatcher, options, images)
+            else:
+                keep_trials(dispatcher)
     except Exception as error:
         dispatcher.fail(error)
+    except KeyboardInterrupt:
+        progress.message(f"interrupted at once; continue with: sweeper resume {folder.path}")
+        raise
     finally:
         dispatcher.close()
         _write_tables(folder, config, study, dispatcher)
@@ -211,10 +220,11 @@ def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
             missing += 1
     if missing:
         kept = dispatcher.config.keep_checkpoints
-        dispatcher.progress.message(f"not probed, for want of a checkpoint: {missing} (keep_checkpoints: {kept})")
+        trials = "1 trial is" if missing == 1 else f"{missing} trials are"
+        dispatcher.progress.message(f"{trials} not probed, for want of a checkpoint (keep_checkpoints: {kept})")
 
 
-def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
+def _run_here(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
     """Run the tasks one after the other in this process; a signal leaves the training at once, the records whole."""
     working = False
 
@@ -230,8 +240,10 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
         return working
 
     with interruptible(stop, seconds=options.timeout):
-        dispatcher.device = device_here(options.device)
-        images = same_images(dispatcher.config, dispatcher.folder)
+        dispatcher.device = device_here(dispatcher.config, options.device)
+        images = same_images(dispatcher.config, dispatcher.folder, images)
+        same_device(dispatcher)
+        keep_trials(dispatcher)
         while (task := dispatcher.next()) is not None:
             try:
                 working = True
@@ -245,15 +257,15 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions) -> None:
             dispatcher.ended(task)
 
 
-def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
+def _run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
     """Run the tasks on Ray Tune, as many at once as there is room for."""
     from sweeper.cluster import capacity, ray_running
 
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = same_images(config, dispatcher.folder)
-        cpus = max(os.cpu_count() or 1, asked * config.resources.cpus)
+        images = same_images(config, dispatcher.folder, images)
+        cpus = max(usable_cores(), asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
             from sweeper.tuning import tune_sweep
 
@@ -263,54 +275,21 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions) -> None:
             if options.device.startswith("cuda") and not gpus:
                 raise ConfigError("`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`")
             dispatcher.device = "cuda" if gpus else "cpu"
+            same_device(dispatcher)
+            keep_trials(dispatcher)
             storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
-            tune_sweep(
-                dispatcher,
-                images,
-                jobs=asked or there.room(config.resources.cpus, gpus),
-                cpus=config.resources.cpus,
-                gpus=gpus,
-                retries=config.max_retries,
-                storage=storage,
-            )
-            shutil.rmtree(storage, ignore_errors=True)
-
-
-def same_images(config: SweepConfig, folder: SweepFolder) -> Images:
-    """The images of the sweep's data set, which are those that it began with.
-
-    Raises:
-        ConfigError: one of them cannot be read.
-        ResultsError: they have changed since.
-    """
-    images = read_images(config)
-    digest = hashlib.blake2b(digest_size=16)
-    for split in (images.train, images.test):
-        digest.update(split.data)
-    found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
-    begun = note_images(folder, found)
-    if begun != found:
-        counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]
-        what = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "other pixels"
-        raise ResultsError(
-            f"the images of `dataset` {config.dataset['name']} are not those that the sweep began with ({what}): its "
-            "trials could not be compared; put them back, or run a new sweep"
-        )
-    return images
-
-
-def read_images(config: SweepConfig) -> Images:
-    """The images of the sweep's data set.
-
-    Raises:
-        ConfigError: one of them cannot be read.
-    """
-    from trainers.datasets import open_dataset
-
-    try:
-        return open_dataset(config.dataset).images()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
+            try:
+                tune_sweep(
+                    dispatcher,
+                    images,
+                    jobs=asked or there.room(config.resources.cpus, gpus),
+                    cpus=config.resources.cpus,
+                    gpus=gpus,
+                    retries=config.max_retries,
+                    storage=storage,
+                )
+            finally:
+                shutil.rmtree(storage, ignore_errors=True)
 
 
 def gpus_per_trial(config: SweepConfig, there: float) -> float:
@@ -320,11 +299,37 @@ def gpus_per_trial(config: SweepConfig, there: float) -> float:
     return float(config.resources.gpus)
 
 
-def device_here(asked: str) -> str:
+def device_here(config: SweepConfig, asked: str) -> str:
     """The device of a trial in this process."""
     import torch
 
-    return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() and config.resources.gpus != 0 else "cpu"
+
+
+def keep_trials(dispatcher: Dispatcher) -> None:
+    """Write into sweep.yaml how many trials there are to be, now that nothing speaks against them."""
+    folder, config = dispatcher.folder, dispatcher.config
+    _, stored, origin = read_folder(folder.path, cluster=True)
+    if stored.trials != config.trials:
+        write_sweep_file(folder, config, origin)
+
+
+def same_device(dispatcher: Dispatcher) -> None:
+    """Hold a sweep to the kind of device that it began on, which draws the criteria's views.
+
+    Raises:
+        ConfigError: some of its trials ran on the other kind.
+    """
+    kind = dispatcher.device.partition(":")[0]
+    begun = noted(dispatcher.folder, "device", kind)
+    if begun != kind and not dispatcher.only_waiting:
+        hint = "`--device cpu` goes on there" if begun == "cpu" else "go on where there is a GPU"
+        raise ConfigError(
+            f"the sweep began on {begun}, and its criteria could not be compared with those on {kind}, where other "
+            f"views are drawn; {hint}, or run a new sweep"
+        )
 
 
 def check_device(options: RunOptions) -> None:
@@ -343,5 +348,7 @@ def check_device(options: RunOptions) -> None:
     kind = options.device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"`--device` must be auto, cpu or cuda, but got {options.device}")
+    if ":" in options.device and not options.local:
+        raise ConfigError(f"`--device` must be cuda where Ray gives out the GPUs, but got {options.device}")
     if kind == "cuda" and options.address is None and not torch.cuda.is_available():
         raise ConfigError("`--device` must be cpu or auto on a machine without CUDA, but got cuda")

@@ -169,6 +169,12 @@ def choice_text(choice: Choice) -> str:
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
         f"# checkpoint: {choice.checkpoint or 'none is there; keep_checkpoints=last keeps one of every trial'}",
     ]
+    reversed_ = choice.criterion.startswith("-")
+    if choice.untrained_value is not None and choice.untrained_value > choice.value and not reversed_:
+        lines.append(
+            f"# beware: the untrained encoder has {_number(choice.untrained_value)}, more than any trial; here "
+            f"{choice.criterion} falls as an encoder learns, or nothing was learnt"
+        )
     if choice.best_configuration is not None:
         same = choice.best_configuration == choice.configuration
         lines.append(
@@ -187,6 +193,7 @@ def choice_text(choice: Choice) -> str:
         )
         if choice.untrained_accuracy is not None:
             lines[-1] += f"; the untrained encoder has {_share(choice.untrained_accuracy)}"
+    lines.append("# to hold it: these lines in place of `fixed:` in the sweep's file, and its keys out of `space:`")
     return "\n".join(lines) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
 
 

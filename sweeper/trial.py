@@ -32,6 +32,7 @@ from trainers.records import (
 )
 
 LOG: Final = "log.txt"
+OUT_OF_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,9 @@ def _kind_of(error: BaseException) -> Literal["error", "memory", "disk"]:
 
     if isinstance(error, torch.OutOfMemoryError):
         return "memory"
+    # Libraries below PyTorch report a full GPU in words alone.
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY):
+        return "memory"
     return "disk" if isinstance(error, OSError) and error.errno in FULL else "error"
 
 
@@ -168,10 +172,18 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
         if not send(report):
             _note(log, f"stopped after epoch {report.epoch}")
             return
-    scores = probe(config, images=images, folder=folder) if config.oracle else {}
+    completed = TrialResult(config.trial, COMPLETED, epochs=epochs)
+    try:
+        scores = probe(config, images=images, folder=folder) if config.oracle else {}
+    except Exception as error:
+        if _kind_of(error) != "error":
+            raise
+        # The trial has done its part: what the labels do to the probe is no failure of the training.
+        _note(log, traceback.format_exc().rstrip())
+        write_outcome(folder, Outcome(completed, probed=config.oracle, probe_error=reason_of(error)))
+        return
     _note(log, _describe_scores(scores))
-    result = TrialResult(config.trial, COMPLETED, epochs=epochs, oracles=scores)
-    write_outcome(folder, Outcome(result, probed=config.oracle))
+    write_outcome(folder, Outcome(replace(completed, oracles=scores), probed=config.oracle))
 
 
 def _probe(task: Task, images: Images | None, send: Send, log: FileIO) -> None:

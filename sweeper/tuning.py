@@ -144,6 +144,12 @@ class Watch(tune.Stopper):
         return {}
 
 
+def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
+    """What Ray is to keep for a task: its share of a GPU, or a whole one where it ran out of memory beside others."""
+    share = math.ceil(gpus) if task.alone else gpus
+    return {"CPU": cpus, **({"GPU": share} if share else {})}
+
+
 def tune_sweep(
     dispatcher: Dispatcher, images: Images, *, jobs: int, cpus: float, gpus: float, retries: int, storage: Path
 ) -> None:
@@ -151,8 +157,7 @@ def tune_sweep(
     deaths: dict[str, str] = {}
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-        share = math.ceil(gpus) if config["task"].alone else gpus
-        return tune.PlacementGroupFactory([{"CPU": cpus, **({"GPU": share} if share else {})}])
+        return tune.PlacementGroupFactory([bundle(config["task"], cpus, gpus)])
 
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(on_ray, images=images), resources),

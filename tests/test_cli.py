@@ -418,7 +418,7 @@ def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: 
     before = sweeper("best", "blind", "--results", tmp_path, "--json").json
     assert (before["oracle"], before["accuracy"], before["regret"]) == (None, None, None)
     assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("trial  status")[2]
-    assert "`oracle` must be one of lidar_paper" in refused("probe", "blind", "--results", tmp_path, "--local")
+    assert "`--oracle` must be one of lidar_paper" in refused("probe", "blind", "--results", tmp_path, "--local")
     ran = sweeper("probe", "blind", "--results", tmp_path, "--local", "--device", "cpu", "--oracle", "lidar_paper")
     assert ran.code == 0, ran
     after = sweeper("best", "blind", "--results", tmp_path, "--json").json

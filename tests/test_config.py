@@ -322,6 +322,7 @@ MISTAKES = [
         '`criteria_sample.split` must be train or test, but got "tset"; did you mean `test`?',
     ),
     ("resources.gpus=4096", "`resources.gpus` must be at most the"),
+    ("resources.gpus=1.5", "`resources.gpus` must be a whole number, or at most 1, but got 1.5"),
     ("resources.gpus=all", '`resources.gpus` must be a number of at least 0 or auto, but got "all"'),
     ("resources.cpus=0", "`resources.cpus` must be a number above 0, but got 0"),
     ("resources.cpus=4096", "`resources.cpus` must be at most the"),

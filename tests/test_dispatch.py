@@ -6,6 +6,7 @@ import io
 import json
 import math
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sweeper.journal import Outcome, read_log, read_outcome, write_outcome
 from sweeper.progress import Progress
 from sweeper.study import open_study
 from sweeper.trial import Failure, Task
+from sweeper.tuning import bundle
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 
 
@@ -103,7 +105,7 @@ def test_a_report_is_on_the_disk_before_the_worker_hears(images: Path, tmp_path:
         task = stage.next_trial()
         assert stage.report(task, 1)
         assert [row["epoch"] for row in read_log(stage.folder)] == [1]
-        assert stage.study.reported(0) == {1: 10.0}
+        assert stage.study.record(0).reported == {1: 10.0}
 
 
 def test_what_comes_again_is_not_put_to_the_pruner_again(images: Path, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_verdict_that_did_not_reach_the_study_is_carried_out_later(images: Pat
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         record = stage.study.record(0)
         assert (record.status, record.reason) == ("pruned", "low")
-        assert stage.study.reported(0) == {1: 10.0, 2: 1.0}
+        assert stage.study.record(0).reported == {1: 10.0, 2: 1.0}
         assert stage.next_trial().config.trial == 1
 
 
@@ -195,7 +197,7 @@ def test_out_of_memory_is_tried_once_more_alone(images: Path, tmp_path: Path) ->
         stage.dispatcher.received(again, Failure("out of memory", "memory"))
         stage.dispatcher.ended(again)
         assert stage.study.record(0).status == "failed"
-        assert "tried again alone" in stage.shown
+        assert "tried again once it can have one alone" in stage.shown
 
 
 def test_a_dead_worker_fails_its_trial_with_the_reason(images: Path, tmp_path: Path) -> None:
@@ -208,6 +210,35 @@ def test_a_dead_worker_fails_its_trial_with_the_reason(images: Path, tmp_path: P
         outcome = read_outcome(task.trial_folder)
         assert outcome is not None
         assert outcome.result.epochs == 1
+
+
+def test_a_result_that_is_there_outlives_its_worker(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        for epoch in (1, 2, 3):
+            stage.report(task, epoch)
+        task.trial_folder.mkdir()
+        write_outcome(task.trial_folder, Outcome(TrialResult(0, "completed", epochs=3)))
+        stage.dispatcher.ended(task, died="its worker died: killed")
+        assert stage.study.record(0).status == "completed"
+
+
+def test_a_result_that_nobody_can_see_stops_the_sweep(images: Path, tmp_path: Path) -> None:
+    """A node of a cluster that writes elsewhere would train every trial in vain."""
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        stage.report(task, 1)
+        stage.dispatcher.ended(task)
+        assert isinstance(stage.dispatcher.fatal, SweepError)
+        assert "every node of a Ray cluster must see the sweep's folder" in str(stage.dispatcher.fatal)
+
+
+def test_an_alone_task_has_a_whole_gpu(images: Path, tmp_path: Path) -> None:
+    with staged(images, tmp_path / "s") as stage:
+        task = stage.next_trial()
+        assert bundle(task, 1, 0.25) == {"CPU": 1, "GPU": 0.25}
+        assert bundle(replace(task, alone=True), 1, 0.25) == {"CPU": 1, "GPU": 1}
+        assert bundle(replace(task, alone=True), 2, 0) == {"CPU": 2}
 
 
 def test_failures_that_differ_do_not_stop_a_sweep(images: Path, tmp_path: Path) -> None:
@@ -255,6 +286,17 @@ def test_pruned_trials_are_probed_in_a_task_of_their_own(images: Path, tmp_path:
         assert stage.study.record(0).status == "pruned"
         stage.dispatcher.ended(probe)
         assert not checkpoint.exists()
+
+
+def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: Path, tmp_path: Path) -> None:
+    config = small_config(images)
+    folder = create_folder(tmp_path / "s", config, study="s")
+    for order in ((1, 0, 2), (0, 1, 2), (2, 1, 0)):
+        keeper = Keeper(config, folder)
+        for number in order:
+            keeper.seen(number, "completed", 7.0)
+        assert keeper.best == 0
+        assert keeper.unwanted == {1, 2}
 
 
 @pytest.mark.parametrize(

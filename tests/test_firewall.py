@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
@@ -25,8 +26,18 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
     }
 
 
+def values_of(folder: Path) -> list[tuple[str, float | None, dict[int, float]]]:
+    """State, value and intermediate values of every trial in the study."""
+    (name,) = optuna.study.get_all_study_names(f"sqlite:///{folder / 'study.db'}")
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{folder / 'study.db'}")
+    return [(trial.state.name, trial.value, trial.intermediate_values) for trial in study.trials]
+
+
 def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small_config(make_images(tmp_path / "images"), search={"sampler": "tpe"}, pruner={"name": "median"})
+    """TPE learns from its 11th trial on, and the pruner stops some: a leak of an accuracy into either would show."""
+    pruner = {"name": "median", "n_startup_trials": 2}
+    images = make_images(tmp_path / "images")
+    config = small_config(images, trials=13, search={"sampler": "tpe"}, pruner=pruner, oracle_pruned=True)
     progress = make_progress(0, quiet=True, as_json=False)
     run_sweep(config, tmp_path / "true", RunOptions(local=True), progress)
     read = Folder.labels
@@ -38,6 +49,8 @@ def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Folder, "labels", permuted)
     run_sweep(config, tmp_path / "permuted", RunOptions(local=True), progress)
     true, shuffled = tables(tmp_path / "true"), tables(tmp_path / "permuted")
+    assert (true["trials"]["status"] == "pruned").any()
+    assert values_of(tmp_path / "true") == values_of(tmp_path / "permuted")
     for name, table in true.items():
         oracle = [column for column in table if column == "oracle" or column.startswith("oracle.")]
         pd.testing.assert_frame_equal(table.drop(columns=oracle), shuffled[name].drop(columns=oracle))

@@ -218,7 +218,7 @@ def test_a_report_that_is_there_stays(images: Path) -> None:
     study.start()
     study.report(0, 1, 5.0)
     study.report(0, 1, 9.0)
-    assert study.reported(0) == {1: 5.0}
+    assert study.record(0).reported == {1: 5.0}
 
 
 def test_the_median_prunes_who_lags(images: Path) -> None:

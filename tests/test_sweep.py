@@ -139,22 +139,6 @@ def test_the_same_seed_gives_the_same_reports_and_another_one_does_not(
     assert list(reports(tmp_path / "other")["loss"]) != list(reports(done)["loss"])
 
 
-def test_labels_reach_the_oracle_and_nothing_else(
-    images: Path, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from trainers.datasets.folder import Folder
-
-    honest: Callable[[Folder, str], Any] = Folder.labels
-    monkeypatch.setattr(Folder, "labels", lambda self, split: np.random.default_rng(1).permutation(honest(self, split)))
-    run_here(small_config(images), tmp_path / "permuted")
-    same_reports(done, tmp_path / "permuted")
-    mine, theirs = trials_of(tmp_path / "permuted"), trials_of(done)
-    clocks = {"seconds", "started_at", "finished_at", "sweep"}
-    plain = [name for name in mine.columns if not name.startswith("oracle") and name not in clocks]
-    pd.testing.assert_frame_equal(mine[plain], theirs[plain], check_exact=True)
-    assert list(mine["oracle"]) != list(theirs["oracle"])
-
-
 def test_without_labels_the_criterion_is_all_there_is(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
     assert not [name for name in trials_of(tmp_path / "s") if name.startswith("oracle")]
@@ -166,7 +150,7 @@ def test_an_oracle_without_labels_is_said_at_once(images: Path, tmp_path: Path) 
     progress = shown()
     dataset = mapping(images)["dataset"] | {"labels": False}
     run_sweep(small_config(images, trials=1, dataset=dataset), tmp_path / "s", LOCAL, progress)
-    assert text_of(progress).startswith("the data set has no labels, so no trial is measured by an oracle")
+    assert text_of(progress).startswith("the data set has no labels, so no oracle measures any trial")
     assert trials_of(tmp_path / "s")["oracle"].isna().all()
 
 
@@ -265,10 +249,42 @@ def test_other_images_are_no_way_to_go_on(images: Path, tmp_path: Path) -> None:
     Image.open(turned).rotate(90).save(turned)
     with pytest.raises(ResultsError, match=r"not those that the sweep began with \(other pixels\)"):
         resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
+    assert yaml.safe_load((tmp_path / "s" / "sweep.yaml").read_text())["trials"] == 2
     turned.unlink()
     with pytest.raises(ResultsError, match=r"72 to train and 24 to test then, 71 to train and 24 to test now"):
         resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
     assert len(trials_of(tmp_path / "s").query("status == 'completed'")) == 2
+
+
+def test_another_kind_of_device_is_no_way_to_go_on(images: Path, tmp_path: Path) -> None:
+    """The criteria's views are drawn on the device."""
+    run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
+    file = tmp_path / "s" / "sweep.yaml"
+    assert "device: cpu" in file.read_text()
+    file.write_text(file.read_text().replace("device: cpu", "device: cuda"))
+    with pytest.raises(ConfigError, match=r"the sweep began on cuda, .* go on where there is a GPU"):
+        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2)
+
+
+def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) -> None:
+    config = small_config(images, trials=1, oracle="none", storage=f"sqlite:///{tmp_path / 'shared.db'}")
+    run_here(config, tmp_path / "mine" / "s")
+    with pytest.raises(ResultsError, match="already holds a study named s"):
+        run_here(config, tmp_path / "yours" / "s")
+    assert not (tmp_path / "yours" / "s").exists()
+    create_folder(tmp_path / "yours" / "s", config, study="s")
+    with pytest.raises(ResultsError, match=r"the study s in `storage` is another sweep's"):
+        resume_sweep(tmp_path / "yours" / "s", LOCAL, shown())
+
+
+def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        run_sweep(small_config(images, trials=1), tmp_path / "s", LOCAL, Broken(1))
+    log = tmp_path / "s" / "reports.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps({key: row[key] for key in row if key != "lidar_seconds"}) + "\n" for row in rows))
+    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"completed": 1}
+    assert pd.read_parquet(tmp_path / "s" / "reports.parquet")["lidar_seconds"].isna().sum() == len(rows)
 
 
 def test_a_lost_log_is_made_again_from_its_table(images: Path, done: Path, tmp_path: Path) -> None:
@@ -276,9 +292,35 @@ def test_a_lost_log_is_made_again_from_its_table(images: Path, done: Path, tmp_p
     log = tmp_path / "s" / "reports.jsonl"
     before = [json.loads(line) for line in log.read_text().splitlines()]
     log.unlink()
-    resume_sweep(tmp_path / "s", LOCAL, shown(), trials=4)
+    progress = shown()
+    resume_sweep(tmp_path / "s", LOCAL, progress, trials=4)
+    assert f"reports.jsonl lacked {len(before)} reports; they were restored" in text_of(progress)
+    assert "are missing" not in text_of(progress)
     assert [json.loads(line) for line in log.read_text().splitlines()][: len(before)] == before
     same_reports(done, tmp_path / "s")
+
+
+def test_a_torn_line_of_a_finished_trial_is_restored(images: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "s")
+    log = tmp_path / "s" / "reports.jsonl"
+    log.write_bytes(log.read_bytes()[:-40])
+    resume_sweep(tmp_path / "s", LOCAL, shown())
+    same_reports(done, tmp_path / "s")
+    mine, theirs = (trials_of(folder)[["epochs", "lidar", "rankme", "loss"]] for folder in (tmp_path / "s", done))
+    pd.testing.assert_frame_equal(mine, theirs)
+
+
+def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
+    for name in ("reports.jsonl", "reports.parquet"):
+        (tmp_path / "s" / name).unlink()
+    progress = shown()
+    resume_sweep(tmp_path / "s", LOCAL, progress, trials=3)
+    assert "of trials that have ended: 0, 1" in text_of(progress)
+    trials = trials_of(tmp_path / "s")
+    assert list(trials["epochs"]) == [3, 3, 3]
+    assert trials["lidar"].notna().all()  # the study keeps the objective
+    assert list(trials["rankme"].isna()) == [True, True, False]
 
 
 def test_a_lost_study_is_not_made_up(images: Path, tmp_path: Path) -> None:
@@ -560,7 +602,7 @@ def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> No
 def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     run_here(small_config(images, oracle="none", keep_checkpoints="last"), folder)
-    with pytest.raises(ConfigError, match=r"`oracle` must be one of lidar_paper.* but the sweep has none"):
+    with pytest.raises(ConfigError, match=r"`--oracle` must be one of lidar_paper.* but the sweep has none"):
         probe_sweep(folder, LOCAL, shown())
     with pytest.raises(ConfigError, match="but got nonsense"):
         probe_sweep(folder, LOCAL, shown(), oracles=("nonsense",))
@@ -575,7 +617,7 @@ def test_what_was_not_kept_cannot_be_probed(images: Path, tmp_path: Path) -> Non
     run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
     progress = shown()
     probe_sweep(tmp_path / "s", LOCAL, progress, oracles=("lidar_paper",))
-    assert "not probed, for want of a checkpoint: 1 (keep_checkpoints: best)" in text_of(progress)
+    assert "1 trial is not probed, for want of a checkpoint (keep_checkpoints: best)" in text_of(progress)
     assert trials_of(tmp_path / "s")["oracle"].notna().sum() == 1
 
 

@@ -154,6 +154,29 @@ def test_memory_is_another_kind_of_failure_until_it_ran_alone(
     assert outcome.result.status == "failed"
 
 
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"])
+def test_a_full_gpu_is_known_by_other_words_too(
+    task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr("trainers.loop.train", raising(RuntimeError(said)))
+    assert sent_by(task, arrays) == [Failure(f"RuntimeError: {said}", "memory")]
+
+
+def test_a_probe_that_fails_leaves_a_trained_trial_completed(
+    task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no such labels")
+
+    monkeypatch.setattr("trainers.probe.probe", broken)
+    assert epochs(sent_by(task, arrays)) == [1, 2, 3]
+    outcome = read_outcome(task.trial_folder)
+    assert outcome is not None
+    assert (outcome.result.status, outcome.result.oracles) == ("completed", {})
+    assert outcome.probe_error == "ValueError: no such labels"
+    assert "no such labels" in (task.trial_folder / LOG).read_text()
+
+
 def test_a_full_disk_is_no_failure_of_the_trial(task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainers.loop.train", raising(OSError(errno.ENOSPC, "No space left on device")))
     (failure,) = sent_by(task, arrays)

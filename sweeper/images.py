@@ -1,0 +1,61 @@
+"""The images of a sweep's data set: read once for all of its trials, and the same after every resume."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sweeper.config import SweepConfig
+from sweeper.errors import ConfigError, ResultsError
+from sweeper.folder import SweepFolder, noted
+from trainers.datasets.base import Images
+
+
+def read_images(config: SweepConfig) -> Images:
+    """The images of the sweep's data set.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    from trainers.datasets import open_dataset
+
+    try:
+        return open_dataset(config.dataset).images()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
+
+
+def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None = None) -> Images:
+    """The images of the sweep's data set (read, unless they have been), which are those that it began with.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+        ResultsError: they have changed since.
+    """
+    images = images or read_images(config)
+    digest = hashlib.blake2b(digest_size=16)
+    for split in (images.train, images.test):
+        digest.update(split.data)
+    found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
+    begun = noted(folder, "images", found)
+    if begun != found:
+        counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]
+        what = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "other pixels"
+        raise ResultsError(
+            f"the images of `dataset` {config.dataset['name']} are not those that the sweep began with ({what}): its "
+            "trials could not be compared; put them back, or run a new sweep"
+        )
+    return images
+
+
+def has_labels(config: SweepConfig) -> bool:
+    """Whether the data set has the labels that an oracle needs.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    from trainers.probe import has_labels
+
+    try:
+        return has_labels(config.dataset)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the labels of `dataset` {config.dataset['name']} cannot be read: {error}") from error
