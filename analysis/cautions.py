@@ -29,6 +29,8 @@ WIDE = 0.5
 """An interval of τ at least so wide cannot tell a useless criterion from a good one (τ 0 from τ 0.5)."""
 FOLLOWS = 0.6
 """|τ| with a hyperparameter from which on a criterion is said to follow it."""
+HIGH_START = 0.75
+"""The share of trials below the untrained encoder from which on a criterion is said to fall."""
 SHARE = 0.25
 """The share of trials, collapsed or at the baseline, from which on it is said."""
 
@@ -45,6 +47,7 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
             *about_size(ranks),
             *about_doubt(ranks),
             *about_states(part, ranks),
+            *about_start(part, base, ranks),
             *about_proxies(given),
             *about_conditions(part),
             *about_many(ranks),
@@ -183,6 +186,25 @@ def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
     return found
 
 
+def about_start(trials: DataFrame, baselines: DataFrame, ranks: DataFrame) -> list[Caution]:
+    """A criterion that is highest before any training: to select by it is then no way to what was learnt."""
+    found = []
+    start = baselines[baselines["baseline"] == UNTRAINED] if "baseline" in baselines else DataFrame()
+    for name in ranks["criterion"] if len(start) else ():
+        known = Criterion(str(name)).scores(start)
+        scores = Criterion(str(name)).scores(trials).dropna()
+        if known.isna().all() or not ranks.loc[ranks["criterion"] == name, "higher_is_better"].all() or scores.empty:
+            continue
+        below = int((scores < known.iloc[0]).sum())
+        if below >= HIGH_START * len(scores):
+            text = (
+                f"{label_of(str(name))} of the untrained encoder is {known.iloc[0]:.3g}, above that of {below} of "
+                f"{len(scores)} trials: it falls as an encoder learns here."
+            )
+            found.append(("high at the start", text))
+    return found
+
+
 def about_proxies(partial: DataFrame) -> list[Caution]:
     """A criterion that only follows a hyperparameter."""
     found = []
@@ -192,13 +214,14 @@ def about_proxies(partial: DataFrame) -> list[Caution]:
             continue
         name, criterion = row["hyperparameter"], label_of(str(row["criterion"]))
         low, high = float(row["tau_given_low"]), float(row["tau_given_high"])
-        left = f"{number(given)} [{number(low)}, {number(high)}]"
+        left = number(given) if math.isnan(low) else f"{number(given)} [{number(low)}, {number(high)}]"
         text = sentence(f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})")
         if not math.isfinite(given):
             text += ", and nothing else."
         else:
             text += f"; given {name}, its τ with the oracle is {'still ' if low > 0 or high < 0 else ''}{left}"
-            text += "." if low > 0 or high < 0 else ", not clearly other than 0."
+            unclear = f", of {row['n']} trials." if math.isnan(low) else ", not clearly other than 0."
+            text += "." if low > 0 or high < 0 else unclear
         found.append(("follows a hyperparameter", text))
     return found
 

@@ -19,15 +19,17 @@ OVERALL = "overall"
 BINS = 3
 """Bins of a hyperparameter that has more than FEW values: thirds, so that a dozen trials still leave four in each."""
 FEW = 5
+FEWEST = 10
+"""Trials below which a partial τ gets no interval: the jackknife of three τ at once would be far too narrow."""
 
 
 def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
 
     τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
-    jackknife as in `ranking`. It takes out what the two share by both rising or falling with the hyperparameter, or
-    nearly so: where they share nothing else it comes near 0 but need not be 0 (Korn 1984, American Statistician 38).
-    τ with the oracle is signed so that more is better; `tau_criterion` is that of the plain column.
+    jackknife as in `ranking`, NaN below ten trials. It takes out what the two share by both rising or falling with the
+    hyperparameter, or nearly so: where they share nothing else it comes near 0 but need not be 0 (Korn 1984, American
+    Statistician 38). τ with the oracle is signed so that more is better; `tau_criterion` is that of the plain column.
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -59,9 +61,9 @@ def partial_one(trials: DataFrame, criterion: Criterion, name: str, oracle: str)
     )
     tau, influence = partial_tau(together, of_score, of_truth)
     groups = judged["configuration"].to_numpy()
-    low, high = (
-        interval(tau, standard_error(influence, groups), len(np.unique(groups))) if math.isfinite(tau) else (tau, tau)
-    )
+    units = len(np.unique(groups))
+    known = math.isfinite(tau) and units >= FEWEST
+    low, high = interval(tau, standard_error(influence, groups), units) if known else (math.nan, math.nan)
     return {**row, **dict(zip(names, (together[0], tau, low, high, sign * of_score[0], of_truth[0]), strict=True))}
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from pandas import DataFrame
 
-from analysis.columns import ResultsUnreadable
+from analysis.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
 from analysis.complete import audit_weights, complete_trials, split_names
 
 SWEEP_FILE = "sweep.yaml"
@@ -139,6 +139,8 @@ def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None
         for sweep in names.loc[names["sweep"] != names["part"], "sweep"].unique()
     )
     trials["sweep"] = names["part"].to_numpy()
+    if not ours and criteria is None:
+        notes += further_columns(rows, table, oracle)
     home = source / "analysis" if source.is_dir() else source.parent / f"{source.stem}-analysis"
     return Results(
         trials=trials,
@@ -149,6 +151,16 @@ def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None
         home=home,
         notes=notes,
     )
+
+
+def further_columns(rows: DataFrame, path: Path, oracle: str | None) -> tuple[str, ...]:
+    """A note on the numbers in a table made by hand that nobody has named, and so nobody judges."""
+    chosen = {criterion.name for criterion in parse_criteria(rows.columns)} | {oracle_column(rows.columns, oracle)}
+    further = [name for name in could_be_criteria(list(rows.columns)) if name not in chosen]
+    further = [name for name in further if pd.api.types.is_numeric_dtype(rows[name])]
+    ways = ["--criteria NAME, or -NAME where less is better"]
+    ways += [] if oracle_column(rows.columns, oracle) else ["--oracle NAME"]
+    return (f"{path.name} has more: {', '.join(further)} ({'; '.join(ways)})",) if further else ()
 
 
 def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:

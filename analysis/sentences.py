@@ -22,9 +22,10 @@ EVEN = 1.1
 METHOD = (
     "τ is Kendall's τ-b; its interval is Fisher's z of τ with the delete-one jackknife's error, over configurations "
     "where they were run with several seeds. p is of the hypothesis that criterion and oracle have nothing to do with "
-    "each other (exact where there are no ties and few trials, else asymptotic); the interval assumes nothing of the "
-    "kind, is on the wide side below some 20 trials, and may hold 0 where p is small. Holm's correction counts every "
-    "criterion and layer tried. Trials with a missing value are left out, and n says what is left.",
+    "each other (exact where there are no ties and few trials, of 2,000 shuffles where few trials weigh unlike, else "
+    "asymptotic); the interval assumes nothing of the kind, is on the wide side below some 20 trials, and may hold 0 "
+    "where p is small. Holm's correction counts every criterion and layer tried. Trials with a missing value are left "
+    "out, and n says what is left.",
     "Two criteria are compared on the same trials; better means a higher τ. Regret is the best oracle among completed "
     "trials less that of the selected one, in percentage points (pp); of equals the lowest trial number is selected. "
     "Expected regret and hits are over 2,000 sweeps drawn again from these trials. No label reaches a criterion, a "
@@ -61,13 +62,14 @@ def in_short(judgement: Judgement) -> tuple[str, ...]:
 def verdict_on(row: dict[Any, Any]) -> str:
     """What the interval of a τ allows to be said."""
     text = f"τ = {number(row['tau'])} [{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}"
-    if row["tau_low"] > 0:
-        return f"ranks the trials ({text})."
-    if row["tau_high"] < 0:
-        return f"ranks the trials backwards ({text})."
-    if row["tau_p"] < SMALL:
-        way = " backwards" if row["tau"] < 0 else ""
+    clear, small = row["tau_low"] > 0 or row["tau_high"] < 0, row["tau_p"] < SMALL
+    way = " backwards" if row["tau"] < 0 else ""
+    if clear and small:
+        return f"ranks the trials{way} ({text})."
+    if small:
         return f"may rank the trials{way}: p = {probability(row['tau_p'])}, but τ's interval holds 0 ({text})."
+    if clear and pd.notna(row["tau_p"]):
+        return f"may rank the trials{way}: τ's interval leaves out 0, but p = {probability(row['tau_p'])} ({text})."
     return f"cannot be told from a useless criterion ({text})."
 
 

@@ -123,9 +123,14 @@ def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int
 @cli.command(short_help="Judge how well each criterion ranked the trials.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--oracle", help="The column to judge against.  [default: oracle]")
-@click.option("--criteria", help="The columns to judge, with commas; -NAME where less is better.  [default: all]")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where the report goes.  [default: analysis/ beside the data]"
+    "--criteria",
+    help="The columns to judge, with commas; -NAME where less is better.  [default: those that sweeper knows]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the report goes.  [default: analysis/ in a sweep, NAME-analysis/ beside a table]",
 )
 @json_option
 def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, out: Path | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -335,6 +336,30 @@ def test_partial_tau_is_kendalls_formula() -> None:
     )
     assert row["tau_given"] == pytest.approx((a - b * c) / math.sqrt((1 - b**2) * (1 - c**2)))
     assert (row["tau_criterion"], row["tau_oracle"]) == pytest.approx((b, c))
+
+
+def test_a_partial_tau_of_few_trials_has_no_interval() -> None:
+    generator = np.random.default_rng(0)
+    table = DataFrame({name: generator.uniform(size=10) for name in ("lidar", "oracle", "config.lr")})
+    assert partial(table)[["tau_given", "tau_given_low", "tau_given_high"]].notna().all(axis=None)
+    few = partial(table.head(9)).iloc[0]
+    assert np.isfinite(few["tau_given"])
+    assert np.isnan(few["tau_given_low"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_p_of_few_weighted_trials_is_that_of_every_order(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    score, truth = generator.uniform(size=6), generator.uniform(size=6).round(1)
+    weights = np.array([1.0, 4.0, 1.0, 1.0, 4.0, 1.0])
+    ones = np.ones((1, 6), dtype=np.float32)
+    taus = [
+        abs(tau_of_counts(make_pairs(score, truth[list(order)]), ones, weights=weights)[0])
+        for order in itertools.permutations(range(6))
+    ]
+    known = float(np.mean([tau >= taus[0] - 1e-9 for tau in taus]))
+    found = estimate(score, truth, weights=weights).p
+    assert found == pytest.approx(known, abs=3 * np.sqrt(known * (1 - known) / 2000) + 1 / 2000)
 
 
 def test_the_influence_of_partial_tau_is_its_jackknife() -> None:

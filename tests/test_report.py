@@ -18,9 +18,10 @@ from analysis.audit import audit, cost
 from analysis.cautions import about_doubt, across, cautions, layers_of
 from analysis.columns import ResultsUnreadable
 from analysis.hyperparameters import partial
+from analysis.load import load
 from analysis.ranking import kendall
 from analysis.report import Report, analyze
-from analysis.sentences import audit_words, cost_words
+from analysis.sentences import audit_words, cost_words, verdict_on
 from analysis.tables import Printed, to_html, to_latex, to_markdown
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
@@ -300,6 +301,32 @@ def test_trials_that_learnt_nothing_are_counted(sound: DataFrame) -> None:
     text = cautioned(sound, start)["near the untrained"]
     counted = int(text.split()[0])
     assert 30 <= counted <= 40
+
+
+def test_a_criterion_that_falls_with_training_is_said_to(sound: DataFrame) -> None:
+    for start, warned in ((float(sound["lidar"].max()) + 1, True), (float(sound["lidar"].median()), False)):
+        base = DataFrame({"sweep": "s", "baseline": ["untrained", "raw_pixels"], "lidar": [start, np.nan]})
+        assert ("high at the start" in cautioned(sound, base)) is warned
+
+
+def test_a_verdict_needs_an_interval_and_a_p_that_agree() -> None:
+    row = {"tau": 0.5, "tau_low": 0.2, "tau_high": 0.7, "tau_p": 0.01, "n": 20}
+    assert verdict_on(row).startswith("ranks the trials (")
+    assert verdict_on(row | {"tau_p": 0.13}).startswith("may rank the trials: τ's interval leaves out 0, but p = 0.130")
+    assert verdict_on(row | {"tau_low": -0.1}).startswith("may rank the trials: p = 0.010, but")
+    assert verdict_on(row | {"tau_low": -0.1, "tau_p": 0.2}).startswith("cannot be told from a useless criterion")
+
+
+def test_columns_that_nobody_named_are_named(tmp_path: Path) -> None:
+    table = DataFrame(
+        {"lidar": [1.0, 2.0, 3.0], "accuracy": [0.1, 0.2, 0.3], "mine": [1, 2, 3], "note": ["a", "b", "c"]}
+    )
+    table.to_csv(tmp_path / "my.csv", index=False)
+    (note,) = load(tmp_path / "my.csv").notes
+    assert note == "my.csv has more: accuracy, mine (--criteria NAME, or -NAME where less is better; --oracle NAME)"
+    (note,) = load(tmp_path / "my.csv", oracle="accuracy").notes
+    assert note == "my.csv has more: mine (--criteria NAME, or -NAME where less is better)"
+    assert not load(tmp_path / "my.csv", oracle="accuracy", criteria=["lidar"]).notes
 
 
 def test_pixels_that_do_as_well_are_said(sound: DataFrame) -> None:
