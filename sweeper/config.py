@@ -82,8 +82,8 @@ class PrunerConfig:
     name: str = "none"
     """The pruner."""
     audit: Annotated[float, Between(0, 1)] = 0.0
-    """Share of the trials it would have pruned that run on, to measure what pruning costs. To the pruner they are trials
-    like others from then on, so that it is a little laxer than without them."""
+    """Share of the trials it would have pruned that run on, to measure what pruning costs. To the pruner they are from
+    then on trials like others, so that it is a little laxer than without them."""
     arguments: Mapping[str, object] = field(default_factory=dict)
 
 
