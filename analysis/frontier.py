@@ -16,7 +16,7 @@ from trainers.records import COMPLETED, PRUNED
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-REPORTS = 3_000
+REPORTS = 2_000
 """Reports in one replay of a frontier, which makes some thirty at 0.1 ms a report; it takes the first trials."""
 FEWEST, MOST = 20, 100
 """Trials in a frontier, however many epochs they have."""
