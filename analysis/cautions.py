@@ -187,22 +187,22 @@ def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
 
 
 def about_start(trials: DataFrame, baselines: DataFrame, ranks: DataFrame) -> list[Caution]:
-    """A criterion that is highest before any training: to select by it is then no way to what was learnt."""
-    found = []
+    """Criteria that are highest before any training: to select by them is then no way to what was learnt."""
     start = baselines[baselines["baseline"] == UNTRAINED] if "baseline" in baselines else DataFrame()
-    for name in ranks["criterion"] if len(start) else ():
-        known = Criterion(str(name)).scores(start)
-        scores = Criterion(str(name)).scores(trials).dropna()
-        if known.isna().all() or not ranks.loc[ranks["criterion"] == name, "higher_is_better"].all() or scores.empty:
+    falling = []
+    for row in ranks.to_dict("records") if len(start) else ():
+        criterion = Criterion(str(row["criterion"]))
+        known, scores = criterion.scores(start), criterion.scores(trials).dropna()
+        if not row["higher_is_better"] or known.isna().all() or scores.empty:
             continue
         below = int((scores < known.iloc[0]).sum())
         if below >= HIGH_START * len(scores):
-            text = (
-                f"{label_of(str(name))} of the untrained encoder is {known.iloc[0]:.3g}, above that of {below} of "
-                f"{len(scores)} trials: it falls as an encoder learns here."
-            )
-            found.append(("high at the start", text))
-    return found
+            ahead = "every trial" if below == len(scores) else f"{below} of {len(scores)} trials"
+            falling.append(f"{label_of(criterion.name)} of {known.iloc[0]:.3g} (above {ahead})")
+    if not falling:
+        return []
+    fall = "they fall" if len(falling) > 1 else "it falls"
+    return [("high at the start", f"The untrained encoder has {listed(falling)}: {fall} as an encoder learns here.")]
 
 
 def about_proxies(partial: DataFrame) -> list[Caution]:
