@@ -48,10 +48,10 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
     kept = float(truth.loc[unpruned.index[0]]) if len(unpruned) else math.nan
     measured = truth[marked & truth.notna()]
     n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
-    false = int(sum(clearly_above(value, kept, n) for value in measured)) if math.isfinite(kept) else 0
     from scipy import stats
 
-    known = len(measured) > 0 and math.isfinite(kept)
+    known = len(measured) > 0 and math.isfinite(kept) and n > 0
+    false = int(sum(clearly_above(value, kept, n) for value in measured)) if known else 0
     wilson = stats.binomtest(false, len(measured)).proportion_ci(method="wilson") if known else None
     return {
         "trials": len(trials),

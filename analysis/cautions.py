@@ -157,14 +157,16 @@ def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
     """τ over survivors only; many trials collapsed or failed."""
     found = []
     pruned = trials[trials["status"] == PRUNED]
-    if len(pruned) and pruned["oracle"].isna().any():
+    if trials["oracle"].isna().all():
+        pass  # there is no τ to be over survivors
+    elif len(pruned) and pruned["oracle"].isna().any():
         weighted = bool(ranks["weighted"].any()) if len(ranks) else False
         unmeasured = int(pruned["oracle"].isna().sum())
         text = f"{unmeasured} pruned trials were never measured"
         text += (
-            "; the audited ones stand for them, each with more weight, so the intervals are wide."
+            "; the audited ones stand for them, each with more weight: few of them make the intervals too narrow."
             if weighted
-            else ": τ is over the survivors of the very criterion it judges, which flatters or hides it "
+            else ": τ is over the survivors of what the pruner watched, which flatters or hides a criterion "
             "(`pruner.audit` or `oracle_pruned: true` would tell)."
         )
         found.append(("survivors only", text))
@@ -187,22 +189,22 @@ def about_states(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
 
 
 def about_start(trials: DataFrame, baselines: DataFrame, ranks: DataFrame) -> list[Caution]:
-    """Criteria that are highest before any training: to select by them is then no way to what was learnt."""
+    """Criteria that most trials end below the untrained encoder in, and that are not known to rank the trials."""
     start = baselines[baselines["baseline"] == UNTRAINED] if "baseline" in baselines else DataFrame()
     falling = []
     for row in ranks.to_dict("records") if len(start) else ():
         criterion = Criterion(str(row["criterion"]))
-        known, scores = criterion.scores(start), criterion.scores(trials).dropna()
-        if not row["higher_is_better"] or known.isna().all() or scores.empty:
+        known, scores = criterion.scores(start), criterion.scores(completed(trials)).dropna()
+        if not row["higher_is_better"] or row["tau_low"] > 0 or known.isna().all() or scores.empty:
             continue
         below = int((scores < known.iloc[0]).sum())
         if below >= HIGH_START * len(scores):
-            ahead = "every trial" if below == len(scores) else f"{below} of {len(scores)} trials"
+            ahead = "every completed trial" if below == len(scores) else f"{below} of {len(scores)} completed trials"
             falling.append(f"{label_of(criterion.name)} of {known.iloc[0]:.3g} (above {ahead})")
     if not falling:
         return []
-    fall = "they fall" if len(falling) > 1 else "it falls"
-    return [("high at the start", f"The untrained encoder has {listed(falling)}: {fall} as an encoder learns here.")]
+    text = f"The untrained encoder has {listed(falling)}: a high value need not mean that more was learnt here."
+    return [("high at the start", text)]
 
 
 def about_proxies(partial: DataFrame) -> list[Caution]:
@@ -217,7 +219,8 @@ def about_proxies(partial: DataFrame) -> list[Caution]:
         left = number(given) if math.isnan(low) else f"{number(given)} [{number(low)}, {number(high)}]"
         text = sentence(f"{criterion} {'rises' if follows > 0 else 'falls'} with {name} (τ = {number(follows)})")
         if not math.isfinite(given):
-            text += ", and nothing else."
+            wholly = "it" if abs(follows) == 1 else "the oracle"
+            text += f"; what its τ would be given {name} cannot be computed, since {wholly} follows {name} wholly."
         else:
             text += f"; given {name}, its τ with the oracle is {'still ' if low > 0 or high < 0 else ''}{left}"
             unclear = f", of {row['n']} trials." if math.isnan(low) else ", not clearly other than 0."

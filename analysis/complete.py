@@ -28,6 +28,12 @@ def complete_trials(
         trials["status"] = COMPLETED
     if "trial" not in trials:
         trials["trial"] = range(len(trials))
+    places = numbers(trials["trial"], "trial", path)
+    if not (places % 1 == 0).all():
+        raise ResultsUnreadable(
+            f"`trial` in `{path}` must be whole numbers, but one is {places[places % 1 != 0].iloc[0]}"
+        )
+    trials["trial"] = places.astype(int)
     trials["sweep"] = trials["sweep"].astype(str) if "sweep" in trials else name
     strange = sorted(set(trials["status"].astype(str)) - set(STATUSES))
     if strange:

@@ -56,9 +56,10 @@ def frontier(
 
 
 def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:
-    """As many of the first trials as a frontier has time for, and their reports."""
+    """As many of the first trials with a full curve as a frontier has time for, and their reports."""
     most = min(MOST, max(FEWEST, REPORTS // max(1, epochs)))
-    kept = trials.sort_values("trial").head(most)
+    whole = trials[trials["status"] != PRUNED] if "status" in trials else trials
+    kept = whole[whole["trial"].isin(reports["trial"])].sort_values("trial").head(most)
     return kept, reports[reports["trial"].isin(kept["trial"])]
 
 

@@ -14,7 +14,7 @@ from analysis.comparison import UNDECIDED
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.words import accuracy, label_of, listed, number, percent, points, probability, sentence
-from trainers.records import COMPLETED, PRUNED
+from trainers.records import PRUNED
 
 EVEN = 1.1
 """Two costs within a tenth of each other are the same."""
@@ -25,7 +25,8 @@ METHOD = (
     "each other (exact where there are no ties and few trials, of 2,000 shuffles where few trials weigh unlike, else "
     "asymptotic); the interval assumes nothing of the kind, is on the wide side below some 20 trials, and may hold 0 "
     "where p is small. Holm's correction counts every criterion and layer tried. Trials with a missing value are left "
-    "out, and n says what is left.",
+    "out, and n says what is left. Where audited trials stand for pruned ones, each weighs 1/audit in every τ; ρ and "
+    "what selecting keeps are of the trials as they are.",
     "Two criteria are compared on the same trials; better means a higher τ. Regret is the best oracle among completed "
     "trials less that of the selected one, in percentage points (pp); of equals the lowest trial number is selected. "
     "Expected regret and hits are over 2,000 sweeps drawn again from these trials. No label reaches a criterion, a "
@@ -117,7 +118,10 @@ def audit_sentence(row: dict[Any, Any]) -> str:
     text = f"{who}, watching {label_of(row['objective'])}, stopped {row['pruned']} of {row['trials']} trials"
     text += f" and saved {percent(row['epochs_saved'])} of the epochs. " if pd.notna(row["epochs_saved"]) else ". "
     if pd.isna(row["rate"]):
-        return text + "How often that stops a good trial is not known: no trial was audited and measured."
+        why = "no trial was audited and measured"
+        if row["measured"] > 0:
+            why = "the trial kept was not measured" if pd.isna(row["oracle"]) else "`oracle_n`, the test images, is not"
+        return text + f"How often that stops a good trial is not known: {why}."
     rate = f"{percent(row['rate'])} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"
     return (
         f"{text}To audit it, {row['measured']} trials that it would have stopped ran on: {row['false_prunes']} of them "
@@ -129,12 +133,13 @@ def pruning_words(judgement: Judgement, results: Results) -> tuple[str, ...]:
     """What the replay rests on."""
     if judgement.pruning.empty:
         return ()
-    counts = results.trials["status"].value_counts()
-    n, completed, pruned = (int(judgement.pruning["n"].max()), *(int(counts.get(s, 0)) for s in (COMPLETED, PRUNED)))
+    stopped = results.trials["status"] == PRUNED
+    n, pruned = int(judgement.pruning["n"].max()), int(stopped.sum())
+    curves = int(results.trials.loc[~stopped, "trial"].isin(results.reports["trial"]).sum())
     line = "Optuna's pruners, replayed over the curves of trials that ran to their end, in the order of arrival."
     if pruned:
         line += f" The {pruned} that were pruned have no such curve, so these are mostly survivors."
-    return (line, f"Replayed on the first {n} of {len(results.trials)} trials.") if n < completed else (line,)
+    return (line, f"Replayed on the first {n} of {curves} such curves.") if n < curves else (line,)
 
 
 def ceiling_words(ceiling: DataFrame) -> tuple[str, ...]:

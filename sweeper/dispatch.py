@@ -79,14 +79,15 @@ class Dispatcher:
         self.keeper.purge(self.owing())
 
     def _say_lost(self, rows: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
-        """Say which trials have ended whose reports are no longer in the log: only their objective is known."""
+        """Say which trials have ended whose last report is no longer in the log: only their objective is known."""
         lost = [
             str(record.number)
             for record in self.study.records()
-            if record.status and len(record.reported) > len(rows.get(record.number, []))
+            if record.status
+            and max(record.reported, default=0) > max((row["epoch"] for row in rows.get(record.number, [])), default=0)
         ]
         if lost:
-            what = "reports are missing from reports.jsonl, and with them the criteria, of trials that have ended"
+            what = "the last reports, and so the criteria, are missing from reports.jsonl for trials that have ended"
             self.progress.message(f"{what}: {', '.join(lost)}")
 
     def _take_up(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -208,9 +209,9 @@ class Dispatcher:
         if report.epoch < self.judged.get(number, 0) or not self.study.should_prune(number):
             return "", ""
         reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {objective} {value:.4g}"
-        others = self.study.median_of_others(number, report.epoch)
+        others = self.study.median_of_completed(report.epoch)
         if math.isfinite(others):
-            reason += f", the others' median there {others:.4g}"
+            reason += f", the completed trials' median there {others:.4g}"
         audited = is_audited(config.search.seed, number, config.pruner.audit)
         return (AUDITED if audited else PRUNED), reason
 

@@ -116,11 +116,16 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
 def restore_log(folder: SweepFolder) -> int:
     """Give reports.jsonl back the reports that the table made of it still has; how many those were.
 
-    A table is written once all verdicts are in the study, so that none is lost with them.
+    A table is written once all verdicts are in the study, so that none is lost with them. One that is damaged has
+    nothing to give, and is written anew.
     """
+    from analysis.columns import ResultsUnreadable
     from analysis.load import read_beside
 
-    table = read_beside(folder.path, "reports", folder.name, own=True)
+    try:
+        table = read_beside(folder.path, "reports", folder.name, own=True)
+    except ResultsUnreadable:
+        return 0
     if table.empty:
         return 0
     rows = read_log(folder)

@@ -95,8 +95,8 @@ def _trial_row(
     oracles: Sequence[str],
 ) -> dict[str, Any]:
     last = dict(max(rows, key=lambda row: row["epoch"], default={}))
-    epochs = max([len(rows), *(record.reported if record.status else ())])
-    if epochs > len(rows):  # its last report was lost: of its criteria the study has kept the objective
+    epochs = max([last.get("epoch", 0), *(record.reported if record.status else ())])
+    if epochs > last.get("epoch", 0):  # its last report was lost: of its criteria the study has kept the objective
         last = {config.objective: record.reported[epochs]}
     scores = outcome.result.oracles if outcome else {}
     first = scores.get(oracles[0]) if oracles else None

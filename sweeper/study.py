@@ -141,9 +141,10 @@ class Study:
         if epoch not in trial.intermediate_values:
             optuna.trial.Trial(self.study, trial._trial_id).report(value, epoch)
 
-    def median_of_others(self, number: int, epoch: int) -> float:
-        """Median of the objective after an epoch over the other trials; NaN where none has come so far."""
-        values = [trial.intermediate_values.get(epoch) for trial in self._trials() if trial.number != number]
+    def median_of_completed(self, epoch: int) -> float:
+        """Median of the objective after an epoch over the trials that have completed; NaN where there are none."""
+        completed = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE]
+        values = [trial.intermediate_values.get(epoch) for trial in completed]
         known = [value for value in values if value is not None]
         return float(np.nanmedian(known)) if known and not np.isnan(known).all() else math.nan
 

@@ -172,8 +172,8 @@ def choice_text(choice: Choice) -> str:
     reversed_ = choice.criterion.startswith("-")
     if choice.untrained_value is not None and choice.untrained_value > choice.value and not reversed_:
         lines.append(
-            f"# beware: the untrained encoder has {_number(choice.untrained_value)}, more than any trial; here "
-            f"{choice.criterion} falls as an encoder learns, or nothing was learnt"
+            f"# beware: the untrained encoder has {_number(choice.untrained_value)}, more than any completed trial: a "
+            f"high {choice.criterion} need not mean here that more was learnt"
         )
     if choice.best_configuration is not None:
         same = choice.best_configuration == choice.configuration

@@ -176,7 +176,8 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
     try:
         scores = probe(config, images=images, folder=folder) if config.oracle else {}
     except Exception as error:
-        if _kind_of(error) != "error":
+        kind = _kind_of(error)
+        if kind == "disk" or (kind == "memory" and not task.alone):
             raise
         # The trial has done its part: what the labels do to the probe is no failure of the training.
         _note(log, traceback.format_exc().rstrip())

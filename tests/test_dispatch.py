@@ -166,12 +166,12 @@ def test_without_its_log_a_trial_is_not_pruned_for_old_epochs(images: Path, tmp_
     pruner = {"name": "threshold", "lower": 5.0}
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         stage.next_trial()
-        for epoch, value in ((1, 1.0), (2, 10.0)):  # epoch 1 was let pass
+        for epoch, value in ((1, 10.0), (2, 1.0)):  # epoch 1 was let pass, and the answer for epoch 2 did not come
             stage.study.report(0, epoch, value)
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         task = stage.next_trial()
-        assert stage.report(task, 1, 1.0)
-        assert stage.report(task, 2, 10.0)
+        assert stage.report(task, 1, 10.0)
+        assert not stage.report(task, 2, 1.0)
 
 
 def test_an_audit_is_remembered(images: Path, tmp_path: Path) -> None:

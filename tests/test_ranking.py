@@ -338,6 +338,30 @@ def test_partial_tau_is_kendalls_formula() -> None:
     assert (row["tau_criterion"], row["tau_oracle"]) == pytest.approx((b, c))
 
 
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_no_order_of_a_few_trials_has_an_interval_of_no_width(n: int) -> None:
+    places = np.arange(n, dtype=float)
+    for order in itertools.permutations(places):
+        found = estimate(places, np.array(order))
+        assert found.high - found.low > 0.25
+
+
+def test_weights_reach_every_tau() -> None:
+    generator = np.random.default_rng(1)
+    names = ("lidar", "rankme", "oracle", "config.lr")
+    table = DataFrame({name: generator.uniform(size=12) for name in names}).assign(trial=range(12))
+    heavy = table.assign(weight=np.where(np.arange(12) % 3, 1.0, 5.0))
+    reports = table.assign(epoch=1)
+    chosen = ["lidar", "rankme"]
+    for judge, column in (
+        (lambda trials: kendall(trials, chosen), "tau"),
+        (lambda trials: partial(trials, chosen), "tau_given"),
+        (lambda trials: compare(trials, chosen), "difference"),
+        (lambda trials: by_epoch(trials, reports, chosen), "tau"),
+    ):
+        assert abs(float(judge(table)[column].iloc[0]) - float(judge(heavy)[column].iloc[0])) > 1e-3
+
+
 def test_a_partial_tau_of_few_trials_has_no_interval() -> None:
     generator = np.random.default_rng(0)
     table = DataFrame({name: generator.uniform(size=10) for name in ("lidar", "oracle", "config.lr")})

@@ -304,9 +304,14 @@ def test_trials_that_learnt_nothing_are_counted(sound: DataFrame) -> None:
 
 
 def test_a_criterion_that_falls_with_training_is_said_to(sound: DataFrame) -> None:
-    for start, warned in ((float(sound["lidar"].max()) + 1, True), (float(sound["lidar"].median()), False)):
+    backwards = sound.assign(lidar=100 - sound["lidar"])
+    for trials, start, warned in (
+        (backwards, float(backwards["lidar"].max()) + 1, True),
+        (backwards, float(backwards["lidar"].median()), False),
+        (sound, float(sound["lidar"].max()) + 1, False),  # it ranks the trials, wherever they began
+    ):
         base = DataFrame({"sweep": "s", "baseline": ["untrained", "raw_pixels"], "lidar": [start, np.nan]})
-        assert ("high at the start" in cautioned(sound, base)) is warned
+        assert ("high at the start" in cautioned(trials, base)) is warned
 
 
 def test_a_verdict_needs_an_interval_and_a_p_that_agree() -> None:

@@ -310,13 +310,27 @@ def test_a_torn_line_of_a_finished_trial_is_restored(images: Path, done: Path, t
     pd.testing.assert_frame_equal(mine, theirs)
 
 
+def test_a_line_that_is_lost_before_the_last_costs_no_criterion(images: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "s")
+    (tmp_path / "s" / "reports.parquet").write_bytes(b"no table")  # which is made anew, and no reason to refuse
+    log = tmp_path / "s" / "reports.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(line for line in lines if not (b'"trial": 0,' in line and b'"epoch": 2,' in line)))
+    assert len(log.read_bytes().splitlines()) == len(lines) - 1
+    progress = shown()
+    resume_sweep(tmp_path / "s", LOCAL, progress)
+    assert "missing" not in text_of(progress)
+    mine, theirs = (trials_of(folder)[["epochs", "lidar", "rankme", "loss"]] for folder in (tmp_path / "s", done))
+    pd.testing.assert_frame_equal(mine, theirs)
+
+
 def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
     for name in ("reports.jsonl", "reports.parquet"):
         (tmp_path / "s" / name).unlink()
     progress = shown()
     resume_sweep(tmp_path / "s", LOCAL, progress, trials=3)
-    assert "of trials that have ended: 0, 1" in text_of(progress)
+    assert "missing from reports.jsonl for trials that have ended: 0, 1" in text_of(progress)
     trials = trials_of(tmp_path / "s")
     assert list(trials["epochs"]) == [3, 3, 3]
     assert trials["lidar"].notna().all()  # the study keeps the objective

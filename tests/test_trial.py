@@ -141,6 +141,13 @@ def raising(error: Exception) -> Any:
     return train
 
 
+def raising_at_once(error: Exception) -> Any:
+    def probe(config: object, **_: object) -> None:
+        raise error
+
+    return probe
+
+
 def test_memory_is_another_kind_of_failure_until_it_ran_alone(
     task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,10 +172,14 @@ def test_a_full_gpu_is_known_by_other_words_too(
 def test_a_probe_that_fails_leaves_a_trained_trial_completed(
     task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise ValueError("no such labels")
-
-    monkeypatch.setattr("trainers.probe.probe", broken)
+    monkeypatch.setattr("trainers.probe.probe", raising_at_once(torch.OutOfMemoryError("CUDA out of memory")))
+    assert isinstance(sent_by(task, arrays)[-1], Failure)  # it is tried again alone
+    assert read_outcome(task.trial_folder) is None
+    sent_by(replace(task, alone=True), arrays)
+    outcome = read_outcome(task.trial_folder)
+    assert outcome is not None
+    assert (outcome.result.status, outcome.probe_error) == ("completed", "torch.OutOfMemoryError: CUDA out of memory")
+    monkeypatch.setattr("trainers.probe.probe", raising_at_once(ValueError("no such labels")))
     assert epochs(sent_by(task, arrays)) == [1, 2, 3]
     outcome = read_outcome(task.trial_folder)
     assert outcome is not None
