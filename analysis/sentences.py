@@ -124,8 +124,8 @@ def audit_sentence(row: dict[Any, Any]) -> str:
         return text + f"How often that stops a good trial is not known: {why}."
     rate = f"{percent(row['rate'])} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"
     return (
-        f"{text}To audit it, {row['measured']} trials that it would have stopped ran on: {row['false_prunes']} of them "
-        f"ended clearly above the trial kept, so {rate} of its stops are false."
+        f"{text}To audit it, {row['measured']} that it would have stopped ran on: {row['false_prunes']} of them ended "
+        f"clearly above the trial kept, so {rate} of its stops are false."
     )
 
 

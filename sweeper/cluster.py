@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 PREFIX: Final = f"sweeper-{os.getuid()}-"
 LONGEST_ROOT: Final = 40
 """Characters: Ray puts sockets some 65 below it, and the path of a Unix socket ends at 107."""
+ABANDONED_SECONDS: Final = 60
+"""A folder without an owner is just being made, unless it is older than this."""
 STORE_BYTES: Final = 128 * 2**20
 """Room in the object store besides the images."""
 
@@ -175,6 +178,9 @@ def remove_leftovers() -> None:
     """Clear the folders of drivers that were killed together with their reaper."""
     for root in Path(_short_temporary_folder()).glob(f"{PREFIX}*"):
         try:
+            if not (root / "owner").exists() and time.time() - root.stat().st_mtime > ABANDONED_SECONDS:
+                reaper.clear(root)  # made again by a Ray that was on its way out
+                continue
             with (root / "owner").open("r+") as owner:
                 fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 reaper.clear(root)

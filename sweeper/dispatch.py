@@ -14,6 +14,7 @@ from sweeper.errors import SweepError
 from sweeper.folder import SweepFolder, disk_full
 from sweeper.journal import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
 from sweeper.progress import Progress
+from sweeper.results import has_baselines
 from sweeper.study import Study, make_trial_config
 from sweeper.trial import Failure, Message, Task
 from sweeper.verdict import collapse_reason, is_audited
@@ -62,7 +63,7 @@ class Dispatcher:
         rows: dict[int, list[Mapping[str, Any]]] = {}
         for row in read_log(self.folder):
             rows.setdefault(row["trial"], []).append(row)
-        if not self.folder.baselines.is_file():
+        if not has_baselines(self.folder):
             self.waiting.append(self._baselines())
         self._say_lost(rows)
         for record in self.study.records():
@@ -143,12 +144,16 @@ class Dispatcher:
         return Task("baselines", config, self.folder)
 
     def _queue_probe(self, number: int) -> None:
-        """Queue the probe that a pruned or collapsed trial owes, where pruned trials are measured too."""
+        """Queue the probe of a trial that ended early, where such are measured too, or that has lost its result."""
         record = self.study.record(number)
-        if record.status not in (PRUNED, COLLAPSED) or not (self.config.oracle_pruned and self.config.oracle):
-            return
+        early = record.status in (PRUNED, COLLAPSED) and self.config.oracle_pruned
         outcome = read_outcome(self.folder.trial(number))
-        if outcome is None or not set(self.config.oracle) <= set(outcome.probed):
+        lost = record.status == COMPLETED and outcome is None
+        if not self.config.oracle or not (early or lost):
+            return
+        if lost and not self.folder.checkpoint(number).is_file():
+            self.progress.message(f"trial {number} has lost its result.json, and no checkpoint is left to probe again")
+        elif outcome is None or not set(self.config.oracle) <= set(outcome.probed):
             self.waiting.append(self.probe_task(number, self.config.oracle))
 
     def probe_task(self, number: int, oracles: tuple[str, ...]) -> Task:
@@ -209,7 +214,7 @@ class Dispatcher:
         if report.epoch < self.judged.get(number, 0) or not self.study.should_prune(number):
             return "", ""
         reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {objective} {value:.4g}"
-        others = self.study.median_of_completed(report.epoch)
+        others = self.study.median_of_completed(report.epoch) if config.pruner.name == "median" else math.nan
         if math.isfinite(others):
             reason += f", the completed trials' median there {others:.4g}"
         audited = is_audited(config.search.seed, number, config.pruner.audit)

@@ -122,10 +122,10 @@ def read_folder(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, Swee
         origin["study"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1} of " if mark else ""
-        raise ResultsError(
-            f"{where}{folder.sweep_file} is damaged ({type(error).__name__}); repair it, or start a new sweep"
-        ) from error
+        what = (
+            f"line {mark.line + 1} of {folder.sweep_file} is damaged" if mark else f"{folder.sweep_file} is cut short"
+        )
+        raise ResultsError(f"{what}; repair it, or start a new sweep") from error
     return folder, parse_config(content, source=str(folder.sweep_file), cluster=cluster), origin
 
 

@@ -107,7 +107,7 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
             rows.setdefault((row["trial"], row["epoch"]), row)
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsError(
-                f"line {index + 1} of {folder.reports_log} is damaged ({error}); without it, "
+                f"line {index + 1} of {folder.reports_log} is damaged ({error}); delete that line, and "
                 "`sweeper resume` takes the report from reports.parquet, if it is there"
             ) from error
     return list(rows.values())
@@ -157,11 +157,14 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """A trial's result.json, or None where there is none."""
+    """A trial's result.json, or None where there is none that can be read."""
     file = path / "result.json"
     if not file.is_file():
         return None
-    content = json.loads(file.read_text())
-    probed, error = tuple(content.pop("probed")), content.pop("probe_error")
-    oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
-    return Outcome(TrialResult(**content, oracles=oracles), probed, error)
+    try:
+        content = json.loads(file.read_text())
+        probed, error = tuple(content.pop("probed")), content.pop("probe_error")
+        oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
+        return Outcome(TrialResult(**content, oracles=oracles), probed, error)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -139,6 +139,17 @@ def write_baselines(
     write_parquet(folder.baselines, [{"sweep": folder.name, **row} for row in rows], columns)
 
 
+def has_baselines(folder: SweepFolder) -> bool:
+    """Whether baselines.parquet is there and can be read."""
+    from analysis.columns import ResultsUnreadable
+    from analysis.load import read_table
+
+    try:
+        return folder.baselines.is_file() and not read_table(folder.baselines).empty
+    except ResultsUnreadable:
+        return False
+
+
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as a parquet file with those columns, whole or not at all."""
     import pyarrow as pa

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,17 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeper.config import SweepConfig, make_pruner
+from sweeper.config import SweepConfig, make_pruner, to_mapping
 from sweeper.configurations import PURE_SAMPLERS, configuration
 from sweeper.errors import ConfigError, ResultsError
 from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
 
 SQLITE: Final = "sqlite:///"
+SETTLED: Final = (
+    *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
+    *("objective", "search", "seeds"),
+)
+"""The keys that a sweep keeps from its beginning; on the others no number that is compared depends."""
 STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -64,20 +70,41 @@ class Study:
         if self.storage is not None:
             _release(self.storage)
 
-    def claim(self, sweep: str) -> None:
-        """Make the study that of one sweep, by the id in its sweep.yaml; one without an id takes it as it is.
+    def claim(self, sweep: str, folder: Path) -> None:
+        """Make the study that of one sweep, by the id and the settings in its sweep.yaml, and of one folder.
+
+        A sweep.yaml without an id takes it as it is.
 
         Raises:
-            ResultsError: it is another sweep's.
+            ResultsError: it is another sweep's, the sweep was another when it began, or this folder is a copy of one
+                whose study it shares.
         """
-        owner = self.study.user_attrs.get("sweep", sweep)
-        if sweep and owner != sweep:
+        if not sweep:
+            return
+        claimed = {"sweep": sweep, "settings": {key: to_mapping(self.config)[key] for key in SETTLED}}
+        claimed = json.loads(json.dumps(claimed))  # as the storage gives it back
+        if "sweep" not in self.study.user_attrs:
+            for key, value in claimed.items():
+                self.study.set_user_attr(key, value)
+        if self.study.user_attrs["sweep"] != sweep:
             raise ResultsError(
                 f"the study {self.study.study_name} in `storage` is another sweep's, of the same name; "
                 "start this one anew with another --name"
             )
-        if sweep and "sweep" not in self.study.user_attrs:
-            self.study.set_user_attr("sweep", sweep)
+        if self.config.storage is not None:
+            home = Path(self.study.user_attrs.get("folder", folder))
+            if home != folder and (home / "sweep.yaml").is_file():
+                raise ResultsError(
+                    f"{folder} is a copy of {home}, and both have one study in `storage`; resume that one"
+                )
+            self.study.set_user_attr("folder", str(folder))
+        began = self.study.user_attrs.get("settings", claimed["settings"])
+        changed = [f"`{key}`" for key in SETTLED if began[key] != claimed["settings"][key]]
+        if changed:
+            raise ResultsError(
+                f"{', '.join(changed)} in sweep.yaml changed since the sweep began: its trials could not be compared; "
+                "put the old values back, or run a new sweep"
+            )
 
     @property
     def runs(self) -> int:

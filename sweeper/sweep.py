@@ -84,7 +84,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: 
             shutil.rmtree(made.path)  # or the folder would seem to be a sweep, whose study is another's
             raise
         with closing(study):
-            study.claim(read_origin(made)["id"])
+            study.claim(read_origin(made)["id"], made.path)
             if not labelled:
                 progress.message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
             return _drive(config, made, study, options, progress, images=images)
@@ -144,7 +144,7 @@ def _opened(folder: Path, options: RunOptions, progress: Progress) -> Iterator[t
         url = config.storage or made.storage_url
         study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
         with closing(study):
-            study.claim(origin.get("id", ""))
+            study.claim(origin.get("id", ""), made.path)
             yield config, made, study
 
 

@@ -146,6 +146,8 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
     if data.get("reason"):
         head += Text(f" ({data['reason']})")
+    if data.get("audited"):
+        head += Text(f"; audited: the pruner would have stopped it at epoch {data['would_prune_epoch']}")
     lines = [f"{key}: {data[key]}" for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
     lines += [f"{key}: {_share(data[key])}" for key in _oracle_columns([data])]
     values = hyperparameters_of(data)

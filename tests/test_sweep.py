@@ -275,6 +275,11 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
     create_folder(tmp_path / "yours" / "s", config, study="s")
     with pytest.raises(ResultsError, match=r"the study s in `storage` is another sweep's"):
         resume_sweep(tmp_path / "yours" / "s", LOCAL, shown())
+    shutil.copytree(tmp_path / "mine" / "s", tmp_path / "copy")
+    with pytest.raises(ResultsError, match=r"is a copy of .*, and both have one study"):
+        resume_sweep(tmp_path / "copy", LOCAL, shown(), trials=2)
+    shutil.rmtree(tmp_path / "mine")
+    assert resume_sweep(tmp_path / "copy", LOCAL, shown(), trials=2).counts == {"completed": 2}
 
 
 def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_path: Path) -> None:
@@ -335,6 +340,47 @@ def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path
     assert list(trials["epochs"]) == [3, 3, 3]
     assert trials["lidar"].notna().all()  # the study keeps the objective
     assert list(trials["rankme"].isna()) == [True, True, False]
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"trial": 0, "sta'])
+def test_a_lost_result_is_probed_again(images: Path, done: Path, tmp_path: Path, content: str | None) -> None:
+    with pytest.raises(SystemExit):
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(4))
+    result = tmp_path / "s" / "trials" / "0000" / "result.json"
+    result.unlink() if content is None else result.write_text(content)
+    progress = shown()
+    assert resume_sweep(tmp_path / "s", LOCAL, progress).counts == {"completed": 4}
+    assert "trial 0 is probed" in text_of(progress)
+    assert oracles(tmp_path / "s") == oracles(done)
+
+
+def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=2, keep_checkpoints="none"), tmp_path / "s")
+    (tmp_path / "s" / "trials" / "0001" / "result.json").unlink()
+    progress = shown()
+    resume_sweep(tmp_path / "s", LOCAL, progress)
+    assert "trial 1 has lost its result.json, and no checkpoint is left to probe again" in text_of(progress)
+
+
+@pytest.mark.filterwarnings("ignore:.*checkpoint.pt is damaged")
+@pytest.mark.parametrize("size", [0, 7, 3000])
+def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path, size: int) -> None:
+    with pytest.raises(SystemExit):
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(5))
+    with (tmp_path / "s" / "trials" / "0001" / "checkpoint.pt").open("r+b") as checkpoint:
+        checkpoint.truncate(size)
+    (tmp_path / "s" / "baselines.parquet").write_bytes(b"x" * size)
+    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"completed": 4}
+    same_reports(done, tmp_path / "s")
+    assert len(pd.read_parquet(tmp_path / "s" / "baselines.parquet")) == 2
+
+
+def test_other_settings_are_no_way_to_go_on(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
+    file = tmp_path / "s" / "sweep.yaml"
+    file.write_text(file.read_text().replace("epochs: 3", "epochs: 4").replace("keep_checkpoints: best", "jobs: 3"))
+    with pytest.raises(ResultsError, match=r"^`epochs` in sweep\.yaml changed since the sweep began"):
+        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2)
 
 
 def test_a_lost_study_is_not_made_up(images: Path, tmp_path: Path) -> None:

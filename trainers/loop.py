@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -38,8 +40,9 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     """Pretrain and yield a report after every epoch.
 
     With a `folder`, everything that the rest of the run needs is in its checkpoint before a report is yielded; if
-    the checkpoint is already there, its reports are yielded once more and training goes on behind them. The numbers
-    do not depend on where it was interrupted, on a GPU as far as its kernels are deterministic.
+    the checkpoint is already there, its reports are yielded once more and training goes on behind them; one that is
+    damaged is warned of, and training begins anew. The numbers do not depend on where it was interrupted, on a GPU as
+    far as its kernels are deterministic.
 
     Args:
         config: the trial.
@@ -51,8 +54,8 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     """
     trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
     checkpoint = folder / CHECKPOINT if folder is not None else None
-    if checkpoint is not None and checkpoint.exists():
-        yield from trainer.restore(checkpoint)
+    if checkpoint is not None and checkpoint.exists() and (state := read_checkpoint(checkpoint)) is not None:
+        yield from trainer.restore(state, checkpoint)
     while trainer.epoch < config.epochs:
         report = trainer.run_epoch()
         if checkpoint is not None:
@@ -165,9 +168,8 @@ class Trainer:
             os.fsync(file.fileno())
         temporary.replace(checkpoint)
 
-    def restore(self, checkpoint: Path) -> list[EpochReport]:
-        """Go on from a checkpoint; its reports, oldest first."""
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    def restore(self, state: dict[str, Any], checkpoint: Path) -> list[EpochReport]:
+        """Go on from the state in a checkpoint; its reports, oldest first."""
         if state["config"] != identity(self.config):
             raise ValueError(f"`folder` holds the checkpoint of another configuration: {checkpoint}; remove it first")
         self.method.load_state_dict(state["method"])
@@ -175,6 +177,16 @@ class Trainer:
         self.epoch = state["epoch"]
         self.reports = [EpochReport(**report) for report in state["reports"]]
         return list(self.reports)
+
+
+def read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
+    """The state in a checkpoint; None, and a warning, where it is damaged."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        warnings.warn(f"{checkpoint} is damaged ({type(error).__name__}); training begins anew", stacklevel=2)
+        return None
+    return state
 
 
 def identity(config: TrialConfig) -> dict[str, Any]:
