@@ -403,7 +403,7 @@ def test_what_an_audit_found_is_said_in_a_sentence() -> None:
     settings = {"s": {"pruner": {"name": "median"}, "objective": "lidar", "epochs": 10}}
     (text,) = audit_words(audit(audited(0.8), settings))
     assert text == (
-        "The median pruner, watching LiDAR, stopped 1 of 8 trials and saved 10.0% of the epochs. To audit it, 2 trials "
+        "The median pruner, watching LiDAR, stopped 1 of 8 trials and saved 10.0% of the epochs. To audit it, 2 "
         "that it would have stopped ran on: 1 of them ended clearly above the trial kept, so 50.0% [9.5%, 90.5%] of "
         "its stops are false."
     )
