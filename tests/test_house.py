@@ -174,7 +174,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 IMPORT_EVERYTHING = """
 import importlib, json, logging, os, random, sys, warnings
-import click, matplotlib, mlxtend.data, numpy, optuna, pandas, pyarrow.parquet, rich.live, scipy.stats, yaml
+import click, matplotlib, mlxtend.data, numpy, optuna, pandas, pyarrow.parquet, rich.live, scipy.stats
+import threadpoolctl, yaml
 import matplotlib.figure, optuna.samplers, optuna.pruners, PIL.Image, scipy.linalg
 import ray.tune, ray.tune.schedulers, ray.tune.search, timm, torch, torchvision
 
