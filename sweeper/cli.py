@@ -171,7 +171,8 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     \b
       sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
     """
-    from sweeper.listing import choose, open_listing
+    from sweeper.choice import choose
+    from sweeper.listing import open_listing
     from sweeper.tables import choice_text
 
     choice = choose(open_listing(sweep, results), criterion)

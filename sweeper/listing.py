@@ -1,4 +1,4 @@
-"""What lies in a results folder, as it stands on the disk: sweeps, their trials, and the one that is selected."""
+"""What lies in a results folder, as it stands on the disk: sweeps and their trials."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import fcntl
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from sweeper.errors import ResultsError, did_you_mean
+from sweeper.errors import ResultsError
 from sweeper.folder import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder
 from sweeper.journal import read_log, read_outcome
-from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, STATUSES, UNTRAINED
+from trainers.records import CONFIG_PREFIX, STATUSES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -212,149 +212,6 @@ def is_held(folder: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The trial that a criterion selects, and what that cost."""
-
-    sweep: str
-    criterion: str
-    value: float
-    trial: int
-    completed: int
-    """Among how many it was selected."""
-    hyperparameters: Mapping[str, Any]
-    swept: tuple[str, ...]
-    """Those of the hyperparameters that the sweep varied."""
-    checkpoint: str | None
-    oracle: str | None
-    """The oracle's name; the rest is None where none ran."""
-    accuracy: float | None
-    best_trial: int | None
-    """The trial that the oracle would have chosen."""
-    best_accuracy: float | None
-    regret: float | None
-    untrained_accuracy: float | None
-    """What the encoder is worth before any update."""
-    untrained_value: float | None
-    """The criterion of the encoder before any update."""
-    configuration: int
-    seeds: int
-    """Runs of each configuration; the rest is None where there is but one."""
-    configuration_mean: float | None
-    """The criterion's mean over the runs of the chosen trial's configuration."""
-    best_configuration: int | None
-    """The configuration whose mean is best, which a lucky seed does not move as far."""
-    best_mean: float | None
-
-
-def choose(listing: Listing, criterion: str | None = None) -> Choice:
-    """The completed trial of a sweep that a criterion selects; the sweep's objective by default.
-
-    Raises:
-        ResultsError: no trial has completed, or none has that criterion.
-    """
-    import pandas as pd
-
-    from analysis.columns import make_criterion
-    from analysis.selection import best_trial
-
-    name = criterion or listing.objective
-    completed = [row for row in listing.trials if row["status"] == COMPLETED]
-    if not completed:
-        raise ResultsError(f"no trial of {listing.name} has completed{_what_next(listing)}")
-    _check_criterion(listing, make_criterion(name).name, completed[0])
-    try:
-        chosen = best_trial(pd.DataFrame(completed), name)
-    except ValueError as error:
-        raise ResultsError(f"{listing.name}: {error}") from None
-    row = next(row for row in completed if row["trial"] == chosen["trial"])
-    checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
-    column = make_criterion(name).name
-    choice = Choice(
-        sweep=listing.name,
-        criterion=name,
-        value=float(row[column]),
-        trial=int(row["trial"]),
-        completed=len(completed),
-        hyperparameters=hyperparameters_of(row),
-        swept=tuple(listing.settings.get("space") or ()),
-        checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
-        configuration=int(row.get("configuration", row["trial"])),
-        seeds=int(listing.settings["seeds"]),
-        **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
-        untrained_value=next(
-            (one[column] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get(column)), None
-        ),
-        **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
-    )
-    return _with_configuration(_with_oracle(choice, listing, row, completed), completed)
-
-
-def _with_configuration(choice: Choice, completed: Sequence[Mapping[str, Any]]) -> Choice:
-    """The choice with the criterion's means over seeds, where configurations ran more than once."""
-    from analysis.columns import make_criterion
-
-    if choice.seeds == 1:
-        return choice
-    criterion = make_criterion(choice.criterion)
-    values: dict[int, list[float]] = {}
-    for row in completed:
-        if row.get(criterion.name) is not None:
-            values.setdefault(int(row["configuration"]), []).append(float(row[criterion.name]))
-    means = {configuration: sum(found) / len(found) for configuration, found in values.items()}
-    sign = 1 if criterion.higher_is_better else -1
-    best = max(means, key=lambda configuration: (sign * means[configuration], -configuration))
-    return replace(
-        choice,
-        configuration_mean=means[choice.configuration],
-        best_configuration=best,
-        best_mean=means[best],
-    )
-
-
-def _with_oracle(
-    choice: Choice, listing: Listing, row: Mapping[str, Any], completed: Sequence[Mapping[str, Any]]
-) -> Choice:
-    """The choice with what the oracle says of it, where it ran on the chosen trial."""
-    measured = [other for other in completed if other.get("oracle") is not None]
-    if row.get("oracle") is None:
-        return choice
-    best = max(measured, key=lambda other: (other["oracle"], -other["trial"]))
-    named = [key for key in row if key.startswith(ORACLE_PREFIX) and row[key] == row["oracle"]]
-    return replace(
-        choice,
-        oracle=named[0].removeprefix(ORACLE_PREFIX) if named else "oracle",
-        accuracy=row["oracle"],
-        best_trial=int(best["trial"]),
-        best_accuracy=best["oracle"],
-        regret=best["oracle"] - row["oracle"],
-        untrained_accuracy=next(
-            (one["oracle"] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get("oracle")), None
-        ),
-    )
-
-
-def _check_criterion(listing: Listing, name: str, row: Mapping[str, Any]) -> None:
-    about = (CONFIG_PREFIX, ORACLE_PREFIX, "oracle")
-    columns = [key for key, value in row.items() if isinstance(value, float) and not key.startswith(about)]
-    if name.startswith("oracle"):
-        raise ResultsError(
-            f"`--criterion` must be a criterion, but {name} is the oracle; `sweeper best` shows its choice too"
-        )
-    if name not in row:
-        plain = [key for key in columns if key in (listing.settings.get("criteria") or ()) or key == "loss"]
-        hint = did_you_mean(name, columns)
-        raise ResultsError(f"`--criterion` must be one of {', '.join(plain)} or a layer of it, but got {name}{hint}")
-
-
-def _what_next(listing: Listing) -> str:
-    if listing.state == RUNNING:
-        return " yet; it is running"
-    if listing.state == INTERRUPTED:
-        return f" yet; `sweeper resume {listing.folder}` goes on"
-    return f"; `sweeper show {listing.folder}` says why"
 
 
 def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:

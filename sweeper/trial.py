@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ def _do(task: Task, images: Images | None, send: Send) -> None:
         _guarded(task, None, send, lambda: _measure_baselines(task, images))
         return
     task.trial_folder.mkdir(parents=True, exist_ok=True)
-    with trial_log(task.trial_folder) as log:
+    with trial_log(task.trial_folder) as log, warnings_in(log):
         remove_torn(task.trial_folder)
         work = _train if task.kind == "trial" else _probe
         _guarded(task, log, send, lambda: work(task, images, send, log))
@@ -226,6 +227,14 @@ def trial_log(folder: Path) -> Iterator[FileIO]:
     with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file
+
+
+@contextmanager
+def warnings_in(log: FileIO) -> Iterator[None]:
+    """Write warnings into the trial's log: a worker's standard error is seen by nobody."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _note(log, f"warning: {message}")
+        yield
 
 
 def _note(log: FileIO | None, text: str) -> None:

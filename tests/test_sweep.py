@@ -362,7 +362,7 @@ def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path
     assert "trial 1 has lost its result.json, and no checkpoint is left to probe again" in text_of(progress)
 
 
-@pytest.mark.filterwarnings("ignore:.*checkpoint.pt is damaged")
+@pytest.mark.filterwarnings("always:.*checkpoint.pt is damaged")
 @pytest.mark.parametrize("size", [0, 7, 3000])
 def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path, size: int) -> None:
     with pytest.raises(SystemExit):
@@ -371,6 +371,7 @@ def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path,
         checkpoint.truncate(size)
     (tmp_path / "s" / "baselines.parquet").write_bytes(b"x" * size)
     assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"completed": 4}
+    assert "checkpoint.pt is damaged" in (tmp_path / "s" / "trials" / "0001" / "log.txt").read_text()
     same_reports(done, tmp_path / "s")
     assert len(pd.read_parquet(tmp_path / "s" / "baselines.parquet")) == 2
 
