@@ -108,7 +108,7 @@ class Resources:
     cpus: Annotated[float, Above(0)] = 1
     """CPU cores."""
     gpus: Annotated[float, AtLeast(0)] | Literal["auto"] = "auto"
-    """GPUs, fractions among them; auto = 0.25 where CUDA is seen, else 0."""
+    """GPUs, a share of one or 1; auto = 0.25 where CUDA is seen, else 0."""
 
 
 _CRITERIA_SAMPLE: Final = CriteriaSample()
@@ -293,8 +293,8 @@ def usable_cores() -> int:
 def _read_resources(document: Document, *, cluster: bool) -> Resources:
     """What a trial may use, and, unless a cluster has it, what this machine has."""
     resources = read(Resources, document, ("resources",))
-    if resources.gpus != "auto" and resources.gpus > 1 and resources.gpus != int(resources.gpus):
-        problem = f"`resources.gpus` must be a whole number, or at most 1, but got {resources.gpus:g}"
+    if resources.gpus != "auto" and resources.gpus > 1:
+        problem = f"`resources.gpus` must be at most 1, because a trial trains on one GPU, but got {resources.gpus:g}"
         raise document.error(("resources", "gpus"), problem)
     if cluster:
         return resources

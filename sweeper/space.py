@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from sweeper.document import Document, Key, dotted, shown
@@ -61,8 +58,6 @@ class Choices:
 Axis = FloatRange | IntRange | Choices
 AXES: Final[Mapping[str, type[Axis]]] = {"float": FloatRange, "int": IntRange, "categorical": Choices}
 
-_TYPES: Final[Mapping[str, type]] = {"float": float, "int": int, "str": str, "bool": bool, "None": NoneType}
-
 
 def read_space(document: Document, method: str, known: Mapping[str, Hyperparameter]) -> dict[str, Axis]:
     """Every hyperparameter below `space:` with what it ranges over; one that is null has been taken out.
@@ -83,7 +78,7 @@ def read_fixed(document: Document, method: str, known: Mapping[str, Hyperparamet
     """
     _refuse_strangers(document, ("fixed",), method, known)
     names = read_mapping(document, ("fixed",))
-    return {name: read_value(document, ("fixed", name), annotation(known[name])) for name in names}
+    return {name: read_value(document, ("fixed", name), known[name].kind) for name in names}
 
 
 def check_centre(document: Document, name: str, axis: Axis, value: Scalar) -> None:
@@ -132,15 +127,6 @@ def _refusal(method: str, values: Mapping[str, Scalar], swept: tuple[str, ...]) 
     return ""
 
 
-def annotation(hyperparameter: Hyperparameter) -> Any:
-    """The type of a hyperparameter's values, as an annotation."""
-    if hyperparameter.name == "optimizer":
-        from trainers.optim import OPTIMIZERS
-
-        return Literal[OPTIMIZERS]
-    return functools.reduce(operator.or_, (_TYPES[kind] for kind in hyperparameter.kind.split(" | ")))
-
-
 def _refuse_strangers(document: Document, key: Key, method: str, known: Mapping[str, Hyperparameter]) -> None:
     hint = f"; search_spaces/README.md lists the hyperparameters of {method}"
     refuse_unknown(document, key, known, what=f"a hyperparameter of {method}", hint=hint)
@@ -151,7 +137,7 @@ def _read_axis(document: Document, key: Key, hyperparameter: Hyperparameter) -> 
         raise missing(document, (*key, "type"), f"one of {', '.join(AXES)}")
     kind = read_value(document, (*key, "type"), Literal["float", "int", "categorical"])
     axis: Axis = read(AXES[kind], document, key)
-    allowed = annotation(hyperparameter)
+    allowed = hyperparameter.kind
     if isinstance(axis, Choices):
         return _read_choices(document, key, axis, allowed)
     _check_type(document, key, axis, allowed)

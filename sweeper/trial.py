@@ -217,7 +217,8 @@ def _score_columns(scores: dict[str, OracleScore], oracles: tuple[str, ...]) -> 
     columns: dict[str, Any] = {f"oracle.{name}": score.accuracy for name, score in scores.items()}
     if oracles and oracles[0] in scores:
         first = scores[oracles[0]]
-        columns |= {"oracle": first.accuracy, "oracle_n": first.n, "oracle_seconds": first.seconds}
+        seconds = sum(score.seconds for score in scores.values())
+        columns |= {"oracle": first.accuracy, "oracle_n": first.n, "oracle_seconds": seconds}
     return columns
 
 

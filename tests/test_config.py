@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -321,8 +321,9 @@ MISTAKES = [
         "criteria_sample.split=tset",
         '`criteria_sample.split` must be train or test, but got "tset"; did you mean `test`?',
     ),
-    ("resources.gpus=4096", "`resources.gpus` must be at most the"),
-    ("resources.gpus=1.5", "`resources.gpus` must be a whole number, or at most 1, but got 1.5"),
+    ("resources.gpus=1", "`resources.gpus` must be at most the 0 GPUs here, but got 1"),
+    ("resources.gpus=2", "`resources.gpus` must be at most 1, because a trial trains on one GPU, but got 2"),
+    ("resources.gpus=1.5", "`resources.gpus` must be at most 1, because a trial trains on one GPU, but got 1.5"),
     ("resources.gpus=all", '`resources.gpus` must be a number of at least 0 or auto, but got "all"'),
     ("resources.cpus=0", "`resources.cpus` must be a number above 0, but got 0"),
     ("resources.cpus=4096", "`resources.cpus` must be at most the"),
@@ -553,12 +554,29 @@ def test_what_optuna_would_guess_from_the_first_trials_is_the_epochs(file: Path)
     assert halving._min_resource == 3  # type: ignore[attr-defined]
 
 
+def test_a_hyperparameter_may_be_one_of_some_names(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Annotated as Literal, the names are what `space` and `fixed` accept."""
+    from trainers.methods.dino import DINO
+
+    @dataclass(frozen=True)
+    class Params(DINO.Params):  # type: ignore[name-defined, misc]
+        head: Literal["mlp", "linear"] = "mlp"
+
+    monkeypatch.setattr(DINO, "Params", Params)
+    space = load_config(file, ["space.head={type: categorical, choices: [mlp, linear]}"]).space["head"]
+    assert space == CategoricalDistribution(("mlp", "linear"))
+    with pytest.raises(ConfigError, match="must be one of mlp, linear, but got"):
+        load_config(file, ["fixed.head=linaer"])
+
+
 # Machines
 
 
 def test_a_cluster_may_have_what_this_machine_has_not(file: Path) -> None:
-    config = load_config(file, ["resources={gpus: 4096, cpus: 4096}"], cluster=True)
-    assert (config.resources.gpus, config.resources.cpus) == (4096.0, 4096.0)
+    config = load_config(file, ["resources={gpus: 1, cpus: 4096}"], cluster=True)
+    assert (config.resources.gpus, config.resources.cpus) == (1.0, 4096.0)
+    with pytest.raises(ConfigError, match="a trial trains on one GPU, but got 2"):
+        load_config(file, ["resources.gpus=2"], cluster=True)
 
 
 def test_names_that_are_nothing_like_it_are_not_guessed() -> None:

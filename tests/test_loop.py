@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.criteria import CRITERIA
+from trainers.criteria.base import Criterion, EmbeddingSample
 from trainers.datasets.base import Images
 from trainers.loop import Trainer, train
 from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
@@ -19,7 +21,7 @@ from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
 from trainers.network import Data, build_method, load_network, measurable
 from trainers.optim import learning_rate
-from trainers.records import CHECKPOINT, CriteriaSample, EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
 
 SMALL = {
@@ -54,6 +56,11 @@ def config(method: str = "simclr", **changes: object) -> TrialConfig:
     return dataclasses.replace(base, **changes)
 
 
+def plain_layer(method: str, criterion: str) -> str:
+    """The layer that the plain column repeats."""
+    return METHODS[method].layers.get(criterion, CRITERIA[criterion].layer)
+
+
 def numbers(report: EpochReport) -> tuple[object, ...]:
     """All of a report but its timings."""
     return (report.trial, report.epoch, report.step, report.loss, dict(report.criteria), report.spread)
@@ -65,10 +72,21 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
     assert [(r.epoch, r.step) for r in reports] == [(1, 4), (2, 8), (3, 12)]
     for report in reports:
         assert math.isfinite(report.loss)
-        assert report.criteria["lidar"] == report.criteria[f"lidar.{METHODS[method].layers['lidar']}"]
-        assert report.criteria["rankme"] == report.criteria[f"rankme.{METHODS[method].layers['rankme']}"]
+        assert report.criteria["lidar"] == report.criteria[f"lidar.{plain_layer(method, 'lidar')}"]
+        assert report.criteria["rankme"] == report.criteria[f"rankme.{plain_layer(method, 'rankme')}"]
         assert len(report.criteria) == 6
         assert all(1 <= value <= 16 for value in report.criteria.values())
+
+
+def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line in the catalogue is enough: no method has to know it."""
+
+    def mean_norm(sample: EmbeddingSample) -> float:
+        return float(sample.clean.norm(dim=1).mean())
+
+    monkeypatch.setitem(CRITERIA, "norm", Criterion("norm", mean_norm, reads_views=False, layer=REPRESENTATION))
+    (report,) = train(config(epochs=1, criteria=("norm",)), images=images)
+    assert report.criteria["norm"] == report.criteria["norm.representation"] != report.criteria["norm.embedding"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.encoders import build_encoder
 from trainers.optim import OPTIMIZERS, Optimizer, build_optimizer, learning_rate, set_schedules, update_ema
+from trainers.records import Scalar
 
 
 def network() -> nn.Module:
@@ -24,6 +26,18 @@ def test_biases_and_norms_are_not_decayed(name: str) -> None:
     optimizer.step()
     moved = {key for key, value in net.named_parameters() if not torch.equal(value, before[key])}
     assert moved == {"0.weight"}
+
+
+@pytest.mark.parametrize("encoder", [{"name": "vit", "dim": 32, "patch": 7}, {"name": "timm/vit_tiny_patch16_224"}])
+def test_position_embeddings_and_tokens_are_not_decayed(encoder: dict[str, Scalar]) -> None:
+    """Also where the transformer is a part of a method, which names its parameters otherwise."""
+    method = nn.ModuleDict({"student_encoder": build_encoder(encoder, 28 if "dim" in encoder else 32, 1)})
+    decayed, undecayed = build_optimizer(method, Optimizer()).param_groups
+    names = {parameter: name.removeprefix("student_encoder.model.") for name, parameter in method.named_parameters()}
+    exempt = {names[parameter] for parameter in undecayed["params"]}
+    assert {"pos_embed", "cls_token"} <= exempt
+    assert exempt - {"pos_embed", "cls_token"} == {name for p, name in names.items() if p.ndim == 1}
+    assert "patch_embed.proj.weight" in {names[parameter] for parameter in decayed["params"]}
 
 
 def test_lars_scales_the_step_to_the_norm_of_the_weights() -> None:

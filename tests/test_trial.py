@@ -19,10 +19,10 @@ from small_sweeps import make_images, small_config
 from sweeper.folder import SweepFolder, create_folder
 from sweeper.journal import read_outcome
 from sweeper.study import Study, in_memory
-from sweeper.trial import LOG, Failure, Message, Task, reason_of, run_task
+from sweeper.trial import LOG, Failure, Message, Task, _score_columns, reason_of, run_task
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.records import EpochReport, TrialResult
+from trainers.records import EpochReport, OracleScore, TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,14 @@ def task(images: Path, folder: SweepFolder) -> Task:
 @pytest.fixture(scope="module")
 def arrays(images: Path) -> Images:
     return open_dataset(small_config(images).dataset).images()
+
+
+def test_the_seconds_of_a_baseline_are_those_of_all_oracles() -> None:
+    """As for a trial."""
+    scores = {"first": OracleScore(0.5, 40, 2.0), "second": OracleScore(0.25, 40, 3.0)}
+    columns = _score_columns(scores, ("first", "second"))
+    expected = {"oracle": 0.5, "oracle_n": 40, "oracle_seconds": 5.0}
+    assert columns == expected | {"oracle.first": 0.5, "oracle.second": 0.25}
 
 
 def sent_by(task: Task, arrays: Images | None, stop_after: int = 99) -> list[Message]:

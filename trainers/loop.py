@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from trainers.network import (
     exact,
     fast_bfloat16,
     limit_threads,
+    load_state,
     measurable,
     seed_of,
     seeded,
@@ -182,11 +182,10 @@ class Trainer:
 def read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
     """The state in a checkpoint; None, and a warning, where it is damaged."""
     try:
-        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        warnings.warn(f"{checkpoint} is damaged ({type(error).__name__}); training begins anew", stacklevel=2)
+        return load_state(checkpoint)
+    except ValueError as error:
+        warnings.warn(f"{error}; training begins anew", stacklevel=2)
         return None
-    return state
 
 
 def identity(config: TrialConfig) -> dict[str, Any]:

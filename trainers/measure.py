@@ -81,7 +81,7 @@ def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measu
     for name in criteria:
         began = now(device)
         by_layer = {layer: CRITERIA[name](EmbeddingSample(views[layer], clean[layer])) for layer in LAYERS}
-        values[name] = by_layer[network.layers[name]]
+        values[name] = by_layer[network.layers.get(name, CRITERIA[name].layer)]
         values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
         seconds[name] = passes[CRITERIA[name].reads_views] + now(device) - began
     return Measurement(values, spread(clean[EMBEDDING]), seconds)

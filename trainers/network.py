@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 import warnings
+import zipfile
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -91,8 +93,23 @@ def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Me
     """The network of a checkpoint as criteria and oracle read it; the untrained one where `checkpoint` is None."""
     method = build_method(config, data)
     if checkpoint is not None:
-        method.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["method"])
+        method.load_state_dict(load_state(checkpoint)["method"])
     return measurable(method, config, data, untrained=checkpoint is None)
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    """The state in a checkpoint, on the CPU.
+
+    Raises:
+        ValueError: the file is missing, cut short, or no checkpoint at all.
+    """
+    try:
+        if not zipfile.is_zipfile(checkpoint):  # what torch.save writes; torch.load would try older formats
+            raise EOFError("not an archive")
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{checkpoint} is damaged ({error or type(error).__name__})") from error
+    return state
 
 
 def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bool = False) -> Method:

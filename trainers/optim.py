@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 import torch
 from torch import nn
 
-OPTIMIZERS = ("adamw", "sgd", "lars")
+OptimizerName = Literal["adamw", "sgd", "lars"]
+OPTIMIZERS: Final[tuple[str, ...]] = get_args(OptimizerName)
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The optimiser's hyperparameters; each can be swept. One-dimensional parameters are never decayed."""
+    """The optimiser's hyperparameters; each can be swept. Biases, norms, position embeddings and tokens never decay."""
 
-    optimizer: str = "adamw"
+    optimizer: OptimizerName = "adamw"
     """adamw · sgd · lars"""
     lr: float = 1e-3
     """Peak learning rate as used: it is not scaled by the batch size."""
@@ -48,11 +49,12 @@ class Optimizer:
 
 
 def build_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
-    """The optimiser over the parameters that require a gradient: matrices in one group, biases and norms in another."""
+    """The optimiser over the parameters that require a gradient: those that decay in one group, the rest in another."""
+    exempt = undecayed(network)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p not in exempt], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p in exempt], "weight_decay": 0.0},
     ]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr)
@@ -62,6 +64,18 @@ def build_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Opti
 
     groups[0]["always_adapt"] = True  # timm adapts decayed groups only; a sweep may set the decay to 0
     return Lars(groups, lr=settings.lr, momentum=settings.momentum, trust_coeff=1e-3)
+
+
+def undecayed(network: nn.Module) -> set[nn.Parameter]:
+    """The parameters that weight decay leaves alone: biases and norms, position embeddings, class and mask tokens.
+
+    A module names its own in `no_weight_decay()`, as timm's models do.
+    """
+    exempt = {parameter for parameter in network.parameters() if parameter.ndim <= 1}
+    for module in network.modules():
+        if callable(named := getattr(module, "no_weight_decay", None)):
+            exempt |= {parameter for name, parameter in module.named_parameters() if name in named()}
+    return exempt
 
 
 def learning_rate(settings: Optimizer, step: int, steps: int) -> float:

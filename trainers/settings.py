@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from trainers.augment import Augmentation
 from trainers.methods import METHODS
@@ -28,8 +28,8 @@ class Hyperparameter:
     """One name that `space` and `fixed` may use."""
 
     name: str
-    kind: str
-    """float · int · str, followed by "| None" where null is allowed."""
+    kind: Any
+    """The type of its values, as an annotation: float, int | None, Literal["a", "b"] …"""
     default: Scalar
     part: str
     """method · optimiser · augmentation"""
@@ -44,8 +44,9 @@ def hyperparameters(method: str) -> dict[str, Hyperparameter]:
         "augmentation": kind.augmentation,
     }
     return {
-        field.name: Hyperparameter(field.name, str(field.type), getattr(defaults, field.name), part)
+        field.name: Hyperparameter(field.name, hints[field.name], getattr(defaults, field.name), part)
         for part, defaults in parts.items()
+        for hints in [get_type_hints(type(defaults))]
         for field in fields(defaults)
     }
 

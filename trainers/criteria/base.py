@@ -9,6 +9,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from trainers.records import EMBEDDING
+
 CHUNK_ROWS: Final = 8192
 """Rows per matrix product: enough to keep it efficient, few enough to keep copies in float64 small."""
 
@@ -34,6 +36,8 @@ class Criterion:
     """Whether the value depends on how many views an image has."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """The constants that the value depends on, recorded with it."""
+    layer: str = EMBEDDING
+    """The layer that the plain column repeats, unless a method names another in its `layers`."""
 
     def __call__(self, sample: EmbeddingSample) -> float:
         return self.function(sample)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
 from trainers.optim import Optimizer
-from trainers.records import EMBEDDING
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class Method(nn.Module, ABC):
     """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
     optimizer: ClassVar[Optimizer]
     """The paper's optimiser and its hyperparameters."""
-    layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": EMBEDDING, "rankme": EMBEDDING})
-    """The layer that the plain column of each criterion repeats."""
+    layers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Criterion -> the layer that its plain column repeats, where that is not the criterion's own choice."""
     measures_teacher: ClassVar[bool] = False
     """Whether criteria and oracle read an EMA teacher, which sees whole images however many the student is spared."""
     multi_crop: ClassVar[bool] = False
