@@ -405,9 +405,21 @@ def _build_pruner(name: str, arguments: Mapping[str, Any], epochs: int) -> BaseP
         given["max_resource"] = epochs
     if given.get("min_resource") == "auto":
         given["min_resource"] = max(1, epochs // 100)  # what Optuna makes of the first trial that completes
+    if name == "hyperband":
+        _build_bracket(given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner is marked so since 2021
         return PRUNERS[name](**given)
+
+
+def _build_bracket(hyperband: Mapping[str, Any]) -> None:
+    """Build one of hyperband's brackets, as Optuna does only when it is first asked, with trials already running.
+
+    Raises:
+        ValueError: Optuna refuses the arguments that hyperband hands on.
+    """
+    handed_on = ("min_resource", "reduction_factor", "bootstrap_count")
+    optuna.pruners.SuccessiveHalvingPruner(**{name: hyperband[name] for name in handed_on if name in hyperband})
 
 
 def _plain(arguments: Mapping[str, object]) -> dict[str, Any]:

@@ -232,7 +232,9 @@ def disk_full(path: Path) -> SweepError:
 
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that led to it, says that a disk is full; SQLite says it in words alone."""
-    while error is not None:
+    seen: set[int] = set()  # errors that name each other as the cause are no endless chain
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if (isinstance(error, OSError) and error.errno in FULL) or "disk is full" in str(error):
             return True
         error = error.__cause__ or error.__context__

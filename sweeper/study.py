@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sweeper.config import SweepConfig, make_pruner, to_mapping
 from sweeper.configurations import PURE_SAMPLERS, configuration
 from sweeper.errors import ConfigError, ResultsError
+from sweeper.evolution import ReplayedCmaEs
 from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
 
 SQLITE: Final = "sqlite:///"
@@ -324,7 +325,7 @@ def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
         raise ConfigError(
             "`search.sampler: cmaes` needs the package cmaes: pip install cmaes, or choose another sampler"
         )
-    return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    return ReplayedCmaEs(seed)
 
 
 def trial_seed(seed: int, number: int) -> int:

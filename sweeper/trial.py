@@ -89,6 +89,7 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
             raise Unheard(error) from error
 
     limit_threads(task.config.threads)
+    unheard: Exception | None = None
     try:
         try:
             _do(task, images, heard)
@@ -96,12 +97,14 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
             if error.errno not in FULL:
                 raise
             heard(Failure(reason_of(error), "disk"))  # not even the failure could be written down
-    except Unheard as unheard:
-        raise unheard.error from None
+    except Unheard as caught:
+        unheard = caught.error
     finally:
         if task.config.device.startswith("cuda"):
             gc.collect()
             torch.cuda.empty_cache()  # this process lives on; what it hoards, its neighbours on the GPU lack
+    if unheard is not None:
+        raise unheard  # out here: while Unheard is handled, it would become its own cause's context, in a circle
 
 
 def _do(task: Task, images: Images | None, send: Send) -> None:

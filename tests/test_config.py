@@ -345,6 +345,19 @@ MISTAKES = [
         "Optuna refuses this percentile pruner: Percentile must be between 0 and 100",
     ),
     ("pruner={name: threshold}", "Optuna refuses this threshold pruner: Either lower or upper must be specified"),
+    (
+        "pruner={name: hyperband, reduction_factor: 1}",
+        "Optuna refuses this hyperband pruner: The value of `reduction_factor` is 1, but must be",
+    ),
+    (
+        "pruner={name: successive_halving, reduction_factor: 1}",
+        "Optuna refuses this successive_halving pruner: The value of `reduction_factor` is 1, but must be",
+    ),
+    ("pruner={name: hyperband, bootstrap_count: -1}", "The value of `bootstrap_count` is -1, but must be"),
+    (
+        "pruner={name: patient, patience: 1, wrapped_pruner: {name: hyperband, reduction_factor: 1}}",
+        "Optuna refuses this patient pruner: The value of `reduction_factor` is 1, but must be",
+    ),
     ("pruner={name: hyperband, max_resource: many}", "must be a whole number of at least 1 or auto"),
     (
         "pruner={name: patient, patience: 2}",

@@ -96,7 +96,7 @@ def test_ray_lives_where_trials_are_run() -> None:
 
 def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
     assert importers("optuna", types=False) <= {
-        *("sweeper/config.py", "sweeper/configurations.py", "sweeper/study.py"),
+        *("sweeper/config.py", "sweeper/configurations.py", "sweeper/evolution.py", "sweeper/study.py"),
         "analysis/pruning.py",
     }
 

@@ -169,6 +169,26 @@ def test_a_full_disk_is_told_as_such(folder: SweepFolder) -> None:
     assert f"then `sweeper resume {folder.path}`" in str(disk_full(folder.path))
 
 
+class Once(ValueError):
+    """Is looked at once and never again."""
+
+    asked = False
+
+    def __str__(self) -> str:
+        assert not self.asked, "the chain of errors is walked in a circle"
+        self.asked = True
+        return "no"
+
+
+def test_errors_that_lead_to_each_other_are_no_endless_chain() -> None:
+    one, other = Once(), Once()
+    one.__cause__, other.__context__ = other, one
+    assert not is_disk_full(one)
+    first, second = ValueError("first"), OSError(errno.ENOSPC, "No space left on device")
+    first.__cause__, second.__context__ = second, first
+    assert is_disk_full(first)
+
+
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
     code = (
         "import sys, time; from pathlib import Path; from sweeper.folder import SweepFolder, locked\n"

@@ -221,8 +221,10 @@ def test_a_driver_that_cannot_be_told_is_no_failure_of_the_trial(task: Task, arr
     def send(message: Message) -> bool:
         raise ConnectionError("nobody there")
 
-    with pytest.raises(ConnectionError, match="nobody there"):
+    with pytest.raises(ConnectionError, match="nobody there") as caught:
         run_task(task, arrays, send)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None  # it was, in a circle, what it is the cause of
     assert read_outcome(task.trial_folder) is None
 
 
