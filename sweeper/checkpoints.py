@@ -15,34 +15,36 @@ class Keeper:
     """Deletes the checkpoints that `keep_checkpoints` does not want, once nothing needs them any more.
 
     best keeps the completed trial with the best objective; last keeps every trial's last epoch, all every epoch of
-    every trial, none nothing.
+    every trial, none nothing. Which are kept depends on what has ended and how, not on the order in which the keeper
+    hears of it nor on how often: after a resume it hears of trials again.
     """
 
     def __init__(self, config: SweepConfig, folder: SweepFolder) -> None:
         self.policy = config.keep_checkpoints
         self.sign = 1.0 if is_maximized(config.objective) else -1.0
         self.folder = folder
-        self.best: int | None = None
-        self.best_value = -math.inf
-        self.unwanted: set[int] = set()
+        self.ended: set[int] = set()
+        self.completed: dict[int, float] = {}
+        """Trial -> objective, of those that may be the best."""
+        self.deleted: set[int] = set()
 
     def seen(self, number: int, status: str, value: float | None) -> None:
-        """A trial has ended with this status and objective; of equals the lowest number is the best."""
+        """A trial has ended with this status and objective."""
+        self.ended.add(number)
+        if status == COMPLETED and value is not None and math.isfinite(value):
+            self.completed[number] = value
+
+    @property
+    def kept(self) -> set[int]:
+        """The trials that have ended whose checkpoints stay; of equals the lowest number is the best."""
         if self.policy in ("all", "last"):
-            return
-        signed = self.sign * value if value is not None and status == COMPLETED else -math.inf
-        better = signed > self.best_value or (
-            self.best is not None and signed == self.best_value and number < self.best
-        )
-        if self.policy == "best" and better:
-            if self.best is not None:
-                self.unwanted.add(self.best)
-            self.best, self.best_value = number, signed
-        else:
-            self.unwanted.add(number)
+            return set(self.ended)
+        if self.policy == "none" or not self.completed:
+            return set()
+        return {min(self.completed, key=lambda number: (-self.sign * self.completed[number], number))}
 
     def purge(self, needed: Collection[int]) -> None:
-        """Delete the unwanted checkpoints, except those of the trials that are still needed."""
-        for number in self.unwanted - set(needed):
+        """Delete the checkpoints that are not kept, except those of the trials that are still needed."""
+        for number in self.ended - self.kept - self.deleted - set(needed):
             self.folder.checkpoint(number).unlink(missing_ok=True)
-            self.unwanted.discard(number)
+            self.deleted.add(number)

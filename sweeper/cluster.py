@@ -35,8 +35,10 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 PREFIX: Final = f"sweeper-{os.getuid()}-"
-LONGEST_ROOT: Final = 40
-"""Characters: Ray puts sockets some 65 below it, and the path of a Unix socket ends at 107."""
+RAY_FOLDER: Final = "r"
+"""Ray's own folder below ours: Ray opens it to every user of the machine, so ours must keep them out."""
+LONGEST_ROOT: Final = 38
+"""Characters: Ray puts sockets some 67 below it, and the path of a Unix socket ends at 107."""
 ABANDONED_SECONDS: Final = 60
 """A folder without an owner is just being made, unless it is older than this."""
 STORE_BYTES: Final = 128 * 2**20
@@ -130,7 +132,7 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
                 include_dashboard=False,
                 object_store_memory=store_bytes + STORE_BYTES,
                 _node_ip_address="127.0.0.1",
-                _temp_dir=str(root),
+                _temp_dir=str(root / RAY_FOLDER),
                 **quiet,
             )
     except Exception as error:  # Ray raises whatever its parts raise
@@ -156,7 +158,10 @@ def ray_died() -> bool:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder held by this process, watched by a reaper that clears it when this process is killed."""
+    """A folder held by this process, watched by a reaper that clears it when this process is killed.
+
+    It is new, this user's, and closed to all others, whatever Ray does below it.
+    """
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_temporary_folder()))
     with (root / "owner").open("w") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
@@ -178,6 +183,8 @@ def remove_leftovers() -> None:
     """Clear the folders of drivers that were killed together with their reaper."""
     for root in Path(_short_temporary_folder()).glob(f"{PREFIX}*"):
         try:
+            if root.lstat().st_uid != os.getuid():
+                continue  # another user's, who may have planted it under our name
             if not (root / "owner").exists() and time.time() - root.stat().st_mtime > ABANDONED_SECONDS:
                 reaper.clear(root)  # made again by a Ray that was on its way out
                 continue

@@ -68,14 +68,13 @@ class Dispatcher:
         self._say_lost(rows)
         for record in self.study.records():
             number = record.number
-            if not record.status:
-                self._take_up(number, rows.get(number, []))
-            record = self.study.record(number)
             if record.status:
                 self.succeeded |= record.status != FAILED
                 self.keeper.seen(number, record.status, record.value)
                 self._queue_probe(number)
-            else:
+                continue
+            self._take_up(number, rows.get(number, []))
+            if not self.study.record(number).status:
                 self.waiting.append(self._trial(number))
         self.keeper.purge(self.owing())
 
@@ -288,7 +287,8 @@ class Dispatcher:
             write_outcome(self.folder.trial(number), Outcome(replace(result, epochs=len(reports))))
         self.study.finish(number, result.status, result.reason, value)
         self._queue_probe(number)
-        self.keeper.seen(number, result.status, value)
+        record = self.study.record(number)
+        self.keeper.seen(number, record.status, record.value)
         self.progress.finished(result, reports[-1] if reports else None)
         self._note_failure(result)
 

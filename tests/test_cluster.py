@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from killing import Victim, between_reports, comm, kill_driver, wait_for
 from small_sweeps import ROOT, make_images, mapping
 
 from sweeper import reaper
-from sweeper.cluster import LONGEST_ROOT, PREFIX, Capacity, check_address, remove_leftovers
+from sweeper.cluster import LONGEST_ROOT, PREFIX, RAY_FOLDER, Capacity, check_address, remove_leftovers
 from sweeper.errors import ConfigError, SweepError
 from sweeper.reaper import clear, processes_in
 
@@ -135,6 +136,28 @@ def test_a_sweep_leaves_nothing_in_the_environment_of_others(running: Victim) ->
         assert TOKEN.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
+def test_other_users_cannot_reach_the_files_of_ray(running: Victim) -> None:
+    """Ray makes its own folders writable for everybody."""
+    root = running.root()
+    assert root is not None
+    assert (stat.S_IMODE(root.stat().st_mode), root.stat().st_uid) == (0o700, os.getuid())
+    assert list(root.glob(f"{RAY_FOLDER}/session_2*"))
+
+
+def test_leftovers_that_are_another_users_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeper.cluster._short_temporary_folder", lambda: str(tmp_path))
+    planted = tmp_path / f"{PREFIX}planted"
+    planted.mkdir()
+    (planted / "owner").touch()
+    mine = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: mine + 1)
+    remove_leftovers()
+    assert planted.exists()
+    monkeypatch.setattr(os, "getuid", lambda: mine)
+    remove_leftovers()
+    assert not planted.exists()
+
+
 def test_leftovers_of_a_dead_owner_are_cleared_and_a_living_one_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +241,7 @@ def test_a_cluster_that_does_not_answer_is_told_at_once() -> None:
 def test_the_sockets_of_ray_fit_into_their_longest_path(running: Victim) -> None:
     root = running.root()
     assert root is not None
-    sockets = list(root.glob("session_2*/sockets/*"))
+    sockets = list(root.glob(f"{RAY_FOLDER}/session_2*/sockets/*"))
     assert sockets
     below = max(len(str(path)) - len(str(root)) for path in sockets)
     assert LONGEST_ROOT + below <= 107

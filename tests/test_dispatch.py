@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import math
+import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 from small_sweeps import make_images, small_config
 
@@ -288,6 +291,37 @@ def test_pruned_trials_are_probed_in_a_task_of_their_own(images: Path, tmp_path:
         assert not checkpoint.exists()
 
 
+@pytest.mark.parametrize("oracle_pruned", [True, False])
+def test_a_trial_that_ended_while_the_driver_was_dead_is_taken_in_once(
+    images: Path, tmp_path: Path, oracle_pruned: bool
+) -> None:
+    """A driver killed after the line in the log that prunes trial 0, before the study was told."""
+    changes: dict[str, Any] = {"pruner": {"name": "threshold", "lower": 5.0}, "oracle_pruned": oracle_pruned}
+    with staged(images, tmp_path / "s", **changes) as stage:
+        assert stage.report(stage.next_trial(), 1)
+    log = tmp_path / "s" / "reports.jsonl"
+    row = json.loads(log.read_text()) | {"epoch": 2, "lidar": 1.0, "sequence": 2, "verdict": "pruned", "reason": "low"}
+    log.write_text(log.read_text() + json.dumps(row) + "\n")
+    with staged(images, tmp_path / "s", **changes) as stage:
+        probes = [task.config.trial for task in stage.dispatcher.waiting if task.kind == "probe"]
+        assert probes == ([0] if oracle_pruned else [])
+
+
+def test_the_best_checkpoint_outlives_the_driver_that_its_trial_outlived(images: Path, tmp_path: Path) -> None:
+    """A driver killed after the trial's result was written, before the study was told."""
+    with staged(images, tmp_path / "s") as stage:
+        stage.complete(stage.next_trial(), 10.0)
+        task = stage.next_trial()
+        for epoch in (1, 2, 3):
+            stage.report(task, epoch, 20.0)
+        task.trial_folder.mkdir()
+        stage.folder.checkpoint(1).touch()
+        write_outcome(task.trial_folder, Outcome(TrialResult(1, "completed", epochs=3), stage.config.oracle))
+    with staged(images, tmp_path / "s") as stage:
+        assert [record.status for record in stage.study.records()] == ["completed", "completed"]
+        assert [stage.folder.checkpoint(number).exists() for number in (0, 1)] == [False, True]
+
+
 def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: Path, tmp_path: Path) -> None:
     config = small_config(images)
     folder = create_folder(tmp_path / "s", config, study="s")
@@ -295,8 +329,7 @@ def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: 
         keeper = Keeper(config, folder)
         for number in order:
             keeper.seen(number, "completed", 7.0)
-        assert keeper.best == 0
-        assert keeper.unwanted == {1, 2}
+        assert keeper.kept == {0}
 
 
 @pytest.mark.parametrize(
@@ -315,6 +348,59 @@ def test_which_checkpoints_stay(images: Path, tmp_path: Path, policy: str, kept:
         assert folder.checkpoint(2).exists() or number < 2
     keeper.purge(needed=())
     assert {number for number in range(4) if folder.checkpoint(number).exists()} == kept
+
+
+STATES = ("completed", "completed", "completed", "pruned", "collapsed", "failed")
+OBJECTIVES = (1.0, 2.0, 3.0, -1.0, math.inf, -math.inf, math.nan, None)
+END = st.tuples(st.just("end"), st.integers(0, 6), st.sampled_from(STATES), st.sampled_from(OBJECTIVES))
+EVENTS = st.lists(st.one_of(END, END, st.just(("resume",))), max_size=24)
+
+
+def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float | None]]) -> set[int]:
+    """The trials whose checkpoints `keep_checkpoints` promises, worked out apart from the keeper."""
+    if policy in ("last", "all"):
+        return set(range(7))
+    stay = set(range(7)) - set(ended)
+    values = {
+        number: value
+        for number, (status, value) in ended.items()
+        if status == "completed" and value is not None and math.isfinite(value)
+    }
+    if policy == "best" and values:
+        best = max(values.values()) if maximize else min(values.values())
+        stay.add(sorted(number for number, value in values.items() if value == best)[0])
+    return stay
+
+
+@pytest.mark.parametrize("objective", ["lidar", "loss"])
+@pytest.mark.parametrize("policy", ["best", "last", "all", "none"])
+@settings(max_examples=60, deadline=None)
+@given(events=EVENTS, again=st.integers(1, 3))
+def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
+    images: Path, policy: str, objective: str, events: list[tuple[Any, ...]], again: int
+) -> None:
+    """All seven trials have a checkpoint from their first epoch; a resume makes a new keeper from what has ended."""
+    config = replace(small_config(images, keep_checkpoints=policy), objective=objective)
+    with tempfile.TemporaryDirectory() as path:
+        folder = SweepFolder(Path(path))
+        for number in range(7):
+            folder.trial(number).mkdir(parents=True)
+            folder.checkpoint(number).touch()
+        keeper = Keeper(config, folder)
+        ended: dict[int, tuple[str, float | None]] = {}
+        for kind, *event in events:
+            if kind == "resume":
+                keeper = Keeper(config, folder)
+                for number, (status, value) in ended.items():
+                    keeper.seen(number, status, value)
+            else:
+                number, status, value = event
+                ended.setdefault(number, (status, value))  # a trial ends once, and is heard of again
+                for _ in range(again):
+                    keeper.seen(number, *ended[number])
+            keeper.purge(needed=())
+            stay = {number for number in range(7) if folder.checkpoint(number).exists()}
+            assert stay == should_stay(policy, objective == "lidar", ended)
 
 
 def test_a_full_disk_ends_the_sweep_and_loses_no_report_that_was_shown(images: Path, tmp_path: Path) -> None:
