@@ -11,7 +11,7 @@ from pandas import DataFrame
 from simulated import World, three_methods, write_sweep
 
 from analysis import load
-from analysis.columns import ResultsUnreadable, find_criteria, make_criterion, parse_criteria
+from analysis.columns import Criterion, ResultsUnreadable, find_criteria, make_criterion, parse_criteria
 from analysis.report import analyze
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
@@ -108,10 +108,13 @@ def test_a_sweep_that_still_runs_is_left_out_with_a_note(tmp_path: Path) -> None
     assert "sweeper resume" in results.notes[0]
 
 
-def test_directions_come_from_the_records_and_a_minus_reverses_them() -> None:
+def test_directions_come_from_the_records_and_a_sign_says_which() -> None:
     assert make_criterion("lidar").higher_is_better
     assert not make_criterion("loss").higher_is_better
-    assert make_criterion("-loss").higher_is_better
+    assert not make_criterion("-loss").higher_is_better
+    assert make_criterion("+loss").higher_is_better
+    assert not make_criterion("loss.embedding").higher_is_better
+    assert make_criterion("+loss.embedding") == Criterion("loss.embedding", higher_is_better=True)
     assert not make_criterion("-lidar.embedding").higher_is_better
     assert make_criterion("mine").higher_is_better
     assert not make_criterion("-mine").higher_is_better
