@@ -21,7 +21,6 @@ from trainers.records import (
     criterion_columns,
 )
 
-
 SIGNS = ("-", "+")
 """What may stand before a criterion's name: less is better, more is better."""
 

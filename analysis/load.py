@@ -13,6 +13,7 @@ from pandas import DataFrame
 
 from analysis.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
 from analysis.complete import audit_weights, complete_trials, split_names
+from analysis.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}
@@ -164,8 +165,17 @@ def further_columns(rows: DataFrame, path: Path, oracle: str | None) -> tuple[st
 
 
 def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
-    """Where each sweep's own analysis goes: `home` itself where there is but one."""
-    return {sweep: home if len(sweeps) == 1 else home / sweep.replace("/", "-") for sweep in sweeps}
+    """Where each sweep's own analysis goes: `home` itself where there is but one.
+
+    Raises:
+        ResultsUnreadable: a sweep's name is no name for a folder.
+    """
+    if len(sweeps) == 1:
+        return dict.fromkeys(sweeps, home)
+    try:
+        return {sweep: home / name for sweep, name in folder_names(sweeps).items()}
+    except ValueError as error:
+        raise ResultsUnreadable(str(error)) from error
 
 
 def read_table(path: Path) -> DataFrame:
