@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.safe import one_line
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,
@@ -29,6 +30,9 @@ class ResultsUnreadable(ValueError):
     """What was given to the judge cannot be judged; the message is one line and says what to do next."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)

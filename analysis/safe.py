@@ -67,7 +67,7 @@ def for_markdown(text: str) -> str:
     \<b> [x]\(y) a\|b p <0.001, [0.2, 0.7]
     """
     escaped = MARKDOWN.sub(r"\\\g<0>", one_line(text).strip())
-    return LINE_START.sub(lambda found: rf"{found[0]}\\" if found[0].isdigit() else rf"\{found[0]}", escaped)
+    return LINE_START.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", escaped)
 
 
 def for_latex(text: str) -> str:
@@ -103,14 +103,14 @@ def for_hover(text: str) -> str:
     return one_line(text)
 
 
-def for_figure(text: str) -> str:
+def for_figure(text: str, longest: int = LONGEST_LABEL) -> str:
     r"""For text in a figure: a dollar begins no formula, and a name takes no more room than there is.
 
     >>> print(for_figure("a $x$"))
     a \$x\$
     """
     line = one_line(text)
-    short = line if len(line) <= LONGEST_LABEL else f"{line[: LONGEST_LABEL - 1]}…"
+    short = line if len(line) <= longest else f"{line[: longest - 1]}…"
     return short.replace("$", r"\$")
 
 
