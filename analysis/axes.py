@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
+from analysis.safe import for_figure
 from analysis.style import INK, MUTED, PAPER, STEPS
 from analysis.words import accuracy
 
@@ -19,13 +20,17 @@ PATCH = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
 """What a text lies on where a line runs below it."""
 
 
+BESIDE = 30
+"""Letters of a name beside the axes, which it would otherwise push away."""
+
+
 def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
     """A dashed line across, named at one of its ends."""
     if not math.isfinite(level):
         return
     axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
-        f"{name} {accuracy(level)}",
+        for_figure(f"{name} {accuracy(level)}"),
         (0.01 if left else 0.99, level),
         xycoords=("axes fraction", "data"),
         xytext=(0, 2),
@@ -58,14 +63,14 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
         placed = max(y, placed + 0.065 * (high - low))
         axes.annotate(
-            text, (x, placed), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8, color=colour,
-            annotation_clip=False,
+            for_figure(text, BESIDE), (x, placed), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8,
+            color=colour, annotation_clip=False,
         )  # fmt: skip
 
 
 def row_names(axes: Axes, places: Sequence[float] | range, names: Sequence[str]) -> None:
     """One name per row at the left, and no axis line there."""
-    axes.set_yticks(list(places), names)
+    axes.set_yticks(list(places), [for_figure(name, BESIDE) for name in names])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)

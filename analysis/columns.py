@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.safe import one_line
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,
@@ -21,11 +22,17 @@ from trainers.records import (
     criterion_columns,
 )
 
+SIGNS = ("-", "+")
+"""What may stand before a criterion's name: less is better, more is better."""
+
 
 class ResultsUnreadable(ValueError):
     """What was given to the judge cannot be judged; the message is one line and says what to do next."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,32 @@ def is_layer(column: str) -> bool:
 
 
 def make_criterion(name: str) -> Criterion:
-    """A criterion from its name; `-name` reverses the direction, and an unknown one is higher-is-better.
+    """A criterion from its name: of `-name` less is better, of `+name` more, of a bare name what is known of it.
 
     >>> make_criterion("loss").higher_is_better, make_criterion("-loss").higher_is_better
-    (False, True)
+    (False, False)
+    >>> make_criterion("+loss").higher_is_better, make_criterion("lidar").higher_is_better
+    (True, True)
     >>> make_criterion("-uniformity")
     Criterion(name='uniformity', higher_is_better=False)
     """
-    plain = name.removeprefix("-")
-    known = HIGHER_IS_BETTER.get(plain.partition(".")[0] if is_layer(plain) else plain, True)
-    return Criterion(plain, known != name.startswith("-"))
+    if name.startswith(SIGNS):
+        return Criterion(without_sign(name), name.startswith("+"))
+    return Criterion(name, known_direction(name))
+
+
+def without_sign(name: str) -> str:
+    """The column that a name with or without a sign asks for.
+
+    >>> without_sign("-loss"), without_sign("+loss"), without_sign("loss")
+    ('loss', 'loss', 'loss')
+    """
+    return name[1:] if name.startswith(SIGNS) else name
+
+
+def known_direction(column: str) -> bool:
+    """Is more of a column better, by what is known of its name? Of an unknown one it is."""
+    return HIGHER_IS_BETTER.get(column.partition(".")[0] if is_layer(column) else column, True)
 
 
 def find_criteria(columns: Iterable[str]) -> list[str]:
@@ -96,7 +119,9 @@ def parse_criteria(
     names = list(columns)
     where = f"`{path}`" if path else "the table"
     chosen = find_criteria(names) if criteria is None else list(dict.fromkeys(criteria))
-    missing = [name.removeprefix("-") for name in chosen if name.removeprefix("-") not in names]
+    # A column found in the table is named as it is, also where its name begins with a sign.
+    found = [Criterion(n, known_direction(n)) if criteria is None else make_criterion(n) for n in chosen]
+    missing = [criterion.name for criterion in found if criterion.name not in names]
     if missing:
         columns = "column" if len(missing) == 1 else "columns"
         raise ResultsUnreadable(
@@ -107,10 +132,9 @@ def parse_criteria(
             f"{where} must have a criterion column, but none of {', '.join(HIGHER_IS_BETTER)} is there; "
             f"name yours with --criteria (columns: {', '.join(could_be_criteria(names)) or 'none'})"
         )
-    plain = [name.removeprefix("-") for name in chosen]
-    if len(set(plain)) < len(plain):
+    if len({criterion.name for criterion in found}) < len(found):
         raise ResultsUnreadable(f"`criteria` must name each column once, but got {', '.join(chosen)}")
-    return tuple(make_criterion(name) for name in chosen)
+    return tuple(found)
 
 
 def could_be_criteria(columns: Sequence[str]) -> list[str]:

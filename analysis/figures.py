@@ -15,6 +15,7 @@ from analysis import plots
 from analysis.columns import Criterion, is_layer
 from analysis.judgement import Judgement
 from analysis.load import Results
+from analysis.safe import for_csv
 from analysis.style import STEPS, quiet, settle, to_svg
 from analysis.words import accuracy, label_of, number, sentence
 from trainers.records import COMPLETED
@@ -37,7 +38,7 @@ class Drawn:
 
 def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path) -> Drawn:
     """Write the files of one figure below `folder`."""
-    table.to_csv(folder / f"{name}.csv", index=False)
+    for_csv(table).to_csv(folder / f"{name}.csv", index=False)
     with quiet():
         settle(figure)
         figure.savefig(folder / f"{name}.png")

@@ -18,6 +18,7 @@ from analysis.frontier import frontier
 from analysis.hyperparameters import partial, select_by_hyperparameter
 from analysis.load import Results
 from analysis.ranking import kendall
+from analysis.safe import for_csv
 from analysis.selection import select
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def write_tables(judgement: Judgement, folder: Path) -> None:
         if table.empty:
             file.unlink(missing_ok=True)
         else:
-            table.to_csv(file, index=False)
+            for_csv(table).to_csv(file, index=False)
 
 
 def plain_criteria(trials: DataFrame, criteria: Sequence[str] | None) -> list[Criterion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pandas import DataFrame
 
 from analysis.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
 from analysis.complete import audit_weights, complete_trials, split_names
+from analysis.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}
@@ -164,8 +166,17 @@ def further_columns(rows: DataFrame, path: Path, oracle: str | None) -> tuple[st
 
 
 def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
-    """Where each sweep's own analysis goes: `home` itself where there is but one."""
-    return {sweep: home if len(sweeps) == 1 else home / sweep.replace("/", "-") for sweep in sweeps}
+    """Where each sweep's own analysis goes: `home` itself where there is but one.
+
+    Raises:
+        ResultsUnreadable: a sweep's name is no name for a folder.
+    """
+    if len(sweeps) == 1:
+        return dict.fromkeys(sweeps, home)
+    try:
+        return {sweep: home / name for sweep, name in folder_names(sweeps).items()}
+    except ValueError as error:
+        raise ResultsUnreadable(str(error)) from error
 
 
 def read_table(path: Path) -> DataFrame:
@@ -173,12 +184,30 @@ def read_table(path: Path) -> DataFrame:
     if path.suffix not in (".parquet", ".csv"):
         raise ResultsUnreadable(f"`{path}` must end in .parquet or .csv, but it ends in {path.suffix or 'nothing'!r}")
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors, as are pandas' parser errors
+        return pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
+    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors, as are pandas' parser errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultsUnreadable(
             f"`{path}` must be a {path.suffix[1:]} table, but it cannot be read: {first}"
         ) from error
+
+
+def read_csv(path: Path) -> DataFrame:
+    """A CSV whose rows are no longer than its header; fields beyond it that are empty are left out.
+
+    pandas would take the first column of a longer row for an index, and shift every name by one.
+
+    Raises:
+        ValueError: a row has a field beyond the header that holds something; the message names its line.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        width = len(next((row for row in reader if row), ()))
+        for row in reader:
+            if any(cell.strip() for cell in row[width:]):
+                raise ValueError(f"line {reader.line_num} has {len(row)} fields, but the header has {width}")
+    # With `usecols` pandas drops what lies beyond the header, wherever such a row stands.
+    return pd.read_csv(path, index_col=False, usecols=range(width) if width else None)
 
 
 def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:

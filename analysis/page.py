@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.figures import Drawn
+from analysis.safe import for_address, for_html, for_markdown
 from analysis.style import page_colours
 from analysis.stylesheet import COPY_SCRIPT, STYLESHEET
 from analysis.tables import Printed, to_html, to_latex, to_markdown
@@ -30,12 +31,12 @@ def make_page(title: str, headline: str, sections: Sequence[Section], links: Seq
         f":root{{{page_colours(dark=False)}}}"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{page_colours(dark=True)}}}}}"
     )
-    ways = "".join(f'<a href="{html.escape(to)}">{html.escape(text)}</a> ' for text, to in links)
+    ways = "".join(f'<a href="{for_address(to)}">{for_html(text)}</a> ' for text, to in links)
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{for_html(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{colours}{STYLESHEET}</style></head>'
-        f'<body><main><header><h1>{html.escape(title)}</h1><p class="headline">{html.escape(headline)}</p>'
+        f'<body><main><header><h1>{for_html(title)}</h1><p class="headline">{for_html(headline)}</p>'
         + (f'<p class="links">Reports: {ways}</p>' if ways else "")
         + f"</header>{''.join(map(section_html, sections))}</main><script>{COPY_SCRIPT}</script></body></html>\n"
     )
@@ -47,12 +48,11 @@ def section_html(section: Section) -> str:
     points = "".join(f"<li>{words_html(line)}</li>" for line in section.warnings)
     warnings = f"<aside><strong>Before you believe it</strong><ul>{points}</ul></aside>" if points else ""
     figures = "".join(
-        f"<figure>{drawn.svg}<figcaption>{html.escape(drawn.caption)}</figcaption></figure>"
-        for drawn in section.figures
+        f"<figure>{drawn.svg}<figcaption>{for_html(drawn.caption)}</figcaption></figure>" for drawn in section.figures
     )
     grid = f'<div class="figures">{figures}</div>' if figures else ""
     tables = "".join(map(table_html, section.tables))
-    return f"<section><h2>{html.escape(section.title)}</h2>{text}{warnings}{tables}{grid}</section>"
+    return f"<section><h2>{for_html(section.title)}</h2>{text}{warnings}{tables}{grid}</section>"
 
 
 def words_html(text: str) -> str:
@@ -61,7 +61,7 @@ def words_html(text: str) -> str:
     >>> words_html("a < b: `sweeper probe`")
     'a &lt; b: <code>sweeper probe</code>'
     """
-    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    return re.sub("`([^`]*)`", r"<code>\1</code>", for_html(text))
 
 
 def table_html(printed: Printed) -> str:
@@ -70,28 +70,30 @@ def table_html(printed: Printed) -> str:
         f"<details><summary>{kind}</summary><button>copy</button><pre>{html.escape(text)}</pre></details>"
         for kind, text in (("LaTeX", to_latex(printed)), ("Markdown", to_markdown(printed)))
     )
-    note = f'<p class="note">{html.escape(printed.note)}</p>' if printed.note else ""
+    note = f'<p class="note">{for_html(printed.note)}</p>' if printed.note else ""
     return (
-        f'<div class="table"><h3>{html.escape(printed.title)}</h3><div class="scroll">{to_html(printed)}</div>{note}'
+        f'<div class="table"><h3>{for_html(printed.title)}</h3><div class="scroll">{to_html(printed)}</div>{note}'
         f'<div class="copies">{copies}</div></div>'
     )
 
 
 def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str:
     """The same for a repository's page; figures are the PNG files below figures/."""
-    parts = [f"# {title}", headline]
+    parts = [f"# {for_markdown(title)}", for_markdown(headline)]
     for section in sections:
         parts.append(f"## {section.title}")
-        parts += section.text
+        parts += map(for_markdown, section.text)
         if section.warnings:
-            parts.append("\n".join(f"> - {line}" for line in section.warnings))
+            parts.append("\n".join(f"> - {for_markdown(line)}" for line in section.warnings))
         for printed in section.tables:
             parts += [
                 f"**{printed.title}**",
                 to_markdown(printed).rstrip("\n"),
-                *([printed.note] if printed.note else []),
+                *([for_markdown(printed.note)] if printed.note else []),
             ]
-        parts += [f"![{in_brackets(drawn.caption)}](figures/{drawn.name}.png)" for drawn in section.figures]
+        parts += [
+            f"![{for_markdown(in_brackets(drawn.caption))}](figures/{drawn.name}.png)" for drawn in section.figures
+        ]
     return "\n\n".join(parts) + "\n"
 
 

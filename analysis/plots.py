@@ -8,6 +8,7 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.axes import PATCH, accuracy_axis, colour_key, few_ticks, label_ends, level_line, row_names, whole_epochs
+from analysis.safe import for_figure, for_hover
 from analysis.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
 from analysis.words import accuracy, label_of, number, percent, points
 
@@ -30,7 +31,7 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
         colour = colour_of(criterion, [criterion])
         better_right = bool(table["higher_is_better"].all())
         dots = axes.scatter(table["value"], table["oracle"], s=22, color=colour, alpha=0.8, linewidths=0, zorder=3)
-        dots.set_urls(list(table["note"]))
+        dots.set_urls([for_hover(note) for note in table["note"]])
         for row in table[table["selected"].astype(bool)].to_dict("records"):
             x, y = float(row["value"]), float(row["oracle"])
             axes.scatter([x], [y], s=95, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
@@ -71,7 +72,7 @@ def curves(table: DataFrame, criterion: str) -> Figure:
             step = int(line["step"].iloc[0])
             colour = unknown if step == NO_ORACLE else STEPS[step]
             (drawn,) = axes.plot(line["epoch"], line["value"], color=colour, linewidth=1.1, solid_capstyle="round")
-            drawn.set_url(str(line["note"].iloc[0]))
+            drawn.set_url(for_hover(str(line["note"].iloc[0])))
         name_axes(axes, "epoch", label_of(criterion))
         whole_epochs(axes)
         if judged:
@@ -98,7 +99,8 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
                 low, high = line[f"{value}_low"].astype(float), line[f"{value}_high"].astype(float)
                 axes.fill_between(line["epoch"].astype(float), low, high, color=colour, alpha=0.13, linewidth=0)
             (drawn,) = axes.plot(line["epoch"], line[value], color=colour, linewidth=1.7, zorder=3)
-            drawn.set_url(f"{label_of(name)} · {number(float(line[value].iloc[-1]))} at the last epoch")
+            last = number(float(line[value].iloc[-1]))
+            drawn.set_url(for_hover(f"{label_of(name)} · {last} at the last epoch"))
             ends.append((last_epoch, float(line[value].iloc[-1]), label_of(name), colour))
         if value == "regret":
             accuracy_axis(axes.yaxis, table["best_oracle"])
@@ -155,8 +157,10 @@ def frontier(table: DataFrame) -> Figure:
             )
             dots.set_urls(
                 [
-                    f"{label_of(name)} · {row['pruner']} · {percent(row['epochs_saved'])} of epochs saved · "
-                    f"regret {points(row['regret'], row['best_oracle'])}"
+                    for_hover(
+                        f"{label_of(name)} · {row['pruner']} · {percent(row['epochs_saved'])} of epochs saved · "
+                        f"regret {points(row['regret'], row['best_oracle'])}"
+                    )
                     for row in part.to_dict("records")
                 ]
             )
@@ -185,7 +189,7 @@ def forest(table: DataFrame) -> Figure:
         for sweep in sweeps:
             part = table[table["sweep"] == sweep]
             head = f"{sweep}  (n = {int(part['n'].max())})"
-            axes.text(-1.02, place, head, fontsize=8.5, fontweight="bold", va="center")
+            axes.text(-1.02, place, for_figure(head), fontsize=8.5, fontweight="bold", va="center")
             for row in part.to_dict("records"):
                 place += 1
                 criterion = str(row["criterion"])
@@ -193,7 +197,8 @@ def forest(table: DataFrame) -> Figure:
                 colour = colour_of(criterion, names)
                 axes.plot([low, high], [place, place], color=colour, linewidth=1.8, solid_capstyle="butt")
                 dot = axes.scatter([tau], [place], s=30, color=colour, zorder=3)
-                dot.set_urls([f"{sweep} · {label_of(criterion)} · τ {number(tau)} [{number(low)}, {number(high)}]"])
+                known = f"τ {number(tau)} [{number(low)}, {number(high)}]"
+                dot.set_urls([for_hover(f"{sweep} · {label_of(criterion)} · {known}")])
                 ticks.append(place)
                 labels.append(label_of(criterion))
             place += 1.5

@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from analysis.cautions import across
 from analysis.columns import ResultsUnreadable
 from analysis.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
-from analysis.load import Results, load
+from analysis.load import Results, folders_below, load
 from analysis.page import Section, make_markdown, make_page
 from analysis.sections import combined_sections, headline, sweep_sections
 from analysis.terminal import on_terminal
@@ -88,11 +88,9 @@ def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
     home = out or results.home
     if home is None:
         raise ResultsUnreadable("`--out` must name a folder for the report, since these sweeps lie in different ones")
-    if len(results.folders) == 1:
-        return home, dict.fromkeys(results.folders, home)
-    if out is None:
+    if out is None and len(results.folders) > 1:
         return home, dict(results.folders)
-    return home, {sweep: out / sweep.replace("/", "-") for sweep in results.folders}
+    return home, folders_below(home, list(results.folders))
 
 
 def only(results: Results, sweep: str) -> Results:

@@ -20,7 +20,7 @@ SWEEPS = 2_000
 def best_trial(trials: DataFrame, criterion: str) -> Series:
     """The completed trial that the criterion selects; of equals, the one with the lowest number.
 
-    `criterion` is a column, with `-` in front to reverse its direction.
+    `criterion` is a column, with `-` in front where less is better and `+` where more is.
 
     Raises:
         ValueError: no completed trial has a finite value of it.

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
+from analysis.safe import for_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -123,8 +125,8 @@ def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
     """The names of the axes, that of the upright one lying above it, where it is read without turning the head."""
-    axes.set_xlabel(x)
-    axes.set_title(y, loc="left", fontsize=8.5, fontweight="normal", color=MUTED, pad=7)
+    axes.set_xlabel(for_figure(x))
+    axes.set_title(for_figure(y), loc="left", fontsize=8.5, fontweight="normal", color=MUTED, pad=7)
 
 
 def settle(figure: Figure) -> None:

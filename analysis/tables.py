@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pandas import DataFrame
+
+from analysis.safe import for_html, for_latex, for_markdown
 
 Row = Mapping[str, Any]
 
@@ -67,26 +68,14 @@ def to_markdown(printed: Printed) -> str:
     |:--|--:|
     | a\\|b | 3 |
     """
-    lines = ["| " + " | ".join(printed.headings) + " |"]
+
+    def cells(row: Sequence[str]) -> str:
+        return "| " + " | ".join(map(for_markdown, row)) + " |"
+
+    lines = [cells(printed.headings)]
     lines.append("|" + "|".join(":--" if words else "--:" for words in printed.words) + "|")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in printed.rows]
+    lines += map(cells, printed.rows)
     return "\n".join(lines) + "\n"
-
-
-TEX: Mapping[str, str] = {
-    **{letter: rf"\{letter}" for letter in "%&#_{}$"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "τ": r"$\tau$",
-    "ρ": r"$\rho$",
-    "−": "$-$",
-    "–": "--",
-    "<": "$<$",
-    ">": "$>$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-}
 
 
 def to_latex(printed: Printed) -> str:
@@ -97,7 +86,7 @@ def to_latex(printed: Printed) -> str:
     """
 
     def escaped(cells: Sequence[str]) -> str:
-        return " & ".join("".join(TEX.get(letter, letter) for letter in cell) for cell in cells) + r" \\"
+        return " & ".join(map(for_latex, cells)) + r" \\"
 
     lines = [r"\begin{tabular}{" + "".join("l" if words else "r" for words in printed.words) + "}", r"\toprule"]
     lines += [escaped(printed.headings), r"\midrule"]
@@ -111,9 +100,7 @@ def to_html(printed: Printed) -> str:
     kinds = ["w" if words else "n" for words in printed.words]
 
     def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(
-            f'<{tag} class="{kind}">{html.escape(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True)
-        )
+        return "".join(f'<{tag} class="{kind}">{for_html(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True))
 
     body = "".join(
         f"<tr{' class=first' if place in printed.groups else ''}>{cells('td', row)}</tr>"

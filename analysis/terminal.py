@@ -11,6 +11,7 @@ from rich.text import Text
 from analysis.judgement import Judgement
 from analysis.load import Results
 from analysis.printed import covered, summary_rows, tau_with_interval
+from analysis.safe import for_terminal
 from analysis.sentences import audit_words
 from analysis.tables import Column, Printed, Row, print_table
 from analysis.unjudged import CHOSEN, chosen_rows, chosen_words, has_oracle
@@ -31,7 +32,7 @@ BRIEF = (
 def on_terminal(sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str] = ()) -> RenderableType:
     """One block per sweep, given its own tables and what was found."""
     parts = [part for results, judgement in sweeps for part in of_one(results, judgement)]
-    return Group(*parts, *(Text(f"! {note}", style="yellow") for note in notes))
+    return Group(*parts, *(line(f"! {note}", "yellow") for note in notes))
 
 
 def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
@@ -39,16 +40,21 @@ def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
     sweep = str(results.trials["sweep"].iloc[0])
     if has_oracle(results):
         rows = summary_rows(results, judgement)
-        yield Text(heading(sweep, rows), style="bold")
+        yield line(heading(sweep, rows), "bold")
         yield to_rich(print_table("", rows, BRIEF))
     else:
-        yield Text(f"{sweep}: {chosen_words(results, judgement)}", style="bold")
+        yield line(f"{sweep}: {chosen_words(results, judgement)}", "bold")
         yield to_rich(print_table("", chosen_rows(results, judgement), CHOSEN))
     for text in audit_words(judgement.audit):
-        yield Text(text)
+        yield line(text)
     for text in judgement.cautions["text"]:
-        yield Text(f"! {text}", style="yellow")
+        yield line(f"! {text}", "yellow")
     yield Text("")
+
+
+def line(text: str, style: str = "") -> Text:
+    """Words as they are: no markup is read in them."""
+    return Text(for_terminal(text), style=style)
 
 
 def heading(sweep: str, rows: Sequence[Row]) -> str:
@@ -65,7 +71,7 @@ def to_rich(printed: Printed) -> Table:
     """Columns two blanks apart, no lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading, words in zip(printed.headings, printed.words, strict=True):
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+        table.add_column(line(heading), justify="left" if words else "right", no_wrap=True)
     for row in printed.rows:
-        table.add_row(*row)
+        table.add_row(*map(line, row))
     return table

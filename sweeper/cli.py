@@ -125,7 +125,7 @@ def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int
 @click.option("--oracle", help="The column to judge against.  [default: oracle]")
 @click.option(
     "--criteria",
-    help="The columns to judge, with commas; -NAME where less is better.  [default: those that sweeper knows]",
+    help="The columns to judge, with commas; -NAME: less is better, +NAME: more is.  [default: those known]",
 )
 @click.option(
     "--out",

@@ -11,7 +11,7 @@ from pandas import DataFrame
 from simulated import World, three_methods, write_sweep
 
 from analysis import load
-from analysis.columns import ResultsUnreadable, find_criteria, make_criterion, parse_criteria
+from analysis.columns import Criterion, ResultsUnreadable, find_criteria, make_criterion, parse_criteria
 from analysis.report import analyze
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
@@ -108,10 +108,13 @@ def test_a_sweep_that_still_runs_is_left_out_with_a_note(tmp_path: Path) -> None
     assert "sweeper resume" in results.notes[0]
 
 
-def test_directions_come_from_the_records_and_a_minus_reverses_them() -> None:
+def test_directions_come_from_the_records_and_a_sign_says_which() -> None:
     assert make_criterion("lidar").higher_is_better
     assert not make_criterion("loss").higher_is_better
-    assert make_criterion("-loss").higher_is_better
+    assert not make_criterion("-loss").higher_is_better
+    assert make_criterion("+loss").higher_is_better
+    assert not make_criterion("loss.embedding").higher_is_better
+    assert make_criterion("+loss.embedding") == Criterion("loss.embedding", higher_is_better=True)
     assert not make_criterion("-lidar.embedding").higher_is_better
     assert make_criterion("mine").higher_is_better
     assert not make_criterion("-mine").higher_is_better
@@ -190,3 +193,31 @@ def test_a_table_beside_the_trials_says_what_it_lacks(tmp_path: Path, stem: str,
     table.drop(columns=column).to_parquet(folder / f"{stem}.parquet")
     with pytest.raises(ResultsUnreadable, match=f"must have the column {column}, but it has"):
         load(folder)
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_an_empty_field_beyond_the_header_shifts_no_column(tmp_path: Path, place: int) -> None:
+    lines = ["lidar,oracle,rankme", "51.257,0.4939,2.871", "48.679,0.4880,4.366", "56.404,0.4943,2.335"]
+    lines[place] += ","
+    path = tmp_path / "trail.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    trials = load(path).trials
+    assert trials["lidar"].tolist() == [51.257, 48.679, 56.404]
+    assert trials["oracle"].tolist() == [0.4939, 0.4880, 0.4943]
+    assert trials["rankme"].tolist() == [2.871, 4.366, 2.335]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_row_longer_than_the_header_is_refused_with_its_line(tmp_path: Path, place: int) -> None:
+    lines = ["lidar,oracle,rankme", "51.257,0.4939,2.871", "48.679,0.4880,4.366", "56.404,0.4943,2.335"]
+    lines[place] += ",7"
+    path = tmp_path / "trail.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(ResultsUnreadable, match=f"line {place + 1} has 4 fields, but the header has 3"):
+        load(path)
+
+
+def test_a_row_shorter_than_the_header_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text('lidar,oracle,note\n1,0.5\n\n2,0.6,"a\nb"\n', encoding="utf-8")
+    assert load(path).trials["oracle"].tolist() == [0.5, 0.6]

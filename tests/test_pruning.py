@@ -133,7 +133,8 @@ def test_the_loss_is_replayed_downwards() -> None:
     pruner = optuna.pruners.MedianPruner()
     up, down = (replay(reports, pruner, criterion=name) for name in ("lidar", "loss"))
     pd.testing.assert_frame_equal(up, down)
-    assert not replay(reports, pruner, criterion="-loss").equals(down)
+    assert not replay(reports, pruner, criterion="+loss").equals(down)
+    pd.testing.assert_frame_equal(replay(reports, pruner, criterion="-loss"), down)
 
 
 def test_nobody_is_asked_at_the_last_epoch() -> None:

@@ -362,7 +362,7 @@ def test_the_layer_of_a_plain_column_is_seen(sound: DataFrame) -> None:
 
 def test_a_table_reads_the_same_three_ways() -> None:
     printed = Printed("t", ("name", "τ"), (("a_b & <c>", "−0.5"), ("x|y", "50%")), (True, False), groups=(1,))
-    assert to_markdown(printed).splitlines()[2:] == ["| a_b & <c> | −0.5 |", "| x\\|y | 50% |"]
+    assert to_markdown(printed).splitlines()[2:] == ["| a_b & \\<c> | −0.5 |", "| x\\|y | 50% |"]
     assert "a_b &amp; &lt;c&gt;" in to_html(printed)
     latex = to_latex(printed).splitlines()
     assert latex[4] == r"a\_b \& $<$c$>$ & $-$0.5 \\"

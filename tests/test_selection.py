@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from pandas import DataFrame
 from simulated import World, simulate
 
 from analysis.bootstrap import draw_counts
+from analysis.report import analyze
 from analysis.selection import best_trial, redrawn, select
 
 TABLE = DataFrame(
@@ -28,7 +30,8 @@ def test_the_highest_completed_trial_is_selected_and_of_equals_the_lowest_number
     assert best_trial(TABLE, "lidar")["trial"] == 1
     assert best_trial(TABLE.iloc[::-1], "lidar")["trial"] == 1
     assert best_trial(TABLE, "loss")["trial"] == 2
-    assert best_trial(TABLE, "-loss")["trial"] == 4
+    assert best_trial(TABLE, "-loss")["trial"] == 2
+    assert best_trial(TABLE, "+loss")["trial"] == 4
     assert best_trial(TABLE, "-lidar")["trial"] == 0
 
 
@@ -118,3 +121,12 @@ def test_a_perfect_criterion_has_no_regret_in_any_sweep() -> None:
     row = select(DataFrame({"lidar": [1.0, 2.0, 3.0], "oracle": [0.1, 0.2, 0.3]})).iloc[0]
     assert row[["regret", "expected_regret", "regret_high", "normalised_regret"]].tolist() == [0, 0, 0, 0]
     assert row[["hit1", "hit3", "hit5"]].tolist() == [1, 1, 1]
+
+
+def test_a_report_on_minus_loss_selects_the_lowest_loss(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    DataFrame({"loss": [3.0, 1.0, 2.0, 4.0], "oracle": [0.3, 0.8, 0.6, 0.1]}).to_csv(path, index=False)
+    for name, trial, tau in (("-loss", 1, 1.0), ("loss", 1, 1.0), ("+loss", 3, -1.0)):
+        report = analyze([path], criteria=[name])
+        assert report.selection["trial"].tolist() == [trial]
+        assert report.ranking["tau"].tolist() == [tau]

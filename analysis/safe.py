@@ -1,0 +1,163 @@
+"""Names and words out of a table are data: one function for each place that they are written to."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+from pandas import DataFrame
+
+LONGEST_NAME: Final = 255
+"""Bytes that a file's name may have on the file systems in use."""
+LONGEST_LABEL: Final = 60
+"""Letters of a name in a figure; a longer one would leave no room for the axes."""
+OURS: Final = ("figures", "report.html", "report.md")
+"""What a report has in its own folder, beside its CSV tables; a sweep's folder may not take its place."""
+
+BREAKS: Final = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
+HIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys and XML forbids (C0, C1, surrogates), and what turns the direction of reading."""
+
+TEX: Final = {
+    **{letter: rf"\{letter}" for letter in "%&#_{}$"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "τ": r"$\tau$",
+    "ρ": r"$\rho$",
+    "−": "$-$",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+}
+
+MARKDOWN: Final = re.compile(
+    r"[\\*$~|@]"
+    r"|<(?=[A-Za-z/!?])"  # a tag or an address begins; `<0.001` stays as it is
+    r"|&(?=#?\w+;)"
+    r"|(?<=\])[(\[:]"  # what makes a link of text in brackets
+    r"|(?<=:)/(?=/)|(?<=www)\."  # what makes a link of a bare address
+)
+LINE_START: Final = re.compile(r"^(#|>|[-+=]|```|\d+(?=[.)]))")
+
+
+def one_line(text: str) -> str:
+    r"""The text as one line that no terminal obeys: line breaks are blanks, other control characters are marked.
+
+    >>> one_line("a\nb\x1b[31m")
+    'a b�[31m'
+    """
+    return HIDDEN.sub("\N{REPLACEMENT CHARACTER}", BREAKS.sub(" ", text))
+
+
+def for_terminal(text: str) -> str:
+    """For `rich.text.Text`, which reads no markup, unlike a cell or a heading given as text."""
+    return one_line(text)
+
+
+def for_markdown(text: str) -> str:
+    r"""For a sentence or a cell in Markdown: nothing becomes HTML, a link, a formula or a new cell; code stays code.
+
+    >>> print(for_markdown("<b> [x](y) a|b"), for_markdown("p <0.001, [0.2, 0.7]"))
+    \<b> [x]\(y) a\|b p <0.001, [0.2, 0.7]
+    """
+    escaped = MARKDOWN.sub(r"\\\g<0>", one_line(text).strip())
+    return LINE_START.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", escaped)
+
+
+def for_latex(text: str) -> str:
+    r"""For a cell in LaTeX; a bracket or a star at the start of a row would be read as an option of the row before.
+
+    >>> print(for_latex("50%"), for_latex("[x"))
+    50\% {}[x
+    """
+    escaped = "".join(TEX.get(letter, letter) for letter in one_line(text))
+    return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
+
+
+def for_html(text: str) -> str:
+    """For text and attributes in HTML.
+
+    >>> for_html("a < b")
+    'a &lt; b'
+    """
+    return html.escape(one_line(text))
+
+
+def for_address(path: str) -> str:
+    """For the address of a file, relative to a page: a name with a colon is no scheme, one with a # no fragment.
+
+    >>> for_address("javascript:x/report.html")
+    'javascript%3Ax/report.html'
+    """
+    return quote(path, errors="replace")
+
+
+def for_hover(text: str) -> str:
+    """For the hover title of a dot or a line, which is XML: matplotlib escapes it, but lets control characters pass."""
+    return one_line(text)
+
+
+def for_figure(text: str, longest: int = LONGEST_LABEL) -> str:
+    r"""For text in a figure: a dollar begins no formula, and a name takes no more room than there is.
+
+    >>> print(for_figure("a $x$"))
+    a \$x\$
+    """
+    line = one_line(text)
+    short = line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def for_csv(table: DataFrame) -> DataFrame:
+    """For a CSV that is opened as a spreadsheet: text that would be a formula begins with '; numbers stay as they are.
+
+    >>> for_csv(DataFrame({"a": ["=1+1", "b"], "n": [-1.0, 2.0]})).values.tolist()
+    [["'=1+1", -1.0], ['b', 2.0]]
+    """
+    words = [name for name in table.columns if table[name].dtype.kind not in "biufcmM"]
+    return table.assign(**{str(name): table[name].map(cell_for_csv) for name in words})
+
+
+def cell_for_csv(value: object) -> object:
+    """One cell; only text is changed."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
+
+
+def folder_names(sweeps: Iterable[str]) -> dict[str, str]:
+    """sweep -> the name of its folder, each another one.
+
+    Raises:
+        ValueError: a sweep's name is no folder's, or two sweeps would share a folder.
+    """
+    names = {sweep: folder_name(sweep) for sweep in sweeps}
+    owners: dict[str, str] = {}
+    for sweep, name in names.items():
+        other = owners.setdefault(name.casefold(), sweep)  # some file systems do not tell case apart
+        if other != sweep:
+            raise ValueError(f"`sweep` must name folders that differ, but {other!r} and {sweep!r} share {name!r}")
+    return names
+
+
+def folder_name(sweep: str) -> str:
+    r"""A sweep's name as the name of one folder: slashes and control characters become dashes.
+
+    Raises:
+        ValueError: it is empty, `.`, `..`, too long, or the name of a file that a report writes.
+
+    >>> folder_name("/runs/a\\b")
+    '-runs-a-b'
+    """
+    name = re.sub(r"[/\\]", "-", HIDDEN.sub("-", BREAKS.sub("-", sweep)))
+    if name.strip() in ("", ".", ".."):
+        raise ValueError(f"`sweep` must be a name that a folder can have, but got {sweep!r}")
+    if name.casefold() in OURS or name.casefold().endswith(".csv"):
+        raise ValueError(f"`sweep` must not be the name of a file of the report, but got {sweep!r}")
+    if (length := len(name.encode(errors="replace"))) > LONGEST_NAME:
+        raise ValueError(f"`sweep` must be a name of at most {LONGEST_NAME} bytes, but {sweep[:20]!r}… has {length}")
+    return name
