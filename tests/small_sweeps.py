@@ -42,7 +42,7 @@ def mapping(images: Path, **changes: Any) -> dict[str, Any]:
     return {
         "method": "simclr",
         "dataset": {"name": "folder", "root": str(images), "size": 12, "channels": 1, "test_share": 0.25},
-        "encoder": {"name": "resnet", "width": 4, "blocks": 1, "stages": 1},
+        "encoder": {"name": "resnet", "width": 8, "blocks": 1, "stages": 1},
         "epochs": 3,
         "batch_size": 24,
         "trials": 4,

@@ -29,7 +29,7 @@ SMALL = {
     "simclr": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
     "vicreg": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
 }
-RESNET = {"name": "resnet", "width": 4, "blocks": 1, "stages": 2, "stem_stride": 2}
+RESNET = {"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2}
 
 
 @pytest.fixture(scope="module")

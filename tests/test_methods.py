@@ -28,7 +28,7 @@ SMALL = {
 
 def small_method(name: str, **overrides: float) -> Method:
     torch.manual_seed(0)
-    encoder = build_encoder({"name": "resnet", "width": 4, "blocks": 1, "stages": 2, "stem_stride": 2}, 16, 3)
+    encoder = build_encoder({"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2}, 16, 3)
     kind = METHODS[name]
     return kind(encoder, kind.Params(**SMALL[name], **overrides))
 

@@ -189,7 +189,7 @@ def config(root: Path, **changes: object) -> TrialConfig:
     base = TrialConfig(
         method="simclr",
         dataset={"name": "folder", "root": str(root), "size": 12},
-        encoder={"name": "resnet", "width": 4, "blocks": 1, "stages": 2, "stem_stride": 2},
+        encoder={"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2},
         epochs=1,
         batch_size=16,
         hyperparameters={"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},

@@ -25,7 +25,8 @@ class ResNetOptions:
     """A ResNet of basic blocks (He et al. 2016); width 64, blocks 2, stages 4 is ResNet-18 with the CIFAR stem."""
 
     width: int = 64
-    """Channels of the first stage; each further stage doubles them and halves the resolution."""
+    """Channels of the first stage; each further stage doubles them and halves the resolution. Take at least 8: with
+    torch 2.14, one thread and a CPU without AVX-512, the backward pass of width 2 to 5 was seen to abort the process."""
     blocks: int = 2
     """Basic blocks per stage."""
     stages: int = 4
