@@ -26,7 +26,7 @@ class ResNetOptions:
 
     width: int = 64
     """Channels of the first stage; each further stage doubles them and halves the resolution. Take at least 8: with
-    torch 2.14, one thread and a CPU without AVX-512, the backward pass of width 2 to 5 was seen to abort the process."""
+    torch 2.14, one thread and a CPU without AVX-512, the backward pass of width 2 to 5 can abort the process."""
     blocks: int = 2
     """Basic blocks per stage."""
     stages: int = 4
