@@ -206,7 +206,7 @@ def test_every_method_trains_and_shows_both_layers(name: str) -> None:
     method.eval()
     images = batch().views[0]
     representations = method.represent(images)
-    assert representations.shape == (8, 8)
+    assert representations.shape == (8, 16)
     torch.testing.assert_close(method.embed(images), method.project(representations))
 
 
