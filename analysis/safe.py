@@ -37,13 +37,14 @@ TEX: Final = {
 }
 
 MARKDOWN: Final = re.compile(
-    r"[\\*$~|@]"
+    r"[\\*$~|]|@(?=[A-Za-z])"  # `hit@1` names nobody
     r"|<(?=[A-Za-z/!?])"  # a tag or an address begins; `<0.001` stays as it is
     r"|&(?=#?\w+;)"
     r"|(?<=\])[(\[:]"  # what makes a link of text in brackets
     r"|(?<=:)/(?=/)|(?<=www)\."  # what makes a link of a bare address
 )
-LINE_START: Final = re.compile(r"^(#|>|[-+=]|```|\d+(?=[.)]))")
+LINE_START: Final = re.compile(r"^(#|>|[-+](?=\s|$)|[-=]+$|```|\d+(?=[.)](?:\s|$)))")
+"""What makes a heading, a quotation, a list or code of a line; `0.003` is a number, `1. x` a list."""
 
 
 def one_line(text: str) -> str:
@@ -65,6 +66,8 @@ def for_markdown(text: str) -> str:
 
     >>> print(for_markdown("<b> [x](y) a|b"), for_markdown("p <0.001, [0.2, 0.7]"))
     \<b> [x]\(y) a\|b p <0.001, [0.2, 0.7]
+    >>> print(for_markdown("0.003"), for_markdown("hit@1"), for_markdown("1. x"), for_markdown("@me"))
+    0.003 hit@1 1\. x \@me
     """
     escaped = MARKDOWN.sub(r"\\\g<0>", one_line(text).strip())
     return LINE_START.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", escaped)
