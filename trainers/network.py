@@ -108,7 +108,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
             raise EOFError("not an archive")
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{checkpoint} is damaged ({error or type(error).__name__})") from error
+        raise ValueError(f"{checkpoint} is damaged ({str(error) or type(error).__name__})") from error
     return state
 
 
