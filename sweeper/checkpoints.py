@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from sweeper.config import SweepConfig
-from sweeper.folder import SweepFolder
+from sweeper.store.layout import SweepFolder
 from sweeper.study import is_maximized
 from trainers.records import COMPLETED
 

@@ -115,7 +115,7 @@ def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int
       sweeper resume results/dino-mnist5k-20260101-120000
       sweeper resume results/dino-mnist5k-20260101-120000 --trials 40
     """
-    from sweeper.folder import find_sweep
+    from sweeper.store.layout import find_sweep
 
     return _resume(find_sweep(sweep, results), trials=trials, **machine)
 
@@ -171,8 +171,8 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     \b
       sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
     """
-    from sweeper.choice import choose
-    from sweeper.listing import open_listing
+    from sweeper.store.choice import choose
+    from sweeper.store.listing import open_listing
     from sweeper.tables import choice_text
 
     choice = choose(open_listing(sweep, results), criterion)
@@ -191,7 +191,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 @machine_options
 def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -> int:
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
-    from sweeper.folder import find_sweep
+    from sweeper.store.layout import find_sweep
     from sweeper.sweep import probe_sweep
 
     folder = find_sweep(sweep, results)
@@ -204,7 +204,7 @@ def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -
 @json_option
 def list_sweeps(results: Path, as_json: bool) -> None:
     """List the sweeps: their trials by status, the best by the objective, their date."""
-    from sweeper.listing import find_listings
+    from sweeper.store.listing import find_listings
     from sweeper.tables import list_data, list_table
 
     rows = list_data(find_listings(results))
@@ -221,7 +221,7 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 @json_option
 def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
     """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
-    from sweeper.listing import open_listing
+    from sweeper.store.listing import open_listing
     from sweeper.tables import sweep_parts, trial_data, trial_parts
 
     listing = open_listing(sweep, results)
@@ -303,7 +303,7 @@ def _options(
 def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
     from sweeper.config import to_mapping
-    from sweeper.folder import read_folder
+    from sweeper.store.layout import read_folder
 
     _, stored, _ = read_folder(folder, cluster=cluster)
     mine, theirs = to_mapping(config), to_mapping(stored)

@@ -11,10 +11,10 @@ from typing import Any, Final
 from sweeper.checkpoints import Keeper
 from sweeper.config import SweepConfig
 from sweeper.errors import SweepError
-from sweeper.folder import SweepFolder, disk_full
-from sweeper.journal import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
 from sweeper.progress import Progress
-from sweeper.results import has_baselines
+from sweeper.store.layout import SweepFolder, disk_full
+from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
+from sweeper.store.tables import has_baselines
 from sweeper.study import Study, make_trial_config
 from sweeper.trial import Failure, Message, Task
 from sweeper.verdict import collapse_reason, is_audited

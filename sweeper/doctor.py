@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sweeper import __version__
 from sweeper.config import usable_cores
-from sweeper.folder import PACKAGES
+from sweeper.store.layout import PACKAGES
 
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}

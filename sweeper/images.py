@@ -6,7 +6,7 @@ import hashlib
 
 from sweeper.config import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.folder import SweepFolder, noted
+from sweeper.store.layout import SweepFolder, noted
 from trainers.datasets.base import Images
 
 

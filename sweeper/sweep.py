@@ -15,7 +15,10 @@ from typing import Final
 from sweeper.config import SweepConfig, usable_cores
 from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import ConfigError, SweeperError, SweepError
-from sweeper.folder import (
+from sweeper.images import has_labels, read_images, same_images
+from sweeper.interrupt import interruptible
+from sweeper.progress import Progress
+from sweeper.store.layout import (
     SweepFolder,
     create_folder,
     disk_full,
@@ -26,11 +29,8 @@ from sweeper.folder import (
     read_origin,
     write_sweep_file,
 )
-from sweeper.images import has_labels, read_images, same_images
-from sweeper.interrupt import interruptible
-from sweeper.journal import read_outcome, restore_log
-from sweeper.progress import Progress
-from sweeper.results import write_tables
+from sweeper.store.reports import read_outcome, restore_log
+from sweeper.store.tables import write_tables
 from sweeper.study import Study, check_trials, open_study
 from sweeper.trial import Message, Task, run_task
 from trainers.datasets.base import Images

@@ -11,10 +11,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.choice import Choice, choose
 from sweeper.errors import ResultsError
-from sweeper.folder import PROVENANCE
-from sweeper.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
+from sweeper.store.choice import Choice, choose
+from sweeper.store.layout import PROVENANCE
+from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sweeper.folder import FULL, SweepFolder, remove_torn
-from sweeper.journal import Outcome, write_outcome
-from sweeper.results import write_baselines
+from sweeper.store.layout import FULL, SweepFolder, remove_torn
+from sweeper.store.reports import Outcome, write_outcome
+from sweeper.store.tables import write_baselines
 from trainers.datasets.base import Images
 from trainers.records import (
     CHECKPOINT,

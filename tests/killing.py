@@ -18,9 +18,9 @@ from typing import Any
 import optuna
 from small_sweeps import DRIVER, ROOT
 
-from sweeper.folder import SweepFolder
-from sweeper.journal import read_log
 from sweeper.reaper import processes_in
+from sweeper.store.layout import SweepFolder
+from sweeper.store.reports import read_log
 
 
 @dataclass

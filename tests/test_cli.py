@@ -21,12 +21,12 @@ import yaml
 from small_sweeps import make_images, mapping
 
 from sweeper import __version__
-from sweeper.choice import choose
 from sweeper.cli import execute
 from sweeper.config import load_config
 from sweeper.doctor import Check, check_devices, check_disk, worst
-from sweeper.folder import SweepFolder
-from sweeper.listing import Listing
+from sweeper.store.choice import choose
+from sweeper.store.layout import SweepFolder
+from sweeper.store.listing import Listing
 from sweeper.tables import choice_text
 
 ROOT = Path(__file__).parents[1]

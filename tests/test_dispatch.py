@@ -21,9 +21,9 @@ from sweeper.checkpoints import Keeper
 from sweeper.config import SweepConfig
 from sweeper.dispatch import Dispatcher
 from sweeper.errors import SweepError
-from sweeper.folder import SweepFolder, create_folder
-from sweeper.journal import Outcome, read_log, read_outcome, write_outcome
 from sweeper.progress import Progress
+from sweeper.store.layout import SweepFolder, create_folder
+from sweeper.store.reports import Outcome, read_log, read_outcome, write_outcome
 from sweeper.study import open_study
 from sweeper.trial import Failure, Task
 from sweeper.tuning import bundle

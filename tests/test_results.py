@@ -18,7 +18,7 @@ from small_sweeps import ROOT, make_images, small_config
 
 from sweeper.config import SweepConfig
 from sweeper.errors import ResultsError
-from sweeper.folder import (
+from sweeper.store.layout import (
     SweepFolder,
     create_folder,
     disk_full,
@@ -29,8 +29,8 @@ from sweeper.folder import (
     write_sweep_file,
     write_text,
 )
-from sweeper.journal import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
-from sweeper.results import write_baselines, write_tables
+from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
+from sweeper.store.tables import write_baselines, write_tables
 from sweeper.study import TrialRecord
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
 
@@ -191,7 +191,7 @@ def test_errors_that_lead_to_each_other_are_no_endless_chain() -> None:
 
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from sweeper.folder import SweepFolder, locked\n"
+        "import sys, time; from pathlib import Path; from sweeper.store.layout import SweepFolder, locked\n"
         "with locked(SweepFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen(

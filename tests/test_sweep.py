@@ -29,10 +29,10 @@ from small_sweeps import make_images, mapping, oracles, reports, same_reports, s
 
 from sweeper.config import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
-from sweeper.folder import SweepFolder, create_folder
-from sweeper.journal import read_log, read_outcome
 from sweeper.plan import estimate_seconds, first_configurations
 from sweeper.progress import Progress
+from sweeper.store.layout import SweepFolder, create_folder
+from sweeper.store.reports import read_log, read_outcome
 from sweeper.sweep import (
     RunOptions,
     Summary,

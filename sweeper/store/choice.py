@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sweeper.errors import ResultsError, did_you_mean
-from sweeper.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
+from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from sweeper.errors import ResultsError
-from sweeper.folder import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder
-from sweeper.journal import read_log, read_outcome
+from sweeper.store.layout import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder
+from sweeper.store.reports import read_log, read_outcome
 from trainers.records import CONFIG_PREFIX, STATUSES
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
     from analysis.load import read_beside
-    from sweeper.results import trials_table
+    from sweeper.store.tables import trials_table
     from sweeper.study import open_study
 
     sweep, config, origin = read_folder(folder, cluster=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config import SweepConfig
-from sweeper.folder import SweepFolder, write_bytes
-from sweeper.journal import Outcome, read_log, read_outcome
+from sweeper.store.layout import SweepFolder, write_bytes
+from sweeper.store.reports import Outcome, read_log, read_outcome
 from trainers.records import (
     CONFIG_PREFIX,
     EPOCH_COLUMNS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import ResultsError
-from sweeper.folder import SweepFolder, write_text
+from sweeper.store.layout import SweepFolder, write_text
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 
 
