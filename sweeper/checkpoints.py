@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.store.layout import SweepFolder
 from sweeper.study import is_maximized
 from trainers.records import COMPLETED

@@ -17,7 +17,7 @@ from sweeper.errors import ConfigError, ResultsError
 from sweeper.shell import INTERRUPTED, json_option, machine_options, print_json, print_parts, results_option
 
 if TYPE_CHECKING:
-    from sweeper.config import SweepConfig
+    from sweeper.config.model import SweepConfig
     from sweeper.progress import Progress
     from sweeper.sweep import RunOptions, Summary
 
@@ -82,7 +82,7 @@ def run(
 
     Ctrl-C ends it cleanly; `sweeper resume` goes on from there.
     """
-    from sweeper.config import load_config
+    from sweeper.config.model import load_config
 
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to go on with; `sweeper list` shows the names")
@@ -302,7 +302,7 @@ def _options(
 
 def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
-    from sweeper.config import to_mapping
+    from sweeper.config.model import to_mapping
     from sweeper.store.layout import read_folder
 
     _, stored, _ = read_folder(folder, cluster=cluster)
@@ -325,7 +325,7 @@ def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
 
 def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
-    from sweeper.config import to_mapping
+    from sweeper.config.model import to_mapping
     from sweeper.plan import estimate_seconds, first_configurations
     from sweeper.study import check_trials
     from sweeper.sweep import check_device

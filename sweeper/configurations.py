@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError
 
 PURE_SAMPLERS: Final = ("random", "qmc", "grid", "axes")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sweeper.checkpoints import Keeper
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
 from sweeper.progress import Progress
 from sweeper.store.layout import SweepFolder, disk_full

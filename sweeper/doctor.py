@@ -16,7 +16,7 @@ from typing import Final, Literal
 from rich.text import Text
 
 from sweeper import __version__
-from sweeper.config import usable_cores
+from sweeper.config.model import usable_cores
 from sweeper.store.layout import PACKAGES
 
 Verdict = Literal["ok", "warn", "fail"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.store.layout import SweepFolder, noted
 from trainers.datasets.base import Images

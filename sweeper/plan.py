@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sweeper.config import SweepConfig, usable_cores
+from sweeper.config.model import SweepConfig, usable_cores
 from sweeper.images import read_images
 from sweeper.study import Study, in_memory
 from sweeper.sweep import RunOptions, device_here, gpus_per_trial

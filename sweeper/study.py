@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeper.config import SweepConfig, make_pruner, to_mapping
+from sweeper.config.model import SweepConfig, make_pruner, to_mapping
 from sweeper.configurations import PURE_SAMPLERS, configuration
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.evolution import ReplayedCmaEs

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sweeper.config import SweepConfig, usable_cores
+from sweeper.config.model import SweepConfig, usable_cores
 from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import ConfigError, SweeperError, SweepError
 from sweeper.images import has_labels, read_images, same_images

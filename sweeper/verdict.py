@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
-from sweeper.config import CollapseRule
+from sweeper.config.model import CollapseRule
 from trainers.records import EMBEDDING, EpochReport
 
 

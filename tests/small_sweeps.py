@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sweeper.config import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig, parse_config
 
 ROOT = Path(__file__).parent.parent
 MEASURED = [
@@ -81,7 +81,7 @@ def oracles(folder: Path) -> Mapping[int, float]:
 DRIVER = """
 import sys
 from pathlib import Path
-from sweeper.config import load_config
+from sweeper.config.model import load_config
 from sweeper.errors import SweeperError
 from sweeper.progress import make_progress
 from sweeper.sweep import RunOptions, resume_sweep, run_sweep

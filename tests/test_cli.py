@@ -22,7 +22,7 @@ from small_sweeps import make_images, mapping
 
 from sweeper import __version__
 from sweeper.cli import execute
-from sweeper.config import load_config
+from sweeper.config.model import load_config
 from sweeper.doctor import Check, check_devices, check_disk, worst
 from sweeper.store.choice import choose
 from sweeper.store.layout import SweepFolder

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeper.config import SweepConfig, load_config, make_pruner, parse_config, to_mapping
+from sweeper.config.model import SweepConfig, load_config, make_pruner, parse_config, to_mapping
 from sweeper.errors import ConfigError, did_you_mean
 from trainers.criteria import CRITERIA
 from trainers.encoders import ENCODERS

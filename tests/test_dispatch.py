@@ -18,7 +18,7 @@ from rich.console import Console
 from small_sweeps import make_images, small_config
 
 from sweeper.checkpoints import Keeper
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.dispatch import Dispatcher
 from sweeper.errors import SweepError
 from sweeper.progress import Progress

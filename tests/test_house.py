@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from analysis.judgement import Judgement
-from sweeper import schema
 from sweeper.cli import cli
-from sweeper.config import parse_config
+from sweeper.config.model import parse_config
+from sweeper.config.model import reference as schema
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +96,7 @@ def test_ray_lives_where_trials_are_run() -> None:
 
 def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
     assert importers("optuna", types=False) <= {
-        *("sweeper/config.py", "sweeper/configurations.py", "sweeper/evolution.py", "sweeper/study.py"),
+        *("sweeper/config/model.py", "sweeper/configurations.py", "sweeper/evolution.py", "sweeper/study.py"),
         "analysis/pruning.py",
     }
 
@@ -122,8 +122,8 @@ def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> Non
         "sweeper/images.py",
         "sweeper/plan.py",
         "sweeper/cli.py",
-        "sweeper/catalogues.py",
-        "sweeper/schema.py",
+        "sweeper/config/names.py",
+        "sweeper/config/reference.py",
     }
     assert importers("trainers.probe") <= allowed
 
@@ -222,7 +222,7 @@ def test_nothing_happens_at_import() -> None:
 
 def test_the_search_space_document_is_current() -> None:
     written = (ROOT / "search_spaces" / "README.md").read_text(encoding="utf-8")
-    assert written == schema.write(), "run: python -m sweeper.schema > search_spaces/README.md"
+    assert written == schema.write(), "run: python -m sweeper.config.reference > search_spaces/README.md"
 
 
 def test_the_results_document_names_every_column_and_table() -> None:

@@ -16,7 +16,7 @@ import pytest
 from cmaes import CMA
 from small_sweeps import make_images, mapping
 
-from sweeper.config import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig, parse_config
 from sweeper.evolution import GENERATION
 from sweeper.study import Study, in_memory, open_study, seed_of
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_sweeps import ROOT, make_images, small_config
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
 from sweeper.store.layout import (
     SweepFolder,

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from scipy import stats
 from small_sweeps import mapping
 
-from sweeper.config import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig, parse_config
 from sweeper.configurations import configuration, points_of
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.study import Study, check_trials, in_memory, open_study, trial_seed

@@ -27,7 +27,7 @@ from PIL import Image
 from rich.console import Console
 from small_sweeps import make_images, mapping, oracles, reports, same_reports, small_config, start_driver
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
 from sweeper.plan import estimate_seconds, first_configurations
 from sweeper.progress import Progress

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sweeper.config import CollapseRule
+from sweeper.config.model import CollapseRule
 from sweeper.verdict import collapse_reason, is_audited
 from trainers.records import EpochReport
 

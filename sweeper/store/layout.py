@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import yaml
 
-from sweeper.config import SweepConfig, parse_config, to_mapping, usable_cores
+from sweeper.config.model import SweepConfig, parse_config, to_mapping, usable_cores
 from sweeper.errors import ResultsError, SweepError
 from trainers.records import CHECKPOINT
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sweeper.config import SweepConfig
+from sweeper.config.model import SweepConfig
 from sweeper.store.layout import SweepFolder, write_bytes
 from sweeper.store.reports import Outcome, read_log, read_outcome
 from trainers.records import (

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from sweeper.document import Document, Key, dotted, shown
+from sweeper.config.document import Document, Key, dotted, shown
 from sweeper.errors import ConfigError, did_you_mean
 
 Part = TypeVar("Part")

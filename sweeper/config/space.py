@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
-from sweeper.document import Document, Key, dotted, shown
-from sweeper.fields import AtLeast, coerce, describe, missing, read, read_mapping, read_value, refuse_unknown
+from sweeper.config.document import Document, Key, dotted, shown
+from sweeper.config.fields import AtLeast, coerce, describe, missing, read, read_mapping, read_value, refuse_unknown
 from trainers.records import Scalar, TrialConfig
 
 if TYPE_CHECKING:

@@ -16,7 +16,20 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
-from sweeper.catalogues import (
+from sweeper.config.document import Document, Key, read_document, shown
+from sweeper.config.fields import (
+    Above,
+    AtLeast,
+    Between,
+    missing,
+    read,
+    read_arguments,
+    read_mapping,
+    read_value,
+    read_values,
+    refuse_unknown,
+)
+from sweeper.config.names import (
     DEFAULT_OBJECTIVE,
     DEFAULT_ORACLE,
     check_images,
@@ -29,21 +42,8 @@ from sweeper.catalogues import (
     read_objective,
     read_oracle,
 )
-from sweeper.document import Document, Key, read_document, shown
+from sweeper.config.space import Axis, Choices, FloatRange, IntRange, check_centre, check_values, read_fixed, read_space
 from sweeper.errors import did_you_mean
-from sweeper.fields import (
-    Above,
-    AtLeast,
-    Between,
-    missing,
-    read,
-    read_arguments,
-    read_mapping,
-    read_value,
-    read_values,
-    refuse_unknown,
-)
-from sweeper.space import Axis, Choices, FloatRange, IntRange, check_centre, check_values, read_fixed, read_space
 from trainers.records import CriteriaSample, Scalar
 
 logger = logging.getLogger(__name__)

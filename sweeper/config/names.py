@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from sweeper.document import Document, Key, dotted, shown
+from sweeper.config.document import Document, Key, dotted, shown
+from sweeper.config.fields import missing, read, read_value
 from sweeper.errors import did_you_mean
-from sweeper.fields import missing, read, read_value
 from trainers.records import CriteriaSample, Scalar
 
 DEFAULT_OBJECTIVE: Final = "lidar"

@@ -1,6 +1,6 @@
 """search_spaces/README.md, written from the dataclasses and catalogues that read a search-space file.
 
-`python -m sweeper.schema > search_spaces/README.md` writes it anew.
+`python -m sweeper.config.reference > search_spaces/README.md` writes it anew.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, Final, get_type_hints
 
 import yaml
 
-from sweeper.config import PRUNERS, WILCOXON, CollapseRule, PrunerConfig, Resources, Search, SweepConfig
-from sweeper.fields import arguments_of, describe
-from sweeper.space import AXES
+from sweeper.config.fields import arguments_of, describe
+from sweeper.config.model import PRUNERS, WILCOXON, CollapseRule, PrunerConfig, Resources, Search, SweepConfig
+from sweeper.config.space import AXES
 from trainers.records import CriteriaSample
 
 INTRODUCTION: Final = """\
 # The search-space file
 
-<!-- Written by `python -m sweeper.schema > search_spaces/README.md`; edit the docstrings instead. -->
+<!-- Written by `python -m sweeper.config.reference > search_spaces/README.md`; edit the docstrings instead. -->
 
 One YAML file is one sweep:
 

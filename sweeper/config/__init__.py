@@ -1,0 +1,1 @@
+"""The search-space file and what it describes: a SweepConfig."""
