@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection
 
 from sweeper.config.model import SweepConfig
+from sweeper.search.study import is_maximized
 from sweeper.store.layout import SweepFolder
-from sweeper.study import is_maximized
 from trainers.records import COMPLETED
 
 

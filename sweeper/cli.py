@@ -327,7 +327,7 @@ def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
     from sweeper.config.model import to_mapping
     from sweeper.plan import estimate_seconds, first_configurations
-    from sweeper.study import check_trials
+    from sweeper.search.study import check_trials
     from sweeper.sweep import check_device
     from sweeper.tables import plan_parts
 

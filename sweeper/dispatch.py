@@ -12,12 +12,12 @@ from sweeper.checkpoints import Keeper
 from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
 from sweeper.progress import Progress
+from sweeper.search.stopping import collapse_reason, is_audited
+from sweeper.search.study import Study, make_trial_config
 from sweeper.store.layout import SweepFolder, disk_full
 from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
 from sweeper.store.tables import has_baselines
-from sweeper.study import Study, make_trial_config
 from sweeper.trial import Failure, Message, Task
-from sweeper.verdict import collapse_reason, is_audited
 from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, EpochReport, TrialResult
 
 AUDITED: Final = "audited"

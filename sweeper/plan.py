@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sweeper.config.model import SweepConfig, usable_cores
 from sweeper.images import read_images
-from sweeper.study import Study, in_memory
+from sweeper.search.study import Study, in_memory
 from sweeper.sweep import RunOptions, device_here, gpus_per_trial
 from trainers.records import TrialConfig
 

@@ -18,6 +18,7 @@ from sweeper.errors import ConfigError, SweeperError, SweepError
 from sweeper.images import has_labels, read_images, same_images
 from sweeper.interrupt import interruptible
 from sweeper.progress import Progress
+from sweeper.search.study import Study, check_trials, open_study
 from sweeper.store.layout import (
     SweepFolder,
     create_folder,
@@ -31,7 +32,6 @@ from sweeper.store.layout import (
 )
 from sweeper.store.reports import read_outcome, restore_log
 from sweeper.store.tables import write_tables
-from sweeper.study import Study, check_trials, open_study
 from sweeper.trial import Message, Task, run_task
 from trainers.datasets.base import Images
 from trainers.records import FAILED

@@ -22,9 +22,9 @@ from sweeper.config.model import SweepConfig
 from sweeper.dispatch import Dispatcher
 from sweeper.errors import SweepError
 from sweeper.progress import Progress
+from sweeper.search.study import open_study
 from sweeper.store.layout import SweepFolder, create_folder
 from sweeper.store.reports import Outcome, read_log, read_outcome, write_outcome
-from sweeper.study import open_study
 from sweeper.trial import Failure, Task
 from sweeper.tuning import bundle
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns

@@ -63,7 +63,7 @@ def test_it_would_be_seen(tmp_path: Path) -> None:
     file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\nif TYPE_CHECKING:\n    import optuna\n")
     assert imports(file) == {"ray", "ray.tune", "torch.nn", "optuna"}
     assert imports(file, types=False) == {"ray", "ray.tune", "torch.nn"}
-    assert "sweeper/study.py" in importers("optuna")
+    assert "sweeper/search/study.py" in importers("optuna")
     assert "trainers/loop.py" in importers("torch")
 
 
@@ -96,7 +96,12 @@ def test_ray_lives_where_trials_are_run() -> None:
 
 def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
     assert importers("optuna", types=False) <= {
-        *("sweeper/config/model.py", "sweeper/configurations.py", "sweeper/evolution.py", "sweeper/study.py"),
+        *(
+            "sweeper/config/model.py",
+            "sweeper/search/configurations.py",
+            "sweeper/search/cmaes.py",
+            "sweeper/search/study.py",
+        ),
         "analysis/pruning.py",
     }
 

@@ -17,8 +17,8 @@ from cmaes import CMA
 from small_sweeps import make_images, mapping
 
 from sweeper.config.model import SweepConfig, parse_config
-from sweeper.evolution import GENERATION
-from sweeper.study import Study, in_memory, open_study, seed_of
+from sweeper.search.cmaes import GENERATION
+from sweeper.search.study import Study, in_memory, open_study, seed_of
 
 NUMERIC = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},

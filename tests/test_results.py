@@ -18,6 +18,7 @@ from small_sweeps import ROOT, make_images, small_config
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
+from sweeper.search.study import TrialRecord
 from sweeper.store.layout import (
     SweepFolder,
     create_folder,
@@ -31,7 +32,6 @@ from sweeper.store.layout import (
 )
 from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
 from sweeper.store.tables import write_baselines, write_tables
-from sweeper.study import TrialRecord
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
 
 

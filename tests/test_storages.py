@@ -26,7 +26,7 @@ from small_sweeps import make_images, mapping, same_reports, small_config, wait_
 
 from sweeper.errors import ResultsError
 from sweeper.progress import make_progress
-from sweeper.study import open_study
+from sweeper.search.study import open_study
 from sweeper.sweep import RunOptions, resume_sweep, run_sweep
 
 LOCAL = RunOptions(local=True, device="cpu")

@@ -15,9 +15,9 @@ from scipy import stats
 from small_sweeps import mapping
 
 from sweeper.config.model import SweepConfig, parse_config
-from sweeper.configurations import configuration, points_of
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.study import Study, check_trials, in_memory, open_study, trial_seed
+from sweeper.search.configurations import configuration, points_of
+from sweeper.search.study import Study, check_trials, in_memory, open_study, trial_seed
 
 SPACE = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True, "points": 3},

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from sweeper.config.model import CollapseRule
-from sweeper.verdict import collapse_reason, is_audited
+from sweeper.search.stopping import collapse_reason, is_audited
 from trainers.records import EpochReport
 
 EPOCHS = 10

@@ -146,8 +146,8 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
     from analysis.load import read_beside
+    from sweeper.search.study import open_study
     from sweeper.store.tables import trials_table
-    from sweeper.study import open_study
 
     sweep, config, origin = read_folder(folder, cluster=True)
     if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran

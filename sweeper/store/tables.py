@@ -24,7 +24,7 @@ from trainers.records import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sweeper.study import TrialRecord
+    from sweeper.search.study import TrialRecord
 
 
 def criterion_settings(sample: CriteriaSample, criteria: Sequence[str]) -> dict[str, float]:

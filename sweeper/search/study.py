@@ -18,9 +18,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeper.config.model import SweepConfig, make_pruner, to_mapping
-from sweeper.configurations import PURE_SAMPLERS, configuration
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.evolution import ReplayedCmaEs
+from sweeper.search.cmaes import ReplayedCmaEs
+from sweeper.search.configurations import PURE_SAMPLERS, configuration
 from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
 
 SQLITE: Final = "sqlite:///"
