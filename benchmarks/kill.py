@@ -27,8 +27,8 @@ import yaml  # noqa: E402
 from killing import MOMENTS, Ledger, Victim, kill_driver, lines, wait_for  # noqa: E402
 from small_sweeps import make_images, mapping, oracles, same_reports, small_config  # noqa: E402
 
-from sweeper.progress import make_progress  # noqa: E402
-from sweeper.sweep import RunOptions, run_sweep  # noqa: E402
+from sweeper.run.observers.live import make_progress  # noqa: E402
+from sweeper.run.sweep import RunOptions, run_sweep  # noqa: E402
 
 
 @dataclass

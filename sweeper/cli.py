@@ -18,8 +18,8 @@ from sweeper.shell import INTERRUPTED, json_option, machine_options, print_json,
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
-    from sweeper.progress import Progress
-    from sweeper.sweep import RunOptions, Summary
+    from sweeper.run.observers.live import Progress
+    from sweeper.run.sweep import RunOptions, Summary
 
 RESERVED: Final = ("analysis", "reference")
 """Folders of results/ that are no sweeps."""
@@ -95,7 +95,7 @@ def run(
         _check_same(config, folder, cluster=machine["address"] is not None)
         return _resume(folder, trials=config.trials, **machine)
     _check_free(folder)
-    from sweeper.sweep import run_sweep
+    from sweeper.run.sweep import run_sweep
 
     options, progress = _options(**machine)
     return _finish(run_sweep(config, folder, options, progress), has_oracle=bool(config.oracle), **machine)
@@ -191,8 +191,8 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 @machine_options
 def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -> int:
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
+    from sweeper.run.sweep import probe_sweep
     from sweeper.store.layout import find_sweep
-    from sweeper.sweep import probe_sweep
 
     folder = find_sweep(sweep, results)
     options, progress = _options(**machine)
@@ -289,8 +289,8 @@ def _options(
     as_json: bool,
 ) -> tuple[RunOptions, Progress]:
     """Where the trials run, and what is shown of them."""
-    from sweeper.progress import make_progress
-    from sweeper.sweep import RunOptions
+    from sweeper.run.observers.live import make_progress
+    from sweeper.run.sweep import RunOptions
 
     if local and address:
         raise ConfigError("`--local` must be given without --address: one runs here, the other on a cluster")
@@ -317,7 +317,7 @@ def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
 
 
 def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
-    from sweeper.sweep import resume_sweep
+    from sweeper.run.sweep import resume_sweep
 
     options, progress = _options(**machine)
     return _finish(resume_sweep(folder, options, progress, trials=trials), **machine)
@@ -327,8 +327,8 @@ def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
     from sweeper.config.model import to_mapping
     from sweeper.plan import estimate_seconds, first_configurations
+    from sweeper.run.sweep import check_device
     from sweeper.search.study import check_trials
-    from sweeper.sweep import check_device
     from sweeper.tables import plan_parts
 
     options, _ = _options(as_json=as_json, **machine)

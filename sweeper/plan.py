@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sweeper.config.model import SweepConfig, usable_cores
-from sweeper.images import read_images
+from sweeper.run.images import read_images
+from sweeper.run.sweep import RunOptions, device_here, gpus_per_trial
 from sweeper.search.study import Study, in_memory
-from sweeper.sweep import RunOptions, device_here, gpus_per_trial
 from trainers.records import TrialConfig
 
 

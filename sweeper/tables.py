@@ -19,7 +19,7 @@ from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX
 
 if TYPE_CHECKING:
     from sweeper.plan import Estimate
-    from sweeper.sweep import Summary
+    from sweeper.run.sweep import Summary
 
 STYLES: Final = {
     COMPLETED: "green",

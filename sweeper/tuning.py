@@ -13,9 +13,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeper.cluster import ray_died
-from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import SweepError
-from sweeper.trial import LOG, Task, on_ray
+from sweeper.run.dispatcher import Dispatcher, Stop
+from sweeper.run.worker import LOG, Task, on_ray
 from trainers.datasets.base import Images
 
 if TYPE_CHECKING:

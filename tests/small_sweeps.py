@@ -83,8 +83,8 @@ import sys
 from pathlib import Path
 from sweeper.config.model import load_config
 from sweeper.errors import SweeperError
-from sweeper.progress import make_progress
-from sweeper.sweep import RunOptions, resume_sweep, run_sweep
+from sweeper.run.observers.live import make_progress
+from sweeper.run.sweep import RunOptions, resume_sweep, run_sweep
 what, folder, where, *overrides = sys.argv[1:]
 options, progress = RunOptions(local=where == "local"), make_progress(0, quiet=False, as_json=False)
 try:

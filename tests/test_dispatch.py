@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 from small_sweeps import make_images, small_config
 
-from sweeper.checkpoints import Keeper
 from sweeper.config.model import SweepConfig
-from sweeper.dispatch import Dispatcher
 from sweeper.errors import SweepError
-from sweeper.progress import Progress
+from sweeper.run.checkpoints import Keeper
+from sweeper.run.dispatcher import Dispatcher
+from sweeper.run.observers.live import Progress
+from sweeper.run.worker import Failure, Task
 from sweeper.search.study import open_study
 from sweeper.store.layout import SweepFolder, create_folder
 from sweeper.store.reports import Outcome, read_log, read_outcome, write_outcome
-from sweeper.trial import Failure, Task
 from sweeper.tuning import bundle
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 

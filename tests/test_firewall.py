@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from small_sweeps import MEASURED, make_images, small_config
 
-from sweeper.progress import make_progress
-from sweeper.sweep import RunOptions, run_sweep
+from sweeper.run.observers.live import make_progress
+from sweeper.run.sweep import RunOptions, run_sweep
 from trainers.datasets.folder import Folder
 
 CLOCK = [*MEASURED, "seconds", "oracle_seconds", "started_at", "finished_at", "checkpoint"]

@@ -122,9 +122,9 @@ def test_only_the_probe_opens_labels() -> None:
 
 def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
     allowed = {
-        "sweeper/trial.py",
-        "sweeper/sweep.py",
-        "sweeper/images.py",
+        "sweeper/run/worker.py",
+        "sweeper/run/sweep.py",
+        "sweeper/run/images.py",
         "sweeper/plan.py",
         "sweeper/cli.py",
         "sweeper/config/names.py",

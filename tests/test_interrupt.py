@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sweeper.interrupt import interruptible
+from sweeper.run.interrupt import interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

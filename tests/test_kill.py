@@ -14,8 +14,8 @@ import yaml
 from killing import MOMENTS, Ledger, Victim, between_reports, kill_driver, lines, wait_for
 from small_sweeps import make_images, mapping, oracles, same_reports, small_config
 
-from sweeper.progress import make_progress
-from sweeper.sweep import RunOptions, run_sweep
+from sweeper.run.observers.live import make_progress
+from sweeper.run.sweep import RunOptions, run_sweep
 
 TRIALS = 8
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeper.progress import Mode, Progress, make_progress
+from sweeper.run.observers.live import Mode, Progress, make_progress
 from trainers.records import EpochReport, OracleScore, TrialResult
 
 

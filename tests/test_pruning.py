@@ -20,8 +20,8 @@ from analysis import load, replay
 from analysis.audit import audit, clearly_above, cost
 from analysis.frontier import efficient, frontier
 from analysis.pruning import default_pruners
-from sweeper.progress import make_progress
-from sweeper.sweep import RunOptions, run_sweep
+from sweeper.run.observers.live import make_progress
+from sweeper.run.sweep import RunOptions, run_sweep
 
 EPOCHS = 16
 Curves = NDArray[np.float64]

@@ -25,9 +25,9 @@ from killing import Victim, between_reports, kill_driver, wait_for
 from small_sweeps import make_images, mapping, same_reports, small_config, wait_until
 
 from sweeper.errors import ResultsError
-from sweeper.progress import make_progress
+from sweeper.run.observers.live import make_progress
+from sweeper.run.sweep import RunOptions, resume_sweep, run_sweep
 from sweeper.search.study import open_study
-from sweeper.sweep import RunOptions, resume_sweep, run_sweep
 
 LOCAL = RunOptions(local=True, device="cpu")
 

@@ -30,10 +30,8 @@ from small_sweeps import make_images, mapping, oracles, reports, same_reports, s
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
 from sweeper.plan import estimate_seconds, first_configurations
-from sweeper.progress import Progress
-from sweeper.store.layout import SweepFolder, create_folder
-from sweeper.store.reports import read_log, read_outcome
-from sweeper.sweep import (
+from sweeper.run.observers.live import Progress
+from sweeper.run.sweep import (
     RunOptions,
     Summary,
     check_device,
@@ -41,6 +39,8 @@ from sweeper.sweep import (
     resume_sweep,
     run_sweep,
 )
+from sweeper.store.layout import SweepFolder, create_folder
+from sweeper.store.reports import read_log, read_outcome
 
 LOCAL = RunOptions(local=True, device="cpu")
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from sweeper.config.model import SweepConfig, usable_cores
-from sweeper.dispatch import Dispatcher, Stop
 from sweeper.errors import ConfigError, SweeperError, SweepError
-from sweeper.images import has_labels, read_images, same_images
-from sweeper.interrupt import interruptible
-from sweeper.progress import Progress
+from sweeper.run.dispatcher import Dispatcher, Stop
+from sweeper.run.images import has_labels, read_images, same_images
+from sweeper.run.interrupt import interruptible
+from sweeper.run.observers.live import Progress
+from sweeper.run.worker import Message, Task, run_task
 from sweeper.search.study import Study, check_trials, open_study
 from sweeper.store.layout import (
     SweepFolder,
@@ -32,7 +33,6 @@ from sweeper.store.layout import (
 )
 from sweeper.store.reports import read_outcome, restore_log
 from sweeper.store.tables import write_tables
-from sweeper.trial import Message, Task, run_task
 from trainers.datasets.base import Images
 from trainers.records import FAILED
 

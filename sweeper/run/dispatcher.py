@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sweeper.checkpoints import Keeper
 from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
-from sweeper.progress import Progress
+from sweeper.run.checkpoints import Keeper
+from sweeper.run.observers.live import Progress
+from sweeper.run.worker import Failure, Message, Task
 from sweeper.search.stopping import collapse_reason, is_audited
 from sweeper.search.study import Study, make_trial_config
 from sweeper.store.layout import SweepFolder, disk_full
 from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
 from sweeper.store.tables import has_baselines
-from sweeper.trial import Failure, Message, Task
 from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, EpochReport, TrialResult
 
 AUDITED: Final = "audited"

@@ -1,0 +1,1 @@
+"""Running a sweep: what runs next, who does it, and what becomes of the results."""
