@@ -180,7 +180,7 @@ def check_step() -> Check:
 
 def check_ray() -> Check:
     """Ray starts, runs something in another process, and ends."""
-    from sweeper.cluster import ray_running
+    from sweeper.on_ray.cluster import ray_running
 
     began = time.monotonic()
     with ray_running(None, cpus=1, store_bytes=0):

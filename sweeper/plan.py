@@ -56,7 +56,7 @@ def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
         return options.jobs or int(config.jobs)
     import torch
 
-    from sweeper.cluster import Capacity
+    from sweeper.on_ray.cluster import Capacity
 
     gpus = float(torch.cuda.device_count()) if device == "cuda" else 0.0
     return Capacity(usable_cores(), gpus).room(config.resources.cpus, gpus_per_trial(config, gpus))

@@ -18,7 +18,7 @@ from typing import Any
 import optuna
 from small_sweeps import DRIVER, ROOT
 
-from sweeper.reaper import processes_in
+from sweeper.on_ray.reaper import processes_in
 from sweeper.store.layout import SweepFolder
 from sweeper.store.reports import read_log
 

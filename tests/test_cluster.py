@@ -18,10 +18,10 @@ import yaml
 from killing import Victim, between_reports, comm, kill_driver, wait_for
 from small_sweeps import ROOT, make_images, mapping
 
-from sweeper import reaper
-from sweeper.cluster import LONGEST_ROOT, PREFIX, RAY_FOLDER, Capacity, check_address, remove_leftovers
 from sweeper.errors import ConfigError, SweepError
-from sweeper.reaper import clear, processes_in
+from sweeper.on_ray import reaper
+from sweeper.on_ray.cluster import LONGEST_ROOT, PREFIX, RAY_FOLDER, Capacity, check_address, remove_leftovers
+from sweeper.on_ray.reaper import clear, processes_in
 
 TOKEN = "the-token-of-this-sweep"
 CLIENT = """
@@ -145,7 +145,7 @@ def test_other_users_cannot_reach_the_files_of_ray(running: Victim) -> None:
 
 
 def test_leftovers_that_are_another_users_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeper.cluster._short_temporary_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("sweeper.on_ray.cluster._short_temporary_folder", lambda: str(tmp_path))
     planted = tmp_path / f"{PREFIX}planted"
     planted.mkdir()
     (planted / "owner").touch()
@@ -161,7 +161,7 @@ def test_leftovers_that_are_another_users_are_left_alone(tmp_path: Path, monkeyp
 def test_leftovers_of_a_dead_owner_are_cleared_and_a_living_one_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeper.cluster._short_temporary_folder", lambda: str(tmp_path))
+    monkeypatch.setattr("sweeper.on_ray.cluster._short_temporary_folder", lambda: str(tmp_path))
     dead, living = tmp_path / f"{PREFIX}dead", tmp_path / f"{PREFIX}living"
     for root in (dead, living):
         (root / "logs").mkdir(parents=True)

@@ -19,6 +19,7 @@ from small_sweeps import make_images, small_config
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
+from sweeper.on_ray.tune import bundle
 from sweeper.run.checkpoints import Keeper
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.observers.live import Progress
@@ -26,7 +27,6 @@ from sweeper.run.worker import Failure, Task
 from sweeper.search.study import open_study
 from sweeper.store.layout import SweepFolder, create_folder
 from sweeper.store.reports import Outcome, read_log, read_outcome, write_outcome
-from sweeper.tuning import bundle
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 
 

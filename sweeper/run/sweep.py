@@ -259,7 +259,7 @@ def _run_here(dispatcher: Dispatcher, options: RunOptions, images: Images | None
 
 def _run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
     """Run the tasks on Ray Tune, as many at once as there is room for."""
-    from sweeper.cluster import capacity, ray_running
+    from sweeper.on_ray.cluster import capacity, ray_running
 
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
@@ -267,7 +267,7 @@ def _run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | No
         images = same_images(config, dispatcher.folder, images)
         cpus = max(usable_cores(), asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
-            from sweeper.tuning import tune_sweep
+            from sweeper.on_ray.tune import tune_sweep
 
             take_signals()
             there = capacity()
@@ -340,7 +340,7 @@ def check_device(options: RunOptions) -> None:
         SweepError: no cluster answers.
     """
     if options.address is not None:
-        from sweeper.cluster import check_address
+        from sweeper.on_ray.cluster import check_address
 
         check_address(options.address)
     import torch

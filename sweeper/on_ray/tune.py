@@ -12,8 +12,8 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeper.cluster import ray_died
 from sweeper.errors import SweepError
+from sweeper.on_ray.cluster import ray_died
 from sweeper.run.dispatcher import Dispatcher, Stop
 from sweeper.run.worker import LOG, Task, on_ray
 from trainers.datasets.base import Images

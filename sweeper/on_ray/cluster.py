@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sweeper import reaper
 from sweeper.errors import ConfigError, SweepError
+from sweeper.on_ray import reaper
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_AIR_NEW_OUTPUT": "0",
