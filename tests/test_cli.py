@@ -21,13 +21,13 @@ import yaml
 from small_sweeps import make_images, mapping
 
 from sweeper import __version__
-from sweeper.cli import execute
+from sweeper.cli.commands import execute
+from sweeper.cli.doctor import Check, check_devices, check_disk, worst
+from sweeper.cli.screens import choice_text
 from sweeper.config.model import load_config
-from sweeper.doctor import Check, check_devices, check_disk, worst
 from sweeper.store.choice import choose
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
-from sweeper.tables import choice_text
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("run", "resume", "analyze", "best", "probe", "list", "show", "doctor")
@@ -88,7 +88,7 @@ def test_version() -> None:
 
 
 def test_the_script_ends_with_the_exit_code() -> None:
-    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "run", "no.yaml"]
+    command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "run", "no.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("sweeper: no.yaml: no such file")
@@ -96,7 +96,7 @@ def test_the_script_ends_with_the_exit_code() -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "run", "--help"]
+    command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "run", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -560,7 +560,7 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_the_doctor_looks_at_everything() -> None:
-    command = [sys.executable, "-c", "from sweeper.cli import main; main()", "doctor", "--json"]
+    command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "doctor", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     checks = {check["name"]: check for check in json.loads(done.stdout)}
     assert {"python", "torch", "ray", "optuna", "cpu", "mnist5k", "disk", "step"} <= set(checks), done

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from analysis.judgement import Judgement
-from sweeper.cli import cli
+from sweeper.cli.commands import cli
 from sweeper.config.model import parse_config
 from sweeper.config.model import reference as schema
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS
@@ -125,8 +125,8 @@ def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> Non
         "sweeper/run/worker.py",
         "sweeper/run/sweep.py",
         "sweeper/run/images.py",
-        "sweeper/plan.py",
-        "sweeper/cli.py",
+        "sweeper/cli/plan.py",
+        "sweeper/cli/commands.py",
         "sweeper/config/names.py",
         "sweeper/config/reference.py",
     }
@@ -141,7 +141,7 @@ def test_shelves_do_not_import_one_another() -> None:
 
 
 def test_nobody_imports_the_commands() -> None:
-    assert importers("sweeper.cli") <= {"sweeper/__main__.py"}
+    assert importers("sweeper.cli.commands") <= {"sweeper/__main__.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -166,7 +166,7 @@ HEAVY = {"torch", "ray", "optuna", "pandas", "numpy", "scipy", "pyarrow", "matpl
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["analyze", "--help"], ["rum"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from sweeper.cli import execute; execute(sys.argv[1:]); "
+        "import sys; from sweeper.cli.commands import execute; execute(sys.argv[1:]); "
         "print(); print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run(

@@ -266,7 +266,7 @@ def test_a_storage_that_cannot_serve_says_so_without_the_password(images: Path, 
 
 
 def test_first_configurations_are_what_runs(images: Path) -> None:
-    from sweeper.plan import first_configurations
+    from sweeper.cli.plan import first_configurations
 
     config = sweep(images, "random", trials=5)
     shown = first_configurations(config, 3)

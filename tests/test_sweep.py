@@ -27,9 +27,9 @@ from PIL import Image
 from rich.console import Console
 from small_sweeps import make_images, mapping, oracles, reports, same_reports, small_config, start_driver
 
+from sweeper.cli.plan import estimate_seconds, first_configurations
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
-from sweeper.plan import estimate_seconds, first_configurations
 from sweeper.run.observers.live import Progress
 from sweeper.run.sweep import (
     RunOptions,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sweeper import __version__, shell
+from sweeper import __version__
+from sweeper.cli import options as shell
+from sweeper.cli.options import INTERRUPTED, json_option, machine_options, print_json, print_parts, results_option
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.shell import INTERRUPTED, json_option, machine_options, print_json, print_parts, results_option
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
@@ -171,9 +172,9 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     \b
       sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
     """
+    from sweeper.cli.screens import choice_text
     from sweeper.store.choice import choose
     from sweeper.store.listing import open_listing
-    from sweeper.tables import choice_text
 
     choice = choose(open_listing(sweep, results), criterion)
     if as_json:
@@ -204,8 +205,8 @@ def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -
 @json_option
 def list_sweeps(results: Path, as_json: bool) -> None:
     """List the sweeps: their trials by status, the best by the objective, their date."""
+    from sweeper.cli.screens import list_data, list_table
     from sweeper.store.listing import find_listings
-    from sweeper.tables import list_data, list_table
 
     rows = list_data(find_listings(results))
     if as_json:
@@ -221,8 +222,8 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 @json_option
 def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
     """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
+    from sweeper.cli.screens import sweep_parts, trial_data, trial_parts
     from sweeper.store.listing import open_listing
-    from sweeper.tables import sweep_parts, trial_data, trial_parts
 
     listing = open_listing(sweep, results)
     if trial is not None:
@@ -242,7 +243,7 @@ def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
 @json_option
 def doctor(results: Path, as_json: bool) -> int:
     """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step."""
-    from sweeper.doctor import check_machine, worst
+    from sweeper.cli.doctor import check_machine, worst
 
     checks = []
     for check in check_machine(results):
@@ -325,11 +326,11 @@ def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
 
 def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     """What would run, and how long it would take."""
+    from sweeper.cli.plan import estimate_seconds, first_configurations
+    from sweeper.cli.screens import plan_parts
     from sweeper.config.model import to_mapping
-    from sweeper.plan import estimate_seconds, first_configurations
     from sweeper.run.sweep import check_device
     from sweeper.search.study import check_trials
-    from sweeper.tables import plan_parts
 
     options, _ = _options(as_json=as_json, **machine)
     check_device(options)
@@ -347,7 +348,7 @@ def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
 
 def _finish(summary: Summary, *, quiet: bool, as_json: bool, has_oracle: bool = True, **_: Any) -> int:
     """Say how it ended and what to do next."""
-    from sweeper.tables import next_steps
+    from sweeper.cli.screens import next_steps
 
     if as_json:
         content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}

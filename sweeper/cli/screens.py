@@ -18,7 +18,7 @@ from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperp
 from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
-    from sweeper.plan import Estimate
+    from sweeper.cli.plan import Estimate
     from sweeper.run.sweep import Summary
 
 STYLES: Final = {
