@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from analysis.columns import Criterion, make_criterion
+from analysis.data.columns import Criterion, make_criterion
 from analysis.selection import completed, order_by
 from trainers.records import COLLAPSED, PRUNED
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.audit import difference_error
-from analysis.columns import Criterion, is_layer
+from analysis.data.columns import Criterion, is_layer
 from analysis.selection import completed
 from analysis.words import accuracy, label_of, listed, number, points, sentence
 from trainers.records import (

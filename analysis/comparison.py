@@ -22,7 +22,7 @@ from analysis.bootstrap import (
     tau_and_influence,
     tau_of_counts,
 )
-from analysis.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criterion, configuration_of, parse_criteria
 from analysis.ranking import NORMAL, interval, is_constant, judged_trials
 
 UNDECIDED = "cannot tell"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criterion, configuration_of, parse_criteria
 from analysis.ranking import estimate
 from analysis.selection import completed
 

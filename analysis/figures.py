@@ -12,9 +12,9 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis import plots
-from analysis.columns import Criterion, is_layer
+from analysis.data.columns import Criterion, is_layer
+from analysis.data.load import Results
 from analysis.judgement import Judgement
-from analysis.load import Results
 from analysis.safe import for_csv
 from analysis.style import STEPS, quiet, settle, to_svg
 from analysis.words import accuracy, label_of, number, sentence

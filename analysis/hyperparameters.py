@@ -10,7 +10,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
-from analysis.columns import Criterion, parse_criteria, swept
+from analysis.data.columns import Criterion, parse_criteria, swept
 from analysis.ranking import interval, is_constant, judged_trials
 from analysis.selection import completed, order_by
 from trainers.records import CONFIG_PREFIX

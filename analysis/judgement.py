@@ -11,12 +11,12 @@ from pandas import DataFrame
 
 from analysis.audit import audit, cost
 from analysis.cautions import cautions
-from analysis.columns import Criterion, parse_criteria
 from analysis.comparison import ceiling, compare
+from analysis.data.columns import Criterion, parse_criteria
+from analysis.data.load import Results
 from analysis.epochs import by_epoch, known_from
 from analysis.frontier import frontier
 from analysis.hyperparameters import partial, select_by_hyperparameter
-from analysis.load import Results
 from analysis.ranking import kendall
 from analysis.safe import for_csv
 from analysis.selection import select

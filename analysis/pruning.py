@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.columns import Criterion, make_criterion
+from analysis.data.columns import Criterion, make_criterion
 from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
 
 if TYPE_CHECKING:

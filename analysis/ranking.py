@@ -20,7 +20,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
-from analysis.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criterion, configuration_of, parse_criteria
 from trainers.records import STATUSES
 
 LEVEL = 0.95

@@ -10,9 +10,9 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis import crosstabs, figures, printed, sentences, unjudged
-from analysis.columns import Criterion, is_layer
+from analysis.data.columns import Criterion, is_layer
+from analysis.data.load import Results
 from analysis.judgement import Judgement
-from analysis.load import Results
 from analysis.page import Section
 from analysis.sentences import METHOD, known_rows
 from analysis.words import accuracy, listed

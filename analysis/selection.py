@@ -10,7 +10,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.bootstrap import CHUNK, Floats, Integers, draw_counts
-from analysis.columns import Criterion, configuration_of, make_criterion, parse_criteria
+from analysis.data.columns import Criterion, configuration_of, make_criterion, parse_criteria
 from trainers.records import COMPLETED
 
 SWEEPS = 2_000

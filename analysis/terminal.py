@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.data.load import Results
 from analysis.judgement import Judgement
-from analysis.load import Results
 from analysis.printed import covered, summary_rows, tau_with_interval
 from analysis.safe import for_terminal
 from analysis.sentences import audit_words

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from numbers import Real
 
-from analysis.columns import is_layer, swept
+from analysis.data.columns import is_layer, swept
+from analysis.data.load import Results
 from analysis.judgement import Judgement
-from analysis.load import Results
 from analysis.tables import Column, Printed, Row, print_table
 from analysis.words import label_of, listed, number, plain
 from trainers.records import COMPLETED, CONFIG_PREFIX

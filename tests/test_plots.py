@@ -16,9 +16,9 @@ from pandas import DataFrame
 from simulated import World, simulate
 
 from analysis import figures, plots
-from analysis.columns import make_criterion
+from analysis.data.columns import make_criterion
+from analysis.data.load import Results
 from analysis.judgement import Judgement, judge
-from analysis.load import Results
 from analysis.style import CRITERION_COLOURS, INK, MUTED, ON_DARK, PAPER, RULE, SPARE_COLOURS, STEPS, colour_of, to_svg
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from pandas import DataFrame
 from simulated import World, simulate
 from small_sweeps import make_images, small_config
 
-from analysis import load, replay
+from analysis import replay
 from analysis.audit import audit, clearly_above, cost
+from analysis.data import load
 from analysis.frontier import efficient, frontier
 from analysis.pruning import default_pruners
 from sweeper.run.observers.live import make_progress

@@ -16,9 +16,9 @@ from simulated import World, simulate, three_methods, write_sweep
 
 from analysis.audit import audit, cost
 from analysis.cautions import about_doubt, across, cautions, layers_of
-from analysis.columns import ResultsUnreadable
+from analysis.data.columns import ResultsUnreadable
+from analysis.data.load import load
 from analysis.hyperparameters import partial
-from analysis.load import load
 from analysis.ranking import kendall
 from analysis.report import Report, analyze
 from analysis.sentences import audit_words, cost_words, verdict_on

@@ -10,7 +10,7 @@ import pytest
 from pandas import DataFrame
 from rich.console import Console
 
-from analysis.columns import ResultsUnreadable
+from analysis.data.columns import ResultsUnreadable
 from analysis.report import analyze
 from analysis.safe import folder_name, folder_names, for_csv
 from analysis.tables import Printed, to_latex, to_markdown

@@ -54,7 +54,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     """
     import pandas as pd
 
-    from analysis.columns import make_criterion
+    from analysis.data.columns import make_criterion
     from analysis.selection import best_trial
 
     name = criterion or listing.objective
@@ -91,7 +91,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
 
 def _with_configuration(choice: Choice, completed: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice with the criterion's means over seeds, where configurations ran more than once."""
-    from analysis.columns import make_criterion
+    from analysis.data.columns import make_criterion
 
     if choice.seeds == 1:
         return choice

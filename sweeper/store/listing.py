@@ -134,7 +134,7 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    from analysis.load import read_beside, read_table
+    from analysis.data.load import read_beside, read_table
 
     trials = _rows(read_table(folder / "trials.parquet"))
     for row in trials:
@@ -145,7 +145,7 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
 
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
-    from analysis.load import read_beside
+    from analysis.data.load import read_beside
     from sweeper.search.study import open_study
     from sweeper.store.tables import trials_table
 

@@ -119,8 +119,8 @@ def restore_log(folder: SweepFolder) -> int:
     A table is written once all verdicts are in the study, so that none is lost with them. One that is damaged has
     nothing to give, and is written anew.
     """
-    from analysis.columns import ResultsUnreadable
-    from analysis.load import read_beside
+    from analysis.data.columns import ResultsUnreadable
+    from analysis.data.load import read_beside
 
     try:
         table = read_beside(folder.path, "reports", folder.name, own=True)

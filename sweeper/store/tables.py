@@ -141,8 +141,8 @@ def write_baselines(
 
 def has_baselines(folder: SweepFolder) -> bool:
     """Whether baselines.parquet is there and can be read."""
-    from analysis.columns import ResultsUnreadable
-    from analysis.load import read_table
+    from analysis.data.columns import ResultsUnreadable
+    from analysis.data.load import read_table
 
     try:
         return folder.baselines.is_file() and not read_table(folder.baselines).empty

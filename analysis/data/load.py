@@ -12,8 +12,8 @@ import pandas as pd
 import yaml
 from pandas import DataFrame
 
-from analysis.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
-from analysis.complete import audit_weights, complete_trials, split_names
+from analysis.data.clean import audit_weights, complete_trials, split_names
+from analysis.data.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
 from analysis.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"

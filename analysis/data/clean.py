@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.columns import ResultsUnreadable, numbers, oracle_column, parse_criteria
+from analysis.data.columns import ResultsUnreadable, numbers, oracle_column, parse_criteria
 from trainers.records import COMPLETED, STATUSES
 
 

@@ -1,0 +1,1 @@
+"""Results folders and tables become DataFrames that the judge can rely on."""
