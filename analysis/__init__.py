@@ -4,14 +4,14 @@ From a notebook: `from analysis import load, kendall, select, replay`; each retu
 turns them into figures. `analyze` does all of it and writes the report.
 """
 
-from analysis.comparison import compare as compare
 from analysis.data.load import load as load
-from analysis.epochs import by_epoch as by_epoch
-from analysis.frontier import frontier as frontier
-from analysis.hyperparameters import partial as partial
-from analysis.hyperparameters import select_by_hyperparameter as select_by_hyperparameter
-from analysis.pruning import replay as replay
-from analysis.ranking import kendall as kendall
 from analysis.report import analyze as analyze
-from analysis.selection import best_trial as best_trial
-from analysis.selection import select as select
+from analysis.stats.comparison import compare as compare
+from analysis.stats.epochs import by_epoch as by_epoch
+from analysis.stats.frontier import frontier as frontier
+from analysis.stats.hyperparameters import partial as partial
+from analysis.stats.hyperparameters import select_by_hyperparameter as select_by_hyperparameter
+from analysis.stats.pruning import replay as replay
+from analysis.stats.ranking import kendall as kendall
+from analysis.stats.selection import best_trial as best_trial
+from analysis.stats.selection import select as select

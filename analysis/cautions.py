@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.audit import difference_error
 from analysis.data.columns import Criterion, is_layer
-from analysis.selection import completed
+from analysis.stats.audit import difference_error
+from analysis.stats.selection import completed
 from analysis.words import accuracy, label_of, listed, number, points, sentence
 from trainers.records import (
     COLLAPSED,

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.audit import audit, cost
 from analysis.cautions import cautions
-from analysis.comparison import ceiling, compare
 from analysis.data.columns import Criterion, parse_criteria
 from analysis.data.load import Results
-from analysis.epochs import by_epoch, known_from
-from analysis.frontier import frontier
-from analysis.hyperparameters import partial, select_by_hyperparameter
-from analysis.ranking import kendall
 from analysis.safe import for_csv
-from analysis.selection import select
+from analysis.stats.audit import audit, cost
+from analysis.stats.comparison import ceiling, compare
+from analysis.stats.epochs import by_epoch, known_from
+from analysis.stats.frontier import frontier
+from analysis.stats.hyperparameters import partial, select_by_hyperparameter
+from analysis.stats.ranking import kendall
+from analysis.stats.selection import select
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

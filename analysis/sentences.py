@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.audit import PROBE, PROBE_EVERY_EPOCH, WORK
 from analysis.cautions import SMALL
-from analysis.comparison import UNDECIDED
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
 from analysis.judgement import Judgement
+from analysis.stats.audit import PROBE, PROBE_EVERY_EPOCH, WORK
+from analysis.stats.comparison import UNDECIDED
 from analysis.words import accuracy, label_of, listed, number, percent, points, probability, sentence
 from trainers.records import PRUNED
 

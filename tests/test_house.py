@@ -102,7 +102,7 @@ def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
             "sweeper/search/cmaes.py",
             "sweeper/search/study.py",
         ),
-        "analysis/pruning.py",
+        "analysis/stats/pruning.py",
     }
 
 

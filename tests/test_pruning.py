@@ -17,10 +17,10 @@ from simulated import World, simulate
 from small_sweeps import make_images, small_config
 
 from analysis import replay
-from analysis.audit import audit, clearly_above, cost
 from analysis.data import load
-from analysis.frontier import efficient, frontier
-from analysis.pruning import default_pruners
+from analysis.stats.audit import audit, clearly_above, cost
+from analysis.stats.frontier import efficient, frontier
+from analysis.stats.pruning import default_pruners
 from sweeper.run.observers.live import make_progress
 from sweeper.run.sweep import RunOptions, run_sweep
 

@@ -16,11 +16,11 @@ from pandas import DataFrame
 from scipy import stats
 from simulated import World, simulate
 
-from analysis.bootstrap import draw_counts, make_pairs, standard_error, tau_and_influence, tau_of_counts
-from analysis.comparison import ceiling, compare
-from analysis.epochs import by_epoch, known_from
-from analysis.hyperparameters import partial, partial_tau, select_by_hyperparameter
-from analysis.ranking import estimate, holm, interval, kendall, states_of
+from analysis.stats.bootstrap import draw_counts, make_pairs, standard_error, tau_and_influence, tau_of_counts
+from analysis.stats.comparison import ceiling, compare
+from analysis.stats.epochs import by_epoch, known_from
+from analysis.stats.hyperparameters import partial, partial_tau, select_by_hyperparameter
+from analysis.stats.ranking import estimate, holm, interval, kendall, states_of
 
 Floats = NDArray[np.float64]
 SIMULATED = 500

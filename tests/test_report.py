@@ -14,14 +14,14 @@ from pandas import DataFrame
 from rich.console import Console
 from simulated import World, simulate, three_methods, write_sweep
 
-from analysis.audit import audit, cost
 from analysis.cautions import about_doubt, across, cautions, layers_of
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import load
-from analysis.hyperparameters import partial
-from analysis.ranking import kendall
 from analysis.report import Report, analyze
 from analysis.sentences import audit_words, cost_words, verdict_on
+from analysis.stats.audit import audit, cost
+from analysis.stats.hyperparameters import partial
+from analysis.stats.ranking import kendall
 from analysis.tables import Printed, to_html, to_latex, to_markdown
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}

@@ -11,9 +11,9 @@ import pytest
 from pandas import DataFrame
 from simulated import World, simulate
 
-from analysis.bootstrap import draw_counts
 from analysis.report import analyze
-from analysis.selection import best_trial, redrawn, select
+from analysis.stats.bootstrap import draw_counts
+from analysis.stats.selection import best_trial, redrawn, select
 
 TABLE = DataFrame(
     {

@@ -55,7 +55,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     import pandas as pd
 
     from analysis.data.columns import make_criterion
-    from analysis.selection import best_trial
+    from analysis.stats.selection import best_trial
 
     name = criterion or listing.objective
     completed = [row for row in listing.trials if row["status"] == COMPLETED]

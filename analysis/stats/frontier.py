@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 
 from analysis.data.columns import Criterion, parse_criteria
-from analysis.pruning import default_pruners, in_order, replay_events
-from analysis.selection import order_by
+from analysis.stats.pruning import default_pruners, in_order, replay_events
+from analysis.stats.selection import order_by
 from trainers.records import COMPLETED, PRUNED
 
 if TYPE_CHECKING:

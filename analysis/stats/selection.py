@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.bootstrap import CHUNK, Floats, Integers, draw_counts
 from analysis.data.columns import Criterion, configuration_of, make_criterion, parse_criteria
+from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
 
 SWEEPS = 2_000

@@ -10,8 +10,8 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import Criterion, configuration_of, parse_criteria
-from analysis.ranking import estimate
-from analysis.selection import completed
+from analysis.stats.ranking import estimate
+from analysis.stats.selection import completed
 
 
 def by_epoch(

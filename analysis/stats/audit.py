@@ -9,7 +9,7 @@ from typing import Any
 from pandas import DataFrame
 
 from analysis.data.columns import Criterion, make_criterion
-from analysis.selection import completed, order_by
+from analysis.stats.selection import completed, order_by
 from trainers.records import COLLAPSED, PRUNED
 
 PROBE, PROBE_EVERY_EPOCH = "probe", "probe every epoch"

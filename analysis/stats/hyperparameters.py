@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
 from analysis.data.columns import Criterion, parse_criteria, swept
-from analysis.ranking import interval, is_constant, judged_trials
-from analysis.selection import completed, order_by
+from analysis.stats.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
+from analysis.stats.ranking import interval, is_constant, judged_trials
+from analysis.stats.selection import completed, order_by
 from trainers.records import CONFIG_PREFIX
 
 OVERALL = "overall"

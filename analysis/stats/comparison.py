@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.bootstrap import (
+from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.stats.bootstrap import (
     RESAMPLES,
     Counts,
     Floats,
@@ -22,8 +23,7 @@ from analysis.bootstrap import (
     tau_and_influence,
     tau_of_counts,
 )
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
-from analysis.ranking import NORMAL, interval, is_constant, judged_trials
+from analysis.stats.ranking import NORMAL, interval, is_constant, judged_trials
 
 UNDECIDED = "cannot tell"
 

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.stats.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from trainers.records import STATUSES
 
 LEVEL = 0.95

@@ -1,0 +1,1 @@
+"""The numbers: rankings, selection, pruning, costs, each a DataFrame."""
