@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
-from analysis.safe import for_figure
 from analysis.style import INK, MUTED, PAPER, STEPS
-from analysis.words import accuracy
+from analysis.text.numbers import accuracy
+from analysis.text.safe import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

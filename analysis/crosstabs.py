@@ -8,7 +8,7 @@ from pandas import DataFrame
 
 from analysis.printed import CRITERION, SWEEP, text
 from analysis.tables import Column, Printed, Row, print_table
-from analysis.words import accuracy, label_of, percent, points
+from analysis.text.numbers import accuracy, label_of, percent, points
 
 
 def by_hyperparameter(table: DataFrame) -> Printed:

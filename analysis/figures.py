@@ -15,9 +15,9 @@ from analysis import plots
 from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
 from analysis.judgement import Judgement
-from analysis.safe import for_csv
 from analysis.style import STEPS, quiet, settle, to_svg
-from analysis.words import accuracy, label_of, number, sentence
+from analysis.text.numbers import accuracy, label_of, number, sentence
+from analysis.text.safe import for_csv
 from trainers.records import COMPLETED
 
 if TYPE_CHECKING:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.cautions import cautions
 from analysis.data.columns import Criterion, parse_criteria
 from analysis.data.load import Results
-from analysis.safe import for_csv
 from analysis.stats.audit import audit, cost
 from analysis.stats.comparison import ceiling, compare
 from analysis.stats.epochs import by_epoch, known_from
@@ -20,6 +18,8 @@ from analysis.stats.frontier import frontier
 from analysis.stats.hyperparameters import partial, select_by_hyperparameter
 from analysis.stats.ranking import kendall
 from analysis.stats.selection import select
+from analysis.text.cautions import cautions
+from analysis.text.safe import for_csv
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.cautions import layers_of
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
 from analysis.figures import baseline_rows
 from analysis.judgement import Judgement, rows_of
 from analysis.stats.audit import WORK
 from analysis.tables import Column, Printed, Row, print_table
-from analysis.words import accuracy, label_of, number, percent, points, probability, seconds
+from analysis.text.cautions import layers_of
+from analysis.text.numbers import accuracy, label_of, number, percent, points, probability, seconds
 
 
 def text(name: str) -> Column:

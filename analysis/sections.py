@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import crosstabs, figures, printed, sentences, unjudged
+from analysis import crosstabs, figures, printed, unjudged
 from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
 from analysis.judgement import Judgement
 from analysis.page import Section
-from analysis.sentences import METHOD, known_rows
-from analysis.words import accuracy, listed
+from analysis.text import findings as sentences
+from analysis.text.findings import METHOD, known_rows
+from analysis.text.numbers import accuracy, listed
 from trainers.records import STATUSES
 
 

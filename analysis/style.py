@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
-from analysis.safe import for_figure
+from analysis.text.safe import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

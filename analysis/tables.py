@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from analysis.safe import for_html, for_latex, for_markdown
+from analysis.text.safe import for_html, for_latex, for_markdown
 
 Row = Mapping[str, Any]
 

@@ -14,15 +14,15 @@ from pandas import DataFrame
 from rich.console import Console
 from simulated import World, simulate, three_methods, write_sweep
 
-from analysis.cautions import about_doubt, across, cautions, layers_of
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import load
 from analysis.report import Report, analyze
-from analysis.sentences import audit_words, cost_words, verdict_on
 from analysis.stats.audit import audit, cost
 from analysis.stats.hyperparameters import partial
 from analysis.stats.ranking import kendall
 from analysis.tables import Printed, to_html, to_latex, to_markdown
+from analysis.text.cautions import about_doubt, across, cautions, layers_of
+from analysis.text.findings import audit_words, cost_words, verdict_on
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
 SELECTION = {"sweep", "criterion", "trial", "oracle", "best_oracle", "regret"}

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.report import analyze
-from analysis.safe import folder_name, folder_names, for_csv
 from analysis.tables import Printed, to_latex, to_markdown
+from analysis.text.safe import folder_name, folder_names, for_csv
 
 
 def write_table(folder: Path, sweeps: list[str]) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.safe import one_line
+from analysis.text.safe import one_line
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,

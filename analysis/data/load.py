@@ -14,7 +14,7 @@ from pandas import DataFrame
 
 from analysis.data.clean import audit_weights, complete_trials, split_names
 from analysis.data.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
-from analysis.safe import folder_names
+from analysis.text.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}

@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.cautions import SMALL
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
 from analysis.judgement import Judgement
 from analysis.stats.audit import PROBE, PROBE_EVERY_EPOCH, WORK
 from analysis.stats.comparison import UNDECIDED
-from analysis.words import accuracy, label_of, listed, number, percent, points, probability, sentence
+from analysis.text.cautions import SMALL
+from analysis.text.numbers import accuracy, label_of, listed, number, percent, points, probability, sentence
 from trainers.records import PRUNED
 
 EVEN = 1.1

@@ -11,7 +11,7 @@ from pandas import DataFrame
 from analysis.data.columns import Criterion, is_layer
 from analysis.stats.audit import difference_error
 from analysis.stats.selection import completed
-from analysis.words import accuracy, label_of, listed, number, points, sentence
+from analysis.text.numbers import accuracy, label_of, listed, number, points, sentence
 from trainers.records import (
     COLLAPSED,
     CONFIG_PREFIX,

@@ -1,0 +1,1 @@
+"""Every sentence and number that a report says, as text."""
