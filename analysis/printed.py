@@ -10,7 +10,7 @@ from pandas import DataFrame
 
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
-from analysis.figures import baseline_rows
+from analysis.figures.build import baseline_rows
 from analysis.judgement import Judgement, rows_of
 from analysis.stats.audit import WORK
 from analysis.tables import Column, Printed, Row, print_table

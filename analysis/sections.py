@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import crosstabs, figures, printed, unjudged
+from analysis import crosstabs, printed, unjudged
 from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
+from analysis.figures import build as figures
 from analysis.judgement import Judgement
 from analysis.page import Section
 from analysis.text import findings as sentences

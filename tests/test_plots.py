@@ -15,11 +15,23 @@ import pytest
 from pandas import DataFrame
 from simulated import World, simulate
 
-from analysis import figures, plots
 from analysis.data.columns import make_criterion
 from analysis.data.load import Results
+from analysis.figures import build as figures
+from analysis.figures import plots
+from analysis.figures.style import (
+    CRITERION_COLOURS,
+    INK,
+    MUTED,
+    ON_DARK,
+    PAPER,
+    RULE,
+    SPARE_COLOURS,
+    STEPS,
+    colour_of,
+    to_svg,
+)
 from analysis.judgement import Judgement, judge
-from analysis.style import CRITERION_COLOURS, INK, MUTED, ON_DARK, PAPER, RULE, SPARE_COLOURS, STEPS, colour_of, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

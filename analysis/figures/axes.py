@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas import DataFrame
 
-from analysis.style import INK, MUTED, PAPER, STEPS
+from analysis.figures.style import INK, MUTED, PAPER, STEPS
 from analysis.text.numbers import accuracy
 from analysis.text.safe import for_figure
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import plots
 from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
+from analysis.figures import plots
+from analysis.figures.style import STEPS, quiet, settle, to_svg
 from analysis.judgement import Judgement
-from analysis.style import STEPS, quiet, settle, to_svg
 from analysis.text.numbers import accuracy, label_of, number, sentence
 from analysis.text.safe import for_csv
 from trainers.records import COMPLETED

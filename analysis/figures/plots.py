@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pandas import DataFrame
 
-from analysis.axes import PATCH, accuracy_axis, colour_key, few_ticks, label_ends, level_line, row_names, whole_epochs
-from analysis.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
+from analysis.figures.axes import (
+    PATCH,
+    accuracy_axis,
+    colour_key,
+    few_ticks,
+    label_ends,
+    level_line,
+    row_names,
+    whole_epochs,
+)
+from analysis.figures.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
 from analysis.text.numbers import accuracy, label_of, number, percent, points
 from analysis.text.safe import for_figure, for_hover
 
