@@ -5,7 +5,7 @@ turns them into figures. `analyze` does all of it and writes the report.
 """
 
 from analysis.data.load import load as load
-from analysis.report import analyze as analyze
+from analysis.report.write import analyze as analyze
 from analysis.stats.comparison import compare as compare
 from analysis.stats.epochs import by_epoch as by_epoch
 from analysis.stats.frontier import frontier as frontier

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.judgement import Judgement
+from analysis.report.judgement import Judgement
 from sweeper.cli.commands import cli
 from sweeper.config.model import parse_config
 from sweeper.config.model import reference as schema

@@ -12,7 +12,7 @@ from simulated import World, three_methods, write_sweep
 
 from analysis.data import load
 from analysis.data.columns import Criterion, ResultsUnreadable, find_criteria, make_criterion, parse_criteria
-from analysis.report import analyze
+from analysis.report.write import analyze
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
 

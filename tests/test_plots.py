@@ -31,7 +31,7 @@ from analysis.figures.style import (
     colour_of,
     to_svg,
 )
-from analysis.judgement import Judgement, judge
+from analysis.report.judgement import Judgement, judge
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,11 +16,11 @@ from simulated import World, simulate, three_methods, write_sweep
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import load
-from analysis.report import Report, analyze
+from analysis.report.tables import Printed, to_html, to_latex, to_markdown
+from analysis.report.write import Report, analyze
 from analysis.stats.audit import audit, cost
 from analysis.stats.hyperparameters import partial
 from analysis.stats.ranking import kendall
-from analysis.tables import Printed, to_html, to_latex, to_markdown
 from analysis.text.cautions import about_doubt, across, cautions, layers_of
 from analysis.text.findings import audit_words, cost_words, verdict_on
 

@@ -11,8 +11,8 @@ from pandas import DataFrame
 from rich.console import Console
 
 from analysis.data.columns import ResultsUnreadable
-from analysis.report import analyze
-from analysis.tables import Printed, to_latex, to_markdown
+from analysis.report.tables import Printed, to_latex, to_markdown
+from analysis.report.write import analyze
 from analysis.text.safe import folder_name, folder_names, for_csv
 
 

@@ -11,7 +11,7 @@ import pytest
 from pandas import DataFrame
 from simulated import World, simulate
 
-from analysis.report import analyze
+from analysis.report.write import analyze
 from analysis.stats.bootstrap import draw_counts
 from analysis.stats.selection import best_trial, redrawn, select
 

@@ -15,7 +15,7 @@ from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
-from analysis.judgement import Judgement
+from analysis.report.judgement import Judgement
 from analysis.text.numbers import accuracy, label_of, number, sentence
 from analysis.text.safe import for_csv
 from trainers.records import COMPLETED

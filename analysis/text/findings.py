@@ -9,7 +9,7 @@ from pandas import DataFrame
 
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
-from analysis.judgement import Judgement
+from analysis.report.judgement import Judgement
 from analysis.stats.audit import PROBE, PROBE_EVERY_EPOCH, WORK
 from analysis.stats.comparison import UNDECIDED
 from analysis.text.cautions import SMALL

@@ -145,7 +145,7 @@ def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, o
       sweeper analyze results/dino-mnist5k-20260101-120000
       sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
     """
-    from analysis.report import analyze as judge
+    from analysis.report.write import analyze as judge
 
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     report = judge(list(paths), out=out, oracle=oracle, criteria=names)

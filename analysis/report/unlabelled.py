@@ -6,8 +6,8 @@ from numbers import Real
 
 from analysis.data.columns import is_layer, swept
 from analysis.data.load import Results
-from analysis.judgement import Judgement
-from analysis.tables import Column, Printed, Row, print_table
+from analysis.report.judgement import Judgement
+from analysis.report.tables import Column, Printed, Row, print_table
 from analysis.text.numbers import label_of, listed, number, plain
 from trainers.records import COMPLETED, CONFIG_PREFIX
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pandas import DataFrame
 
-from analysis.printed import CRITERION, SWEEP, text
-from analysis.tables import Column, Printed, Row, print_table
+from analysis.report.table_columns import CRITERION, SWEEP, text
+from analysis.report.tables import Column, Printed, Row, print_table
 from analysis.text.numbers import accuracy, label_of, percent, points
 
 

@@ -9,13 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.data.load import Results
-from analysis.judgement import Judgement
-from analysis.printed import covered, summary_rows, tau_with_interval
-from analysis.tables import Column, Printed, Row, print_table
+from analysis.report.judgement import Judgement
+from analysis.report.table_columns import covered, summary_rows, tau_with_interval
+from analysis.report.tables import Column, Printed, Row, print_table
+from analysis.report.unlabelled import CHOSEN, chosen_rows, chosen_words, has_oracle
 from analysis.text.findings import audit_words
 from analysis.text.numbers import accuracy, number, points, probability
 from analysis.text.safe import for_terminal
-from analysis.unjudged import CHOSEN, chosen_rows, chosen_words, has_oracle
 
 BRIEF = (
     Column("chosen by", lambda row: str(row["choice"]).removesuffix(" encoder"), words=True),

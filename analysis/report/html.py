@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from analysis.figures.build import Drawn
 from analysis.figures.style import page_colours
-from analysis.stylesheet import COPY_SCRIPT, STYLESHEET
-from analysis.tables import Printed, to_html, to_latex, to_markdown
+from analysis.report.stylesheet import COPY_SCRIPT, STYLESHEET
+from analysis.report.tables import Printed, to_html, to_latex, to_markdown
 from analysis.text.safe import for_address, for_html, for_markdown
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis import crosstabs, printed, unjudged
 from analysis.data.columns import Criterion, is_layer
 from analysis.data.load import Results
 from analysis.figures import build as figures
-from analysis.judgement import Judgement
-from analysis.page import Section
+from analysis.report import crosstabs
+from analysis.report import table_columns as printed
+from analysis.report import unlabelled as unjudged
+from analysis.report.html import Section
+from analysis.report.judgement import Judgement
 from analysis.text import findings as sentences
 from analysis.text.findings import METHOD, known_rows
 from analysis.text.numbers import accuracy, listed

@@ -11,9 +11,9 @@ from pandas import DataFrame
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
 from analysis.figures.build import baseline_rows
-from analysis.judgement import Judgement, rows_of
+from analysis.report.judgement import Judgement, rows_of
+from analysis.report.tables import Column, Printed, Row, print_table
 from analysis.stats.audit import WORK
-from analysis.tables import Column, Printed, Row, print_table
 from analysis.text.cautions import layers_of
 from analysis.text.numbers import accuracy, label_of, number, percent, points, probability, seconds
 

@@ -13,10 +13,10 @@ from rich.console import RenderableType
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import Results, folders_below, load
-from analysis.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
-from analysis.page import Section, make_markdown, make_page
-from analysis.sections import combined_sections, headline, sweep_sections
-from analysis.terminal import on_terminal
+from analysis.report.html import Section, make_markdown, make_page
+from analysis.report.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
+from analysis.report.sections import combined_sections, headline, sweep_sections
+from analysis.report.terminal import on_terminal
 from analysis.text.cautions import across
 
 if TYPE_CHECKING:
