@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.masking import fill_masked
+from trainers.masks import fill_masked
 from trainers.records import Scalar
 
 if TYPE_CHECKING:

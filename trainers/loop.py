@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.masking import keep_random
+from trainers.masks import keep_random
 from trainers.measure import Sample, measure, now
 from trainers.methods.base import Batch
 from trainers.network import (

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from trainers.masking import fill_masked, keep_random
+from trainers.masks import fill_masked, keep_random
 
 
 def seeded(seed: int = 0) -> torch.Generator:
