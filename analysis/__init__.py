@@ -1,7 +1,7 @@
 """The judge: how well each label-free criterion ranked and selected the trials of a sweep.
 
-From a notebook: `from analysis import load, kendall, select, replay`; each returns DataFrames, and `analysis.figures.plots`
-turns them into figures. `analyze` does all of it and writes the report.
+From a notebook: `from analysis import load, kendall, select, replay`; each returns DataFrames, and
+`analysis.figures.plots` turns them into figures. `analyze` does all of it and writes the report.
 """
 
 from analysis.data.load import load as load

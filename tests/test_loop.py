@@ -19,10 +19,11 @@ from trainers.loop import Trainer, train
 from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
 from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
-from trainers.network import Data, build_method, load_network, measurable
+from trainers.network import build_method, load_network, measurable
 from trainers.optim import learning_rate
 from trainers.records import CHECKPOINT, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
+from trainers.splits import Data
 
 SMALL = {
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},
@@ -164,7 +165,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reading of the clock is a second: what a criterion alone would take is counted in readings."""
     clock = itertools.count()
-    monkeypatch.setattr("trainers.measure.now", lambda device: float(next(clock)))
+    monkeypatch.setattr("trainers.device.now", lambda device: float(next(clock)))
     monkeypatch.setattr("trainers.loop.now", lambda device: float(next(clock)))
     (report, *_) = train(config(), images=images)
     assert report.seconds == {"train": 1.0, "criteria": 9.0, "lidar": 3.0, "rankme": 3.0}

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.ema import update_ema
 from trainers.encoders import build_encoder
-from trainers.optim import OPTIMIZERS, Optimizer, build_optimizer, learning_rate, set_schedules, update_ema
+from trainers.optim import OPTIMIZERS, Optimizer, build_optimizer, learning_rate, set_schedules
 from trainers.records import Scalar
 
 

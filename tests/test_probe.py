@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from trainers.datasets import open_dataset
 from trainers.datasets.folder import Folder
 from trainers.loop import train
-from trainers.network import Data, load_network
+from trainers.network import load_network
 from trainers.probe import ORACLES, Protocol, _fit, linear_probe, probe, probe_pixels, standardised
 from trainers.records import CHECKPOINT, CriteriaSample, OracleScore, TrialConfig
+from trainers.splits import Data
 
 PAPER = ORACLES["lidar_paper"]
 

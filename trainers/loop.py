@@ -16,24 +16,16 @@ from torch import Tensor, nn
 from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
+from trainers.device import exact, fast_bfloat16, limit_threads, now, seeded, shuffled
 from trainers.masks import keep_random
-from trainers.measure import Sample, measure, now
+from trainers.measure import Sample, measure
 from trainers.methods.base import Batch
-from trainers.network import (
-    Data,
-    build_method,
-    exact,
-    fast_bfloat16,
-    limit_threads,
-    load_state,
-    measurable,
-    seed_of,
-    seeded,
-    shuffled,
-)
+from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig
+from trainers.seeds import seed_of
 from trainers.settings import resolve
+from trainers.splits import Data
 
 
 def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -16,10 +15,12 @@ from trainers.criteria import CRITERIA
 from trainers.criteria.base import EmbeddingSample
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
+from trainers.device import exact, now, seeded, shuffled
 from trainers.methods.base import Method
-from trainers.network import Data, exact, load_network, seeded, shuffled
+from trainers.network import load_network
 from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import resolve
+from trainers.splits import Data
 
 BATCH: Final = 1000
 """Images per forward pass where nothing is trained: it bounds the memory."""
@@ -85,13 +86,6 @@ def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measu
         values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
         seconds[name] = passes[CRITERIA[name].reads_views] + now(device) - began
     return Measurement(values, spread(clean[EMBEDDING]), seconds)
-
-
-def now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:

@@ -110,9 +110,3 @@ def cosine(start: float, end: float, progress: float) -> float:
     0.5
     """
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
-
-
-@torch.no_grad()
-def update_ema(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
-    """teacher ← momentum · teacher + (1 − momentum) · student, over parameters; buffers are the teacher's own."""
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from trainers.datasets import open_dataset
 from trainers.datasets.base import SPLITS, Images
-from trainers.network import Data, exact, limit_threads, load_network
+from trainers.device import exact, limit_threads
+from trainers.network import load_network
 from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
+from trainers.splits import Data
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it bounds the memory and changes nothing else."""

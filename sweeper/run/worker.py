@@ -80,7 +80,7 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
     """Do a task; what goes wrong in it is written down, sent and not raised. What `send` raises is."""
     import torch
 
-    from trainers.network import limit_threads
+    from trainers.device import limit_threads
 
     def heard(message: Message) -> bool:
         try:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.augment import Augmentation
+from trainers.ema import update_ema
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, Method, MethodParams
-from trainers.optim import Optimizer, cosine, update_ema
+from trainers.optim import Optimizer, cosine
 
 
 @dataclass(frozen=True)
