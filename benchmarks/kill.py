@@ -27,8 +27,8 @@ import yaml  # noqa: E402
 from killing import MOMENTS, Ledger, Victim, kill_driver, lines, wait_for  # noqa: E402
 from small_sweeps import make_images, mapping, oracles, same_reports, small_config  # noqa: E402
 
-from sweeper.run.observers.live import make_progress  # noqa: E402
-from sweeper.run.sweep import RunOptions, run_sweep  # noqa: E402
+from sweeper.run.options import RunOptions  # noqa: E402
+from sweeper.run.sweep import run_sweep  # noqa: E402
 
 
 @dataclass
@@ -109,8 +109,7 @@ def main() -> None:
         file = base / "sweep.yaml"
         file.write_text(yaml.safe_dump(mapping(images, trials=options.trials)))
         quiet = base / "quiet"
-        progress = make_progress(0, quiet=True, as_json=False)
-        run_sweep(small_config(images, trials=options.trials), quiet, RunOptions(local=True), progress)
+        run_sweep(small_config(images, trials=options.trials), quiet, RunOptions(local=True))
         for index in range(options.sweeps):
             torture(file, base / f"sweep{index}", quiet, options.kills, rng, count)
             print(f"sweep {index + 1} of {options.sweeps}: all reports as in the quiet sweep", flush=True)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from sweeper.config.model import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig
+from sweeper.config.read import parse_config
 
 ROOT = Path(__file__).parent.parent
 MEASURED = [
@@ -83,15 +84,15 @@ import sys
 from pathlib import Path
 from sweeper.config.model import load_config
 from sweeper.errors import SweeperError
-from sweeper.run.observers.live import make_progress
+from sweeper.run.observers.plain import PlainLines
 from sweeper.run.sweep import RunOptions, resume_sweep, run_sweep
 what, folder, where, *overrides = sys.argv[1:]
-options, progress = RunOptions(local=where == "local"), make_progress(0, quiet=False, as_json=False)
+options, observers = RunOptions(local=where == "local"), [PlainLines()]
 try:
     if what == "resume":
-        print(resume_sweep(Path(folder), options, progress))
+        print(resume_sweep(Path(folder), options, observers))
     else:
-        print(run_sweep(load_config(Path(what), overrides), Path(folder), options, progress))
+        print(run_sweep(load_config(Path(what), overrides), Path(folder), options, observers))
 except SweeperError as error:
     sys.exit(f"error: {error}")
 """

@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeper.config.model import SweepConfig, load_config, make_pruner, parse_config, to_mapping
+from sweeper.config.model import SweepConfig, to_mapping
+from sweeper.config.pruners import make_pruner
+from sweeper.config.read import load_config, parse_config
 from sweeper.errors import ConfigError, did_you_mean
 from trainers.criteria import CRITERIA
 from trainers.encoders import ENCODERS

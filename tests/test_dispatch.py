@@ -22,11 +22,15 @@ from sweeper.errors import SweepError
 from sweeper.on_ray.tune import bundle
 from sweeper.run.checkpoints import Keeper
 from sweeper.run.dispatcher import Dispatcher
-from sweeper.run.observers.live import Progress
-from sweeper.run.worker import Failure, Task
-from sweeper.search.study import open_study
-from sweeper.store.layout import SweepFolder, create_folder
-from sweeper.store.reports import Outcome, read_log, read_outcome, write_outcome
+from sweeper.run.failures import Failure
+from sweeper.run.observers.plain import PlainLines
+from sweeper.run.recovery import recover
+from sweeper.run.tasks import Task
+from sweeper.search.storage import open_study
+from sweeper.store.layout import SweepFolder
+from sweeper.store.manifest import create_folder
+from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
+from sweeper.store.reports import read_log
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 
 
@@ -44,8 +48,8 @@ class Stage:
         self.folder = create_folder(path, config, study="s") if new else SweepFolder(path)
         self.study = open_study(config, url=self.folder.storage_url, name="s", create=new)
         self.console = Console(file=io.StringIO(), width=200)
-        self.dispatcher = Dispatcher(config, self.folder, self.study, Progress(self.console, "plain", 0))
-        self.dispatcher.prepare()
+        self.dispatcher = Dispatcher(config, self.folder, self.study, PlainLines(self.console))
+        recover(self.dispatcher)
 
     def close(self) -> None:
         self.dispatcher.close()
@@ -411,6 +415,6 @@ def test_a_full_disk_ends_the_sweep_and_loses_no_report_that_was_shown(images: P
         stage.dispatcher.log.file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
         with pytest.raises(OSError, match="No space left"):
             stage.report(task, 2)
-        shown = [report for report in stage.dispatcher.progress.running.values() if report]
-        assert [report.epoch for report in shown] == [1]
+        assert isinstance(stage.dispatcher.observers, PlainLines)
+        assert stage.dispatcher.observers.last[task.config.trial].epoch == 1
         assert [row["epoch"] for row in read_log(stage.folder)] == [1]

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from small_sweeps import MEASURED, make_images, small_config
 
-from sweeper.run.observers.live import make_progress
-from sweeper.run.sweep import RunOptions, run_sweep
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import run_sweep
 from trainers.datasets.folder import Folder
 
 CLOCK = [*MEASURED, "seconds", "oracle_seconds", "started_at", "finished_at", "checkpoint"]
@@ -38,8 +38,7 @@ def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pyt
     pruner = {"name": "median", "n_startup_trials": 2}
     images = make_images(tmp_path / "images")
     config = small_config(images, trials=13, search={"sampler": "tpe"}, pruner=pruner, oracle_pruned=True)
-    progress = make_progress(0, quiet=True, as_json=False)
-    run_sweep(config, tmp_path / "true", RunOptions(local=True), progress)
+    run_sweep(config, tmp_path / "true", RunOptions(local=True))
     read = Folder.labels
 
     def permuted(self: Folder, split: str) -> NDArray[np.int64] | None:
@@ -47,7 +46,7 @@ def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pyt
         return None if labels is None else np.random.default_rng(1).permutation(labels)
 
     monkeypatch.setattr(Folder, "labels", permuted)
-    run_sweep(config, tmp_path / "permuted", RunOptions(local=True), progress)
+    run_sweep(config, tmp_path / "permuted", RunOptions(local=True))
     true, shuffled = tables(tmp_path / "true"), tables(tmp_path / "permuted")
     assert (true["trials"]["status"] == "pruned").any()
     assert values_of(tmp_path / "true") == values_of(tmp_path / "permuted")

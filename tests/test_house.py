@@ -16,8 +16,8 @@ import yaml
 
 from analysis.report.judgement import Judgement
 from sweeper.cli.commands import cli
-from sweeper.config.model import parse_config
-from sweeper.config.model import reference as schema
+from sweeper.config import reference as schema
+from sweeper.config.read import parse_config
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def within(files: set[str], *folders: str) -> set[str]:
     return {file for file in files if file.startswith(tuple(f"{folder}/" for folder in folders))}
 
 
-def test_it_would_be_seen(tmp_path: Path) -> None:
+def test_the_reader_of_imports_sees_them(tmp_path: Path) -> None:
     file = tmp_path / "room.py"
     file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\nif TYPE_CHECKING:\n    import optuna\n")
     assert imports(file) == {"ray", "ray.tune", "torch.nn", "optuna"}
@@ -89,30 +89,52 @@ def test_the_records_need_the_standard_library_alone() -> None:
     assert tops <= set(sys.stdlib_module_names)
 
 
-def test_ray_lives_where_trials_are_run() -> None:
-    rooms = ("study", "sweep", "trial", "cluster", "tuning", "doctor")
-    assert importers("ray") <= {f"sweeper/{room}.py" for room in rooms}
+def test_ray_is_used_in_its_room_alone() -> None:
+    assert not {file for file in importers("ray") if not file.startswith("sweeper/on_ray/")} - {"sweeper/cli/doctor.py"}
 
 
-def test_optuna_lives_in_the_config_the_study_and_the_replay() -> None:
-    assert importers("optuna", types=False) <= {
-        *(
-            "sweeper/config/model.py",
-            "sweeper/search/configurations.py",
-            "sweeper/search/cmaes.py",
-            "sweeper/search/study.py",
-        ),
-        "analysis/stats/pruning.py",
-    }
+def test_optuna_is_used_by_config_search_and_the_replay() -> None:
+    files = importers("optuna", types=False)
+    assert not files - within(files, "sweeper/config", "sweeper/search", "analysis/stats")
 
 
 def test_parquet_is_written_and_read_in_one_place_each() -> None:
     assert importers("pyarrow") <= {"sweeper/store/tables.py"}
     for path in FILES:
         text = path.read_text(encoding="utf-8")
-        if "read_parquet" in text:
-            assert path == ROOT / "analysis" / "load.py"
+        if "read_parquet(" in text and "pd.read_parquet" in text:
+            assert path == ROOT / "analysis" / "data" / "load.py"
         assert "to_parquet" not in text, path
+
+
+def test_sweep_yaml_is_opened_in_one_place_of_the_conductor() -> None:
+    for path in FILES:
+        if path.is_relative_to(ROOT / "sweeper") and path != ROOT / "sweeper" / "store" / "manifest.py":
+            assert "sweep_file.read" not in path.read_text(encoding="utf-8"), path
+
+
+MAY_IMPORT = {
+    "cli": {"run", "on_ray", "search", "store", "config"},
+    "run": {"on_ray", "search", "store", "config"},
+    "on_ray": set(),
+    "store": {"search", "config"},
+    "search": {"config"},
+    "config": set(),
+}
+"""Room of the conductor -> the other rooms that it knows; rooms import downwards alone."""
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_the_rooms_of_the_conductor_import_downwards(room: str) -> None:
+    for path in (ROOT / "sweeper" / room).rglob("*.py"):
+        known = {module.split(".")[1] for module in imports(path, types=False) if module.startswith("sweeper.")}
+        allowed = MAY_IMPORT[room] | {room, "errors", "__version__"}
+        assert known <= allowed, path
+
+
+def test_only_the_screens_of_the_conductor_know_the_judge() -> None:
+    users = within(importers("analysis"), "sweeper")
+    assert not users - within(users, "sweeper/cli", "sweeper/run/observers")
 
 
 def test_only_the_probe_opens_labels() -> None:
@@ -122,13 +144,9 @@ def test_only_the_probe_opens_labels() -> None:
 
 def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
     allowed = {
-        "sweeper/run/worker.py",
-        "sweeper/run/sweep.py",
-        "sweeper/run/images.py",
-        "sweeper/cli/plan.py",
-        "sweeper/cli/commands.py",
-        "sweeper/config/names.py",
-        "sweeper/config/reference.py",
+        *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py"),
+        *("sweeper/cli/plan.py", "sweeper/cli/commands.py"),
+        *("sweeper/config/names.py", "sweeper/config/reference.py"),
     }
     assert importers("trainers.probe") <= allowed
 
@@ -141,7 +159,7 @@ def test_shelves_do_not_import_one_another() -> None:
 
 
 def test_nobody_imports_the_commands() -> None:
-    assert importers("sweeper.cli.commands") <= {"sweeper/__main__.py"}
+    assert importers("sweeper.cli.commands") <= {"sweeper/__main__.py", "sweeper/cli/__init__.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

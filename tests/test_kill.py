@@ -14,8 +14,8 @@ import yaml
 from killing import MOMENTS, Ledger, Victim, between_reports, kill_driver, lines, wait_for
 from small_sweeps import make_images, mapping, oracles, same_reports, small_config
 
-from sweeper.run.observers.live import make_progress
-from sweeper.run.sweep import RunOptions, run_sweep
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import run_sweep
 
 TRIALS = 8
 
@@ -33,7 +33,7 @@ def quiet(sweep_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same sweep without any interruption."""
     folder = tmp_path_factory.mktemp("quiet") / "sweep"
     config = small_config(sweep_file.parent / "images", trials=TRIALS)
-    run_sweep(config, folder, RunOptions(local=True), make_progress(0, quiet=True, as_json=False))
+    run_sweep(config, folder, RunOptions(local=True))
     return folder
 
 

@@ -16,9 +16,12 @@ import pytest
 from cmaes import CMA
 from small_sweeps import make_images, mapping
 
-from sweeper.config.model import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig
+from sweeper.config.read import parse_config
 from sweeper.search.cmaes import GENERATION
-from sweeper.search.study import Study, in_memory, open_study, seed_of
+from sweeper.search.configurations import seed_of
+from sweeper.search.storage import in_memory, open_study
+from sweeper.search.study import Study
 
 NUMERIC = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},

@@ -21,8 +21,8 @@ from analysis.data import load
 from analysis.stats.audit import audit, clearly_above, cost
 from analysis.stats.frontier import efficient, frontier
 from analysis.stats.pruning import default_pruners
-from sweeper.run.observers.live import make_progress
-from sweeper.run.sweep import RunOptions, run_sweep
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import run_sweep
 
 EPOCHS = 16
 Curves = NDArray[np.float64]
@@ -110,8 +110,7 @@ def test_the_replay_stops_each_trial_where_a_live_sweep_did(tmp_path: Path) -> N
     images = make_images(tmp_path / "images")
     for name, pruner in {"full": {"name": "none"}, "live": {"name": "median", "n_startup_trials": 2}}.items():
         config = small_config(images, trials=7, pruner=pruner, search={"sampler": "random", "seed": 1}, oracle="none")
-        progress = make_progress(0, quiet=True, as_json=False)
-        run_sweep(config, tmp_path / name, RunOptions(local=True, device="cpu"), progress)
+        run_sweep(config, tmp_path / name, RunOptions(local=True, device="cpu"))
     full, lived = load(tmp_path / "full"), load(tmp_path / "live")
     pruner = optuna.pruners.MedianPruner(n_startup_trials=2)
     played = replay(full.reports, pruner, trials=full.trials, epochs=3).set_index("trial")

@@ -19,18 +19,12 @@ from small_sweeps import ROOT, make_images, small_config
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
 from sweeper.search.study import TrialRecord
-from sweeper.store.layout import (
-    SweepFolder,
-    create_folder,
-    disk_full,
-    find_sweep,
-    is_disk_full,
-    locked,
-    read_folder,
-    write_sweep_file,
-    write_text,
-)
-from sweeper.store.reports import Outcome, ReportLog, read_log, read_outcome, row_report, write_outcome
+from sweeper.store.atomic import disk_full, is_disk_full, write_text
+from sweeper.store.layout import SweepFolder, find_sweep
+from sweeper.store.lock import locked
+from sweeper.store.manifest import create_folder, read_manifest, write_manifest
+from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
+from sweeper.store.reports import ReportLog, read_log, row_report
 from sweeper.store.tables import write_baselines, write_tables
 from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
 
@@ -78,14 +72,14 @@ def record(number: int, status: str, **changes: object) -> TrialRecord:
 
 
 def test_sweep_yaml_is_the_configuration_and_where_it_came_from(folder: SweepFolder, config: SweepConfig) -> None:
-    again, read, origin = read_folder(folder.path)
+    again, read, origin = read_manifest(folder.path)
     assert read == config
     assert again == folder
     assert origin["study"] == "s"
     assert origin["packages"]["optuna"][0].isdigit()
     assert origin["machine"]["cores"] == os.cpu_count()
-    write_sweep_file(folder, config, origin)
-    assert read_folder(folder.path)[1:] == (config, origin)
+    write_manifest(folder, config, origin)
+    assert read_manifest(folder.path)[1:] == (config, origin)
 
 
 def test_an_existing_sweep_is_refused_with_both_ways_out(folder: SweepFolder, config: SweepConfig) -> None:
@@ -97,9 +91,9 @@ def test_an_existing_sweep_is_refused_with_both_ways_out(folder: SweepFolder, co
 def test_a_damaged_sweep_yaml_is_said_to_be_so(folder: SweepFolder, content: str) -> None:
     folder.sweep_file.write_text(content)
     with pytest.raises(ResultsError, match=r"is damaged|is cut short"):
-        read_folder(folder.path)
+        read_manifest(folder.path)
     with pytest.raises(ResultsError, match=r"holds no sweep\.yaml"):
-        read_folder(folder.path / "trials")
+        read_manifest(folder.path / "trials")
 
 
 def test_sweeps_are_found_by_path_and_by_name(folder: SweepFolder) -> None:

@@ -25,9 +25,9 @@ from killing import Victim, between_reports, kill_driver, wait_for
 from small_sweeps import make_images, mapping, same_reports, small_config, wait_until
 
 from sweeper.errors import ResultsError
-from sweeper.run.observers.live import make_progress
-from sweeper.run.sweep import RunOptions, resume_sweep, run_sweep
-from sweeper.search.study import open_study
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import resume_sweep, run_sweep
+from sweeper.search.storage import open_study
 
 LOCAL = RunOptions(local=True, device="cpu")
 
@@ -41,7 +41,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep as it is with SQLite."""
     folder = tmp_path_factory.mktemp("plain") / "sweep"
-    run_sweep(small_config(images, trials=2), folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    run_sweep(small_config(images, trials=2), folder, LOCAL)
     return folder
 
 
@@ -102,14 +102,14 @@ def answers(port: int) -> bool:
 def test_a_sweep_in_postgresql_is_the_same_sweep(images: Path, plain: Path, tmp_path: Path, postgres: str) -> None:
     folder = tmp_path / "elsewhere"
     config = small_config(images, trials=1, storage=postgres)
-    run_sweep(config, folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    run_sweep(config, folder, LOCAL)
     assert not (folder / "study.db").exists()
-    resume_sweep(folder, LOCAL, make_progress(0, quiet=True, as_json=False), trials=2)
+    resume_sweep(folder, LOCAL, trials=2)
     same_reports(plain, folder)
     with closing(open_study(config, url=postgres, name="elsewhere", create=False)) as study:
         assert [record.status for record in study.records()] == ["completed"] * 2
     with pytest.raises(ResultsError, match="already holds a study named elsewhere"):
-        run_sweep(config, tmp_path / "again" / "elsewhere", LOCAL, make_progress(0, quiet=True, as_json=False))
+        run_sweep(config, tmp_path / "again" / "elsewhere", LOCAL)
 
 
 def test_a_kill_is_survived_in_postgresql_too(images: Path, plain: Path, tmp_path: Path, postgres: str) -> None:
@@ -118,7 +118,7 @@ def test_a_kill_is_survived_in_postgresql_too(images: Path, plain: Path, tmp_pat
     victim = Victim.start(file, folder, where="local")
     assert wait_for(victim, between_reports)
     kill_driver(victim)
-    resume_sweep(folder, LOCAL, make_progress(0, quiet=True, as_json=False))
+    resume_sweep(folder, LOCAL)
     same_reports(plain, folder)
     assert list(pd.read_parquet(folder / "trials.parquet")["status"]) == ["completed"] * 2
 

@@ -14,10 +14,13 @@ from optuna.trial import TrialState
 from scipy import stats
 from small_sweeps import mapping
 
-from sweeper.config.model import SweepConfig, parse_config
+from sweeper.config.model import SweepConfig
+from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.search.configurations import configuration, points_of
-from sweeper.search.study import Study, check_trials, in_memory, open_study, trial_seed
+from sweeper.search.configurations import configuration, points_of, trial_seed
+from sweeper.search.samplers import check_trials
+from sweeper.search.storage import in_memory, open_study
+from sweeper.search.study import Study
 
 SPACE = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True, "points": 3},

@@ -30,17 +30,16 @@ from small_sweeps import make_images, mapping, oracles, reports, same_reports, s
 from sweeper.cli.plan import estimate_seconds, first_configurations
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError, SweepError
-from sweeper.run.observers.live import Progress
-from sweeper.run.sweep import (
-    RunOptions,
-    Summary,
-    check_device,
-    probe_sweep,
-    resume_sweep,
-    run_sweep,
-)
-from sweeper.store.layout import SweepFolder, create_folder
-from sweeper.store.reports import read_log, read_outcome
+from sweeper.run.devices import check_device
+from sweeper.run.observers.base import Observer
+from sweeper.run.observers.json_lines import JsonLines
+from sweeper.run.observers.plain import PlainLines
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import Summary, probe_sweep, resume_sweep, run_sweep
+from sweeper.store.layout import SweepFolder
+from sweeper.store.manifest import create_folder
+from sweeper.store.outcomes import read_outcome
+from sweeper.store.reports import read_log
 
 LOCAL = RunOptions(local=True, device="cpu")
 
@@ -50,17 +49,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_images(tmp_path_factory.mktemp("images"))
 
 
-def shown(mode: Any = "plain") -> Progress:
-    return Progress(Console(file=io.StringIO(), width=200), mode, 0)
+def shown() -> PlainLines:
+    return PlainLines(Console(file=io.StringIO(), width=200))
 
 
-def text_of(progress: Progress) -> str:
-    assert isinstance(progress.console.file, io.StringIO)
-    return progress.console.file.getvalue()
+def text_of(lines: PlainLines) -> str:
+    assert isinstance(lines.console.file, io.StringIO)
+    return lines.console.file.getvalue()
 
 
 def run_here(config: SweepConfig, folder: Path) -> Summary:
-    return run_sweep(config, folder, LOCAL, shown())
+    return run_sweep(config, folder, LOCAL)
 
 
 def trials_of(folder: Path) -> pd.DataFrame:
@@ -148,10 +147,10 @@ def test_without_labels_the_criterion_is_all_there_is(images: Path, tmp_path: Pa
 
 
 def test_an_oracle_without_labels_is_said_at_once(images: Path, tmp_path: Path) -> None:
-    progress = shown()
+    lines = shown()
     dataset = mapping(images)["dataset"] | {"labels": False}
-    run_sweep(small_config(images, trials=1, dataset=dataset), tmp_path / "s", LOCAL, progress)
-    assert text_of(progress).startswith("the data set has no labels, so no oracle measures any trial")
+    run_sweep(small_config(images, trials=1, dataset=dataset), tmp_path / "s", LOCAL, [lines])
+    assert text_of(lines).startswith("the data set has no labels, so no oracle measures any trial")
     assert trials_of(tmp_path / "s")["oracle"].isna().all()
 
 
@@ -162,7 +161,7 @@ def test_an_existing_name_is_refused(done: Path, images: Path) -> None:
 
 def test_what_the_machine_lacks_is_refused_before_anything_is_written(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must be auto, cpu or cuda, but got gpu"):
-        run_sweep(small_config(images), tmp_path / "s", replace(LOCAL, device="gpu"), shown())
+        run_sweep(small_config(images), tmp_path / "s", replace(LOCAL, device="gpu"))
     with pytest.raises(ConfigError, match="`trials` must be at most the 25 configurations of this grid"):
         run_here(small_config(images, trials=26, search={"sampler": "grid", "seed": 0}), tmp_path / "s")
     assert not (tmp_path / "s").exists()
@@ -181,27 +180,25 @@ def test_a_machine_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 # Going on
 
 
-class Broken(Progress):
+class Broken(Observer):
     """Dies at the n-th report, after the log has it: as near to a killed driver as one process can get."""
 
     def __init__(self, after: int) -> None:
-        super().__init__(Console(file=io.StringIO()), "quiet", 0)
         self.left = after
 
-    def reported(self, report: Any) -> None:
+    def on_report(self, report: Any) -> None:
         self.left -= 1
         if not self.left:
             raise SystemExit
-        super().reported(report)
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 12])
 def test_a_sweep_that_broke_goes_on_to_the_same_numbers(images: Path, done: Path, tmp_path: Path, after: int) -> None:
     folder = tmp_path / "s"
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), folder, LOCAL, Broken(after))
+        run_sweep(small_config(images), folder, LOCAL, [Broken(after)])
     assert len(read_log(SweepFolder(folder))) == after
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
     same_reports(done, folder)
     assert oracles(done) == oracles(folder)
 
@@ -210,7 +207,7 @@ def test_a_finished_sweep_has_nothing_to_resume(images: Path, tmp_path: Path) ->
     folder = tmp_path / "s"
     run_here(small_config(images, trials=1), folder)
     log = (folder / "reports.jsonl").read_bytes()
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 1}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 1}
     assert (folder / "reports.jsonl").read_bytes() == log
 
 
@@ -218,8 +215,8 @@ def test_trials_can_be_raised_but_not_below_what_has_started(images: Path, done:
     folder = tmp_path / "s"
     run_here(small_config(images, trials=2), folder)
     with pytest.raises(ConfigError, match="`trials` must be at least the 2 that have been started, but got 1"):
-        resume_sweep(folder, LOCAL, shown(), trials=1)
-    assert resume_sweep(folder, LOCAL, shown(), trials=4).counts == {"completed": 4}
+        resume_sweep(folder, LOCAL, trials=1)
+    assert resume_sweep(folder, LOCAL, trials=4).counts == {"completed": 4}
     same_reports(done, folder)
     assert yaml.safe_load((folder / "sweep.yaml").read_text())["trials"] == 4
 
@@ -231,29 +228,29 @@ def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_pat
         run_sweep(small_config(images), folder, LOCAL, Broken(1))
     for path in [*(folder / "trials").rglob("*"), folder / "reports.jsonl", folder / "baselines.parquet"]:
         path.unlink() if path.is_file() else None
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
     same_reports(done, folder)
     assert len(pd.read_parquet(folder / "baselines.parquet")) == 2
 
 
 def test_sweep_yaml_alone_is_enough_before_the_first_report(images: Path, done: Path, tmp_path: Path) -> None:
     create_folder(tmp_path / "s", small_config(images), study="simclr-folder")
-    resume_sweep(tmp_path / "s", LOCAL, shown())
+    resume_sweep(tmp_path / "s", LOCAL)
     same_reports(done, tmp_path / "s")
 
 
 def test_other_images_are_no_way_to_go_on(images: Path, tmp_path: Path) -> None:
     own = shutil.copytree(images, tmp_path / "images")
     run_here(small_config(own, trials=1, oracle="none"), tmp_path / "s")
-    assert resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2).counts == {"completed": 2}
+    assert resume_sweep(tmp_path / "s", LOCAL, trials=2).counts == {"completed": 2}
     turned = own / "rows" / "001.png"
     Image.open(turned).rotate(90).save(turned)
     with pytest.raises(ResultsError, match=r"not those that the sweep began with \(other pixels\)"):
-        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
+        resume_sweep(tmp_path / "s", LOCAL, trials=3)
     assert yaml.safe_load((tmp_path / "s" / "sweep.yaml").read_text())["trials"] == 2
     turned.unlink()
     with pytest.raises(ResultsError, match=r"72 to train and 24 to test then, 71 to train and 24 to test now"):
-        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=3)
+        resume_sweep(tmp_path / "s", LOCAL, trials=3)
     assert len(trials_of(tmp_path / "s").query("status == 'completed'")) == 2
 
 
@@ -264,7 +261,7 @@ def test_another_kind_of_device_is_no_way_to_go_on(images: Path, tmp_path: Path)
     assert "device: cpu" in file.read_text()
     file.write_text(file.read_text().replace("device: cpu", "device: cuda"))
     with pytest.raises(ConfigError, match=r"the sweep began on cuda, .* go on where there is a GPU"):
-        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2)
+        resume_sweep(tmp_path / "s", LOCAL, trials=2)
 
 
 def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) -> None:
@@ -275,12 +272,12 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
     assert not (tmp_path / "yours" / "s").exists()
     create_folder(tmp_path / "yours" / "s", config, study="s")
     with pytest.raises(ResultsError, match=r"the study s in `storage` is another sweep's"):
-        resume_sweep(tmp_path / "yours" / "s", LOCAL, shown())
+        resume_sweep(tmp_path / "yours" / "s", LOCAL)
     shutil.copytree(tmp_path / "mine" / "s", tmp_path / "copy")
     with pytest.raises(ResultsError, match=r"is a copy of .*, and both have one study"):
-        resume_sweep(tmp_path / "copy", LOCAL, shown(), trials=2)
+        resume_sweep(tmp_path / "copy", LOCAL, trials=2)
     shutil.rmtree(tmp_path / "mine")
-    assert resume_sweep(tmp_path / "copy", LOCAL, shown(), trials=2).counts == {"completed": 2}
+    assert resume_sweep(tmp_path / "copy", LOCAL, trials=2).counts == {"completed": 2}
 
 
 def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_path: Path) -> None:
@@ -289,7 +286,7 @@ def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_p
     log = tmp_path / "s" / "reports.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     log.write_text("".join(json.dumps({key: row[key] for key in row if key != "lidar_seconds"}) + "\n" for row in rows))
-    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"completed": 1}
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"completed": 1}
     assert pd.read_parquet(tmp_path / "s" / "reports.parquet")["lidar_seconds"].isna().sum() == len(rows)
 
 
@@ -298,10 +295,10 @@ def test_a_lost_log_is_made_again_from_its_table(images: Path, done: Path, tmp_p
     log = tmp_path / "s" / "reports.jsonl"
     before = [json.loads(line) for line in log.read_text().splitlines()]
     log.unlink()
-    progress = shown()
-    resume_sweep(tmp_path / "s", LOCAL, progress, trials=4)
-    assert f"reports.jsonl lacked {len(before)} reports; they were restored" in text_of(progress)
-    assert "are missing" not in text_of(progress)
+    lines = shown()
+    resume_sweep(tmp_path / "s", LOCAL, [lines], trials=4)
+    assert f"reports.jsonl lacked {len(before)} reports; they were restored" in text_of(lines)
+    assert "are missing" not in text_of(lines)
     assert [json.loads(line) for line in log.read_text().splitlines()][: len(before)] == before
     same_reports(done, tmp_path / "s")
 
@@ -310,7 +307,7 @@ def test_a_torn_line_of_a_finished_trial_is_restored(images: Path, done: Path, t
     shutil.copytree(done, tmp_path / "s")
     log = tmp_path / "s" / "reports.jsonl"
     log.write_bytes(log.read_bytes()[:-40])
-    resume_sweep(tmp_path / "s", LOCAL, shown())
+    resume_sweep(tmp_path / "s", LOCAL)
     same_reports(done, tmp_path / "s")
     mine, theirs = (trials_of(folder)[["epochs", "lidar", "rankme", "loss"]] for folder in (tmp_path / "s", done))
     pd.testing.assert_frame_equal(mine, theirs)
@@ -323,9 +320,9 @@ def test_a_line_that_is_lost_before_the_last_costs_no_criterion(images: Path, do
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(line for line in lines if not (b'"trial": 0,' in line and b'"epoch": 2,' in line)))
     assert len(log.read_bytes().splitlines()) == len(lines) - 1
-    progress = shown()
-    resume_sweep(tmp_path / "s", LOCAL, progress)
-    assert "missing" not in text_of(progress)
+    lines = shown()
+    resume_sweep(tmp_path / "s", LOCAL, [lines])
+    assert "missing" not in text_of(lines)
     mine, theirs = (trials_of(folder)[["epochs", "lidar", "rankme", "loss"]] for folder in (tmp_path / "s", done))
     pd.testing.assert_frame_equal(mine, theirs)
 
@@ -334,9 +331,9 @@ def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path
     run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
     for name in ("reports.jsonl", "reports.parquet"):
         (tmp_path / "s" / name).unlink()
-    progress = shown()
-    resume_sweep(tmp_path / "s", LOCAL, progress, trials=3)
-    assert "missing from reports.jsonl for trials that have ended: 0, 1" in text_of(progress)
+    lines = shown()
+    resume_sweep(tmp_path / "s", LOCAL, [lines], trials=3)
+    assert "trials 0, 1 have ended, but their last reports are missing from reports.jsonl" in text_of(lines)
     trials = trials_of(tmp_path / "s")
     assert list(trials["epochs"]) == [3, 3, 3]
     assert trials["lidar"].notna().all()  # the study keeps the objective
@@ -349,18 +346,18 @@ def test_a_lost_result_is_probed_again(images: Path, done: Path, tmp_path: Path,
         run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(4))
     result = tmp_path / "s" / "trials" / "0000" / "result.json"
     result.unlink() if content is None else result.write_text(content)
-    progress = shown()
-    assert resume_sweep(tmp_path / "s", LOCAL, progress).counts == {"completed": 4}
-    assert "trial 0 is probed" in text_of(progress)
+    lines = shown()
+    assert resume_sweep(tmp_path / "s", LOCAL, [lines]).counts == {"completed": 4}
+    assert "trial 0 is probed" in text_of(lines)
     assert oracles(tmp_path / "s") == oracles(done)
 
 
 def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=2, keep_checkpoints="none"), tmp_path / "s")
     (tmp_path / "s" / "trials" / "0001" / "result.json").unlink()
-    progress = shown()
-    resume_sweep(tmp_path / "s", LOCAL, progress)
-    assert "trial 1 has lost its result.json, and no checkpoint is left to probe again" in text_of(progress)
+    lines = shown()
+    resume_sweep(tmp_path / "s", LOCAL, [lines])
+    assert "trial 1 has lost its result.json and cannot be probed again: no checkpoint was kept" in text_of(lines)
 
 
 @pytest.mark.filterwarnings("always:.*checkpoint.pt is damaged")
@@ -372,7 +369,7 @@ def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path,
     checkpoint = tmp_path / "s" / "trials" / "0001" / "checkpoint.pt"
     checkpoint.write_bytes(b"this is no checkpoint" if size is None else checkpoint.read_bytes()[:size])
     (tmp_path / "s" / "baselines.parquet").write_bytes(b"x" * (size or 0))
-    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"completed": 4}
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"completed": 4}
     assert "checkpoint.pt is damaged" in (tmp_path / "s" / "trials" / "0001" / "log.txt").read_text()
     same_reports(done, tmp_path / "s")
     assert len(pd.read_parquet(tmp_path / "s" / "baselines.parquet")) == 2
@@ -383,14 +380,14 @@ def test_other_settings_are_no_way_to_go_on(images: Path, tmp_path: Path) -> Non
     file = tmp_path / "s" / "sweep.yaml"
     file.write_text(file.read_text().replace("epochs: 3", "epochs: 4").replace("keep_checkpoints: best", "jobs: 3"))
     with pytest.raises(ResultsError, match=r"^`epochs` in sweep\.yaml changed since the sweep began"):
-        resume_sweep(tmp_path / "s", LOCAL, shown(), trials=2)
+        resume_sweep(tmp_path / "s", LOCAL, trials=2)
 
 
 def test_a_lost_study_is_not_made_up(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=1, oracle="none"), tmp_path / "s")
     (tmp_path / "s" / "study.db").unlink()
     with pytest.raises(ResultsError, match=r"the sweep.s state is gone: there is no .*study\.db"):
-        resume_sweep(tmp_path / "s", LOCAL, shown())
+        resume_sweep(tmp_path / "s", LOCAL)
 
 
 def interrupt_when(condition: Callable[[], bool], number: int) -> threading.Thread:
@@ -408,30 +405,30 @@ def interrupt_when(condition: Callable[[], bool], number: int) -> threading.Thre
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_and_says_how_to_go_on(images: Path, tmp_path: Path, number: int) -> None:
-    folder, progress = tmp_path / "s", shown()
+    folder, lines = tmp_path / "s", shown()
     config = small_config(images, trials=2, epochs=15, oracle="none")
     log = folder / "reports.jsonl"
     thread = interrupt_when(lambda: log.is_file() and log.read_text().count("\n") >= 3, number)
     before = signal.getsignal(number)
-    summary = run_sweep(config, folder, LOCAL, progress)
+    summary = run_sweep(config, folder, LOCAL, [lines])
     thread.join()
     assert summary.interrupted
     assert signal.getsignal(number) == before
-    assert f"sweeper resume {folder}" in text_of(progress)
+    assert f"sweeper resume {folder}" in text_of(lines)
     trials = trials_of(folder)
     assert list(trials["status"]) == ["failed"]
     assert "interrupted after epoch" in trials["reason"][0]
     assert len(reports(folder)) == trials["epochs"][0] < 15
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 2}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 2}
     run_here(config, tmp_path / "whole")
     same_reports(folder, tmp_path / "whole")
 
 
 def test_out_of_time_is_an_interruption(images: Path, tmp_path: Path) -> None:
     config = small_config(images, trials=1, epochs=3000, oracle="none")
-    progress = shown()
-    assert run_sweep(config, tmp_path / "s", replace(LOCAL, timeout=2.0), progress).interrupted
-    assert "out of time; continue with" in text_of(progress)
+    lines = shown()
+    assert run_sweep(config, tmp_path / "s", replace(LOCAL, timeout=2.0), [lines]).interrupted
+    assert "out of time; continue with" in text_of(lines)
 
 
 # One trial's failure
@@ -450,8 +447,8 @@ def test_a_failure_is_its_own(images: Path, done: Path, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     run_here(small_config(images, trials=1), folder)
     break_trial(folder, 2)
-    progress = shown()
-    assert resume_sweep(folder, LOCAL, progress, trials=4).counts == {"completed": 3, "failed": 1}
+    lines = shown()
+    assert resume_sweep(folder, LOCAL, [lines], trials=4).counts == {"completed": 3, "failed": 1}
     row = trials_of(folder).set_index("trial").loc[2]
     assert row["status"] == "failed"
     assert row["epochs"] == 0
@@ -469,10 +466,10 @@ def test_where_only_failures_come_the_sweep_stops(images: Path, tmp_path: Path) 
     folder = create_folder(tmp_path / "s", small_config(images, trials=9), study="simclr-folder").path
     break_trial(folder, *range(9))
     with pytest.raises(SweepError, match=r"the first 3 trials failed alike \(.*KeyError.*log\.txt"):
-        resume_sweep(folder, LOCAL, shown())
+        resume_sweep(folder, LOCAL)
     assert list(trials_of(folder)["status"]) == ["failed"] * 3
     with pytest.raises(SweepError, match="the first 3 trials failed alike"):
-        resume_sweep(folder, LOCAL, shown())
+        resume_sweep(folder, LOCAL)
     assert len(trials_of(folder)) == 6
 
 
@@ -480,7 +477,7 @@ def test_where_every_trial_fails_the_error_is_shown(images: Path, tmp_path: Path
     folder = create_folder(tmp_path / "s", small_config(images, trials=2), study="simclr-folder").path
     break_trial(folder, 0, 1)
     with pytest.raises(SweepError, match=r"every trial failed; the first: .*KeyError"):
-        resume_sweep(folder, LOCAL, shown())
+        resume_sweep(folder, LOCAL)
 
 
 def test_a_worker_without_room_for_its_checkpoint_stops_the_sweep(
@@ -501,7 +498,7 @@ def test_a_worker_without_room_for_its_checkpoint_stops_the_sweep(
         run_here(small_config(images), folder)
     monkeypatch.undo()
     assert len(reports(folder)) == 4
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
     same_reports(done, folder)
 
 
@@ -519,14 +516,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_that_is_really_full(images: Path, done: Path, small_disk: Path) -> None:
     folder = small_disk / "s"
-    progress = shown("json")
+    written = io.StringIO()
     with pytest.raises(SweepError, match=r"the disk that holds .* is full; free some space, then `sweeper resume"):
-        run_sweep(small_config(images), folder, LOCAL, progress)
-    events = [json.loads(line) for line in text_of(progress).splitlines()]
+        run_sweep(small_config(images), folder, LOCAL, [JsonLines(written)])
+    events = [json.loads(line) for line in written.getvalue().splitlines()]
     seen = [(event["trial"], event["epoch"]) for event in events if event["event"] == "report"]
     assert seen == [(row["trial"], row["epoch"]) for row in read_log(SweepFolder(folder))][: len(seen)]
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    assert resume_sweep(folder, LOCAL, shown()).counts == {"completed": 4}
+    assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
     same_reports(done, folder)
 
 
@@ -601,8 +598,8 @@ def test_pruned_trials_are_left_alone_unless_asked(pruned: Path, images: Path, t
 def test_pruning_survives_a_break(pruned: Path, images: Path, tmp_path: Path, after: int) -> None:
     folder = tmp_path / "s"
     with pytest.raises(SystemExit):
-        run_sweep(pruned_config(images, oracle_pruned=True), folder, LOCAL, Broken(after))
-    resume_sweep(folder, LOCAL, shown())
+        run_sweep(pruned_config(images, oracle_pruned=True), folder, LOCAL, [Broken(after)])
+    resume_sweep(folder, LOCAL)
     same_reports(pruned, folder)
     assert list(trials_of(folder)["status"]) == list(trials_of(pruned)["status"])
     assert oracles(folder) == oracles(pruned)
@@ -614,7 +611,7 @@ def test_an_owed_probe_is_made_up_for(pruned: Path, images: Path, tmp_path: Path
     run_here(pruned_config(images, keep_checkpoints="last"), folder)
     text = (folder / "sweep.yaml").read_text()
     (folder / "sweep.yaml").write_text(text.replace("oracle_pruned: false", "oracle_pruned: true"))
-    resume_sweep(folder, LOCAL, shown())
+    resume_sweep(folder, LOCAL)
     assert oracles(folder) == oracles(pruned)
 
 
@@ -649,7 +646,7 @@ def test_a_loss_that_explodes_is_a_collapse(images: Path, tmp_path: Path) -> Non
     assert row["status"] == "collapsed"
     assert "nan at epoch" in row["reason"]
     assert np.isnan(row["oracle"])
-    assert resume_sweep(tmp_path / "s", LOCAL, shown()).counts == {"collapsed": 1}
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"collapsed": 1}
 
 
 def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> None:
@@ -668,21 +665,21 @@ def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path)
     folder = tmp_path / "s"
     run_here(small_config(images, oracle="none", keep_checkpoints="last"), folder)
     with pytest.raises(ConfigError, match=r"`--oracle` must be one of lidar_paper.* but the sweep has none"):
-        probe_sweep(folder, LOCAL, shown())
+        probe_sweep(folder, LOCAL)
     with pytest.raises(ConfigError, match="but got nonsense"):
-        probe_sweep(folder, LOCAL, shown(), oracles=("nonsense",))
-    probe_sweep(folder, LOCAL, shown(), oracles=("lidar_paper",))
+        probe_sweep(folder, LOCAL, oracles=("nonsense",))
+    probe_sweep(folder, LOCAL, oracles=("lidar_paper",))
     assert oracles(folder) == oracles(done)
     log = (folder / "trials" / "0000" / "log.txt").read_text()
-    probe_sweep(folder, LOCAL, shown(), oracles=("lidar_paper",))
+    probe_sweep(folder, LOCAL, oracles=("lidar_paper",))
     assert (folder / "trials" / "0000" / "log.txt").read_text() == log
 
 
 def test_what_was_not_kept_cannot_be_probed(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
-    progress = shown()
-    probe_sweep(tmp_path / "s", LOCAL, progress, oracles=("lidar_paper",))
-    assert "1 trial is not probed, for want of a checkpoint (keep_checkpoints: best)" in text_of(progress)
+    lines = shown()
+    probe_sweep(tmp_path / "s", LOCAL, [lines], oracles=("lidar_paper",))
+    assert "1 trial is not probed: no checkpoint was kept (keep_checkpoints: best)" in text_of(lines)
     assert trials_of(tmp_path / "s")["oracle"].notna().sum() == 1
 
 

@@ -16,10 +16,14 @@ import pytest
 import torch
 from small_sweeps import make_images, small_config
 
-from sweeper.run.worker import LOG, Failure, Message, Task, _score_columns, reason_of, run_task
-from sweeper.search.study import Study, in_memory
-from sweeper.store.layout import SweepFolder, create_folder
-from sweeper.store.reports import read_outcome
+from sweeper.run.failures import Failure, reason_of
+from sweeper.run.tasks import Message, Task
+from sweeper.run.worker import _score_columns, run_task
+from sweeper.search.storage import in_memory
+from sweeper.search.study import Study
+from sweeper.store.layout import LOG, SweepFolder
+from sweeper.store.manifest import create_folder
+from sweeper.store.outcomes import read_outcome
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.records import EpochReport, OracleScore, TrialResult

@@ -8,19 +8,21 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from sweeper import __version__
-from sweeper.cli import options as shell
-from sweeper.cli.options import INTERRUPTED, json_option, machine_options, print_json, print_parts, results_option
+from sweeper.cli import entry
+from sweeper.cli.entry import INTERRUPTED
+from sweeper.cli.options import json_option, results_option, run_options
+from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError, ResultsError
+from sweeper.run.options import RunOptions
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
-    from sweeper.run.observers.live import Progress
-    from sweeper.run.sweep import RunOptions, Summary
+    from sweeper.run.sweep import Summary
 
 RESERVED: Final = ("analysis", "reference")
 """Folders of results/ that are no sweeps."""
@@ -43,7 +45,7 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
 
 
 @click.group(
-    cls=shell.Sweeper, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=entry.Sweeper, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="sweeper", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error (or SWEEPER_DEBUG=1).")
@@ -60,7 +62,7 @@ def cli() -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
 )
-@machine_options
+@run_options
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -68,7 +70,7 @@ def run(
     results: Path,
     resuming: bool,
     dry_run: bool,
-    **machine: Any,
+    options: RunOptions,
 ) -> int:
     """Run the sweep that FILE describes.
 
@@ -83,31 +85,32 @@ def run(
 
     Ctrl-C ends it cleanly; `sweeper resume` goes on from there.
     """
-    from sweeper.config.model import load_config
+    from sweeper.config.read import load_config
 
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to go on with; `sweeper list` shows the names")
-    config = load_config(file, overrides, cluster=machine["address"] is not None)
+    config = load_config(file, overrides, cluster=options.on_cluster)
     name = check_name(name) if name is not None else default_name(config)
     folder = results / name
     if dry_run:
-        return _dry_run(config, **machine)
+        return _dry_run(config, options)
     if folder.exists() and resuming:
-        _check_same(config, folder, cluster=machine["address"] is not None)
-        return _resume(folder, trials=config.trials, **machine)
+        _check_same(config, folder, cluster=options.on_cluster)
+        return _resume(folder, options, trials=config.trials)
     _check_free(folder)
+    from sweeper.run.observers import make_observers
     from sweeper.run.sweep import run_sweep
 
-    options, progress = _options(**machine)
-    return _finish(run_sweep(config, folder, options, progress), has_oracle=bool(config.oracle), **machine)
+    summary = run_sweep(config, folder, options, make_observers(options))
+    return _finish(summary, options, has_oracle=bool(config.oracle))
 
 
 @cli.command(short_help="Go on with a sweep where it stopped.")
 @click.argument("sweep")
 @results_option
 @click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations.")
-@machine_options
-def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int:
+@run_options
+def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
     """Go on with SWEEP, a name or a folder, where it stopped.
 
     Trials that were running go on from their last checkpoint; finished ones are never run again.
@@ -118,7 +121,7 @@ def resume(sweep: str, results: Path, trials: int | None, **machine: Any) -> int
     """
     from sweeper.store.layout import find_sweep
 
-    return _resume(find_sweep(sweep, results), trials=trials, **machine)
+    return _resume(find_sweep(sweep, results), options, trials=trials)
 
 
 @cli.command(short_help="Judge how well each criterion ranked the trials.")
@@ -172,8 +175,8 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     \b
       sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
     """
+    from sweeper.cli.choice import choose
     from sweeper.cli.screens import choice_text
-    from sweeper.store.choice import choose
     from sweeper.store.listing import open_listing
 
     choice = choose(open_listing(sweep, results), criterion)
@@ -189,15 +192,15 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
 )
 @results_option
-@machine_options
-def probe(sweep: str, oracles: tuple[str, ...], results: Path, **machine: Any) -> int:
+@run_options
+def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptions) -> int:
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
+    from sweeper.run.observers import make_observers
     from sweeper.run.sweep import probe_sweep
     from sweeper.store.layout import find_sweep
 
     folder = find_sweep(sweep, results)
-    options, progress = _options(**machine)
-    return _finish(probe_sweep(folder, options, progress, oracles=oracles), **machine)
+    return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)
 
 
 @cli.command("list", short_help="List the sweeps.")
@@ -279,34 +282,12 @@ def _check_free(folder: Path) -> None:
         raise ResultsError(f"{folder} is there already, and is no sweep; choose another --name")
 
 
-def _options(
-    *,
-    local: bool,
-    address: str | None,
-    jobs: int | None,
-    device: str,
-    timeout: float | None,
-    quiet: bool,
-    as_json: bool,
-) -> tuple[RunOptions, Progress]:
-    """Where the trials run, and what is shown of them."""
-    from sweeper.run.observers.live import make_progress
-    from sweeper.run.sweep import RunOptions
-
-    if local and address:
-        raise ConfigError("`--local` must be given without --address: one runs here, the other on a cluster")
-    if local and jobs not in (None, 1):
-        raise ConfigError(f"`--jobs` must be 1 with --local, which runs one trial at a time, but got {jobs}")
-    options = RunOptions(local=local, device=device, address=address, jobs=jobs, timeout=timeout)
-    return options, make_progress(0, quiet=quiet, as_json=as_json)
-
-
 def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
     from sweeper.config.model import to_mapping
-    from sweeper.store.layout import read_folder
+    from sweeper.store.manifest import read_manifest
 
-    _, stored, _ = read_folder(folder, cluster=cluster)
+    _, stored, _ = read_manifest(folder, cluster=cluster)
     mine, theirs = to_mapping(config), to_mapping(stored)
     differing = [key for key in mine if mine[key] != theirs[key] and key != "trials"]
     if differing:
@@ -317,28 +298,27 @@ def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
         )
 
 
-def _resume(folder: Path, *, trials: int | None, **machine: Any) -> int:
+def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:
+    from sweeper.run.observers import make_observers
     from sweeper.run.sweep import resume_sweep
 
-    options, progress = _options(**machine)
-    return _finish(resume_sweep(folder, options, progress, trials=trials), **machine)
+    return _finish(resume_sweep(folder, options, make_observers(options), trials=trials), options)
 
 
-def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
+def _dry_run(config: SweepConfig, options: RunOptions) -> int:
     """What would run, and how long it would take."""
     from sweeper.cli.plan import estimate_seconds, first_configurations
     from sweeper.cli.screens import plan_parts
     from sweeper.config.model import to_mapping
-    from sweeper.run.sweep import check_device
-    from sweeper.search.study import check_trials
+    from sweeper.run.devices import check_device
+    from sweeper.search.samplers import check_trials
 
-    options, _ = _options(as_json=as_json, **machine)
     check_device(options)
     check_trials(config)
     runs = config.trials * config.seeds
     first = first_configurations(config, SHOWN_CONFIGURATIONS)
     mapping, estimate = to_mapping(config), estimate_seconds(config, options)
-    if as_json:
+    if options.as_json:
         trials = [{"trial": one.trial, "seed": one.seed, "hyperparameters": dict(one.hyperparameters)} for one in first]
         print_json({"config": mapping, "runs": runs, "first_trials": trials, "estimate": estimate.__dict__})
     else:
@@ -346,14 +326,14 @@ def _dry_run(config: SweepConfig, *, as_json: bool, **machine: Any) -> int:
     return 0
 
 
-def _finish(summary: Summary, *, quiet: bool, as_json: bool, has_oracle: bool = True, **_: Any) -> int:
-    """Say how it ended and what to do next."""
+def _finish(summary: Summary, options: RunOptions, *, has_oracle: bool = True) -> int:
+    """Say how the sweep ended and what to do next."""
     from sweeper.cli.screens import next_steps
 
-    if as_json:
+    if options.as_json:
         content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}
         click.echo(json.dumps({"event": "end", **content}))
-    elif not quiet:
+    elif not options.quiet:
         click.echo(next_steps(summary, has_oracle=has_oracle))
     return INTERRUPTED if summary.interrupted else 0
 
@@ -365,7 +345,7 @@ def execute(arguments: Sequence[str]) -> int:
     sweeper ...
     0
     """
-    return shell.execute(cli, arguments)
+    return entry.execute(cli, arguments)
 
 
 def main() -> None:

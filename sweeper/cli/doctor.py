@@ -16,8 +16,8 @@ from typing import Final, Literal
 from rich.text import Text
 
 from sweeper import __version__
-from sweeper.config.model import usable_cores
-from sweeper.store.layout import PACKAGES
+from sweeper.config.resources import usable_cores
+from sweeper.store.manifest import PACKAGES
 
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sweeper.config.model import SweepConfig, usable_cores
+from sweeper.config.model import SweepConfig
+from sweeper.config.resources import usable_cores
+from sweeper.run.devices import device_here, gpus_per_trial
 from sweeper.run.images import read_images
-from sweeper.run.sweep import RunOptions, device_here, gpus_per_trial
-from sweeper.search.study import Study, in_memory
+from sweeper.run.options import RunOptions
+from sweeper.search.storage import in_memory
+from sweeper.search.study import Study
 from trainers.records import TrialConfig
 
 

@@ -11,10 +11,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.text.numbers import accuracy, plain, seconds
+from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
-from sweeper.store.choice import Choice, choose
-from sweeper.store.layout import PROVENANCE
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
+from sweeper.store.manifest import PROVENANCE
 from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ def trials_table(listing: Listing) -> Table:
             Text(row["status"], style=STYLES[row["status"]]),
             str(row.get("epochs", row.get("epoch", 0))),
             *(_number(row.get(name)) for name in criteria),
-            *(_share(row.get(name)) for name in oracles),
+            *(accuracy(row.get(name)) for name in oracles),
             *(_number(values.get(name)) for name in swept),
         )
     for row in listing.baselines:
-        cells = [*(_number(row.get(name)) for name in criteria), *(_share(row.get(name)) for name in oracles)]
+        cells = [*(_number(row.get(name)) for name in criteria), *(accuracy(row.get(name)) for name in oracles)]
         table.add_row("–", str(row["baseline"]).replace("_", " "), "0", *cells, *("–" for _ in swept), style="dim")
     return table
 
@@ -150,7 +151,7 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     if data.get("audited"):
         head += Text(f"; audited: the pruner would have stopped it at epoch {data['would_prune_epoch']}")
     lines = [f"{key}: {data[key]}" for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
-    lines += [f"{key}: {_share(data[key])}" for key in _oracle_columns([data])]
+    lines += [f"{key}: {accuracy(data[key])}" for key in _oracle_columns([data])]
     values = hyperparameters_of(data)
     if values:
         lines.append(_yaml_lines({"hyperparameters": values}).rstrip())
@@ -191,11 +192,11 @@ def choice_text(choice: Choice) -> str:
         )
     if choice.regret is not None:
         lines.append(
-            f"# {choice.oracle}: {_share(choice.accuracy)}; the best, trial {choice.best_trial}, has "
-            f"{_share(choice.best_accuracy)}: the choice cost {100 * choice.regret:.1f} points"
+            f"# {choice.oracle}: {accuracy(choice.accuracy)}; the best, trial {choice.best_trial}, has "
+            f"{accuracy(choice.best_accuracy)}: the choice cost {100 * choice.regret:.1f} points"
         )
         if choice.untrained_accuracy is not None:
-            lines[-1] += f"; the untrained encoder has {_share(choice.untrained_accuracy)}"
+            lines[-1] += f"; the untrained encoder has {accuracy(choice.untrained_accuracy)}"
     lines.append("# to hold it: these lines in place of `fixed:` in the sweep's file, and its keys out of `space:`")
     return "\n".join(lines) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
 
@@ -210,8 +211,8 @@ def plan_parts(
         table.add_row(str(config.trial), str(config.seed), *(_number(config.hyperparameters[name]) for name in swept))
     shown = "all trials" if len(first) == runs else f"the first {len(first)} of {runs} trials"
     epoch, criteria, trial, total = (
-        words_of_seconds(seconds)
-        for seconds in (
+        seconds(value)
+        for value in (
             estimate.epoch_seconds, estimate.criteria_seconds, estimate.trial_seconds, estimate.total_seconds
         )
     )  # fmt: skip
@@ -225,7 +226,7 @@ def plan_parts(
 def next_steps(summary: Summary, *, has_oracle: bool) -> str:
     """How a sweep ended, and what to do next."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
-    ended = f"\n{summary.folder}: {counts}, in {words_of_seconds(summary.seconds)}"
+    ended = f"\n{summary.folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # how to continue was said when it was
         return ended
     steps = {f"sweeper best {summary.folder}": "shows the trial that the criterion selects"}
@@ -233,18 +234,6 @@ def next_steps(summary: Summary, *, has_oracle: bool) -> str:
         steps = {f"sweeper analyze {summary.folder}": "says how well each criterion ranked the trials", **steps}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
-
-
-def words_of_seconds(seconds: float) -> str:
-    """A duration for people.
-
-    >>> words_of_seconds(12.34), words_of_seconds(80), words_of_seconds(7265)
-    ('12.3 s', '1 min 20 s', '2 h 1 min')
-    """
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _table(*columns: str) -> Table:
@@ -270,13 +259,7 @@ def _number(value: object) -> str:
     >>> _number(0.000123456), _number(12), _number(None), _number("adamw")
     ('0.0001235', '12', '–', 'adamw')
     """
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
+    return str(value) if isinstance(value, int | str) else plain(value)
 
 
 def _date(moment: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Final, get_type_hints
 import yaml
 
 from sweeper.config.fields import arguments_of, describe
-from sweeper.config.model import PRUNERS, WILCOXON, CollapseRule, PrunerConfig, Resources, Search, SweepConfig
+from sweeper.config.model import CollapseRule, PrunerConfig, Resources, Search, SweepConfig
+from sweeper.config.pruners import PRUNERS, WILCOXON
 from sweeper.config.space import AXES
 from trainers.records import CriteriaSample
 

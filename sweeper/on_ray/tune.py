@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from ray.tune.search import Searcher
 
 from sweeper.errors import SweepError
 from sweeper.on_ray.cluster import ray_died
-from sweeper.run.dispatcher import Dispatcher, Stop
-from sweeper.run.worker import LOG, Task, on_ray
 from trainers.datasets.base import Images
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
+
+    from sweeper.run.dispatcher import Dispatcher
+    from sweeper.run.tasks import Message, Send, Task
 
 
 class StudySearcher(Searcher):
@@ -34,7 +35,7 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | Any | None:
         """The next task as the config of a Tune trial; None while only running ones may bring more."""
-        with Guard(self.dispatcher):
+        with ErrorsToDriver(self.dispatcher):
             task = self.dispatcher.next()
             if task is not None:
                 self.tasks[trial_id] = task
@@ -43,7 +44,7 @@ class StudySearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """A task has ended by itself, by a STOP, or by its worker's death."""
-        with Guard(self.dispatcher):
+        with ErrorsToDriver(self.dispatcher):
             task = self.tasks.pop(trial_id)
             self.dispatcher.ended(task, died=self.deaths.pop(trial_id, "its worker died") if error else "")
 
@@ -65,28 +66,28 @@ class StudyScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
         """Continue or stop."""
         go_on = True
-        with Guard(self.dispatcher):
+        with ErrorsToDriver(self.dispatcher):
             go_on = self.dispatcher.received(trial.config["task"], result.get("message"))
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
         """A worker died; Tune tries again `max_retries` times by itself."""
         fail_with_ray(self.dispatcher)  # before the trial is blamed
-        with Guard(self.dispatcher):
+        with ErrorsToDriver(self.dispatcher):
             task: Task = trial.config["task"]
             text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
             lines = [line for line in text.splitlines() if line and not line[0].isspace()]
             self.deaths[trial.trial_id] = f"its worker died: {lines[-1]}" if lines else "its worker died"
             if task.kind != "baselines":
                 task.trial_folder.mkdir(parents=True, exist_ok=True)
-                with (task.trial_folder / LOG).open("a") as log:
+                with task.log.open("a") as log:
                     log.write(f"the worker died\n{text}\n")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class Guard:
+class ErrorsToDriver:
     """Keeps what goes wrong in a callback for the driver: Tune would wrap it in an error of its own."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -102,7 +103,7 @@ class Guard:
         return True
 
 
-class Silence(TrialProgressCallback):
+class QuietCallback(TrialProgressCallback):
     """Stands in for Tune's own callback, which prints a line for every trial that reported no number."""
 
     def __init__(self) -> None:
@@ -124,8 +125,12 @@ def fail_with_ray(dispatcher: Dispatcher) -> None:
         dispatcher.fail(SweepError("Ray has died under the sweep; `sweeper resume` continues it"))
 
 
-class Watch(tune.Stopper):
-    """Asked by Tune at every step: leaves its loop where the sweep is to end, or where Ray has died."""
+class StopTune(BaseException):
+    """Leaves Tune's loop at once."""
+
+
+class SweepStopper(tune.Stopper):
+    """Tune asks it at every step: it leaves Tune's loop where the sweep is to end, or where Ray has died."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
@@ -134,10 +139,10 @@ class Watch(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Whether Tune is to end: never, because Stop is quicker."""
+        """Whether Tune is to end: never, because StopTune is quicker."""
         fail_with_ray(self.dispatcher)
         if self.dispatcher.stopping:
-            raise Stop
+            raise StopTune
         return False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,17 +155,35 @@ def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
     return {"CPU": cpus, **({"GPU": share} if share else {})}
 
 
+def run_on_worker(config: Mapping[str, Any], work: Callable[[Task, Images, Send], None], images: Images) -> None:
+    """The Tune function: one task, reported to the controller, which ends this thread where it says stop."""
+
+    def send(message: Message) -> bool:
+        tune.report({"message": message})
+        return True
+
+    work(config["task"], images, send)
+
+
 def tune_sweep(
-    dispatcher: Dispatcher, images: Images, *, jobs: int, cpus: float, gpus: float, retries: int, storage: Path
+    dispatcher: Dispatcher,
+    work: Callable[[Task, Images, Send], None],
+    images: Images,
+    *,
+    jobs: int,
+    cpus: float,
+    gpus: float,
+    retries: int,
+    storage: Path,
 ) -> None:
-    """Run the dispatcher's tasks on Ray until there are none left or it is told to stop."""
+    """Run the dispatcher's tasks on Ray, each by `work`, until there are none left or it is told to stop."""
     deaths: dict[str, str] = {}
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([bundle(config["task"], cpus, gpus)])
 
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(on_ray, images=images), resources),
+        tune.with_resources(tune.with_parameters(run_on_worker, work=work, images=images), resources),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(dispatcher, deaths),
             scheduler=StudyScheduler(dispatcher, deaths),
@@ -172,12 +195,12 @@ def tune_sweep(
         run_config=tune.RunConfig(
             storage_path=str(storage),
             verbose=0,
-            callbacks=[Silence()],
-            stop=Watch(dispatcher),
+            callbacks=[QuietCallback()],
+            stop=SweepStopper(dispatcher),
             failure_config=tune.FailureConfig(max_failures=retries),
         ),
     )
     try:
         tuner.fit()
-    except Stop:
+    except StopTune:
         return

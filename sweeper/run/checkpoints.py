@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection
 
 from sweeper.config.model import SweepConfig
-from sweeper.search.study import is_maximized
 from sweeper.store.layout import SweepFolder
 from trainers.records import COMPLETED
 
@@ -19,9 +18,9 @@ class Keeper:
     hears of it nor on how often: after a resume it hears of trials again.
     """
 
-    def __init__(self, config: SweepConfig, folder: SweepFolder) -> None:
+    def __init__(self, config: SweepConfig, folder: SweepFolder, *, maximize: bool) -> None:
         self.policy = config.keep_checkpoints
-        self.sign = 1.0 if is_maximized(config.objective) else -1.0
+        self.sign = 1.0 if maximize else -1.0
         self.folder = folder
         self.ended: set[int] = set()
         self.completed: dict[int, float] = {}

@@ -6,7 +6,8 @@ import hashlib
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.store.layout import SweepFolder, noted
+from sweeper.store.layout import SweepFolder
+from sweeper.store.manifest import record_once
 from trainers.datasets.base import Images
 
 
@@ -36,7 +37,7 @@ def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None 
     for split in (images.train, images.test):
         digest.update(split.data)
     found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
-    begun = noted(folder, "images", found)
+    begun = record_once(folder, "images", found)
     if begun != found:
         counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]
         what = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "other pixels"

@@ -5,51 +5,31 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Final
 
-from sweeper.config.model import SweepConfig, usable_cores
+from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, SweeperError, SweepError
-from sweeper.run.dispatcher import Dispatcher, Stop
-from sweeper.run.images import has_labels, read_images, same_images
-from sweeper.run.interrupt import interruptible
-from sweeper.run.observers.live import Progress
-from sweeper.run.worker import Message, Task, run_task
-from sweeper.search.study import Study, check_trials, open_study
-from sweeper.store.layout import (
-    SweepFolder,
-    create_folder,
-    disk_full,
-    is_disk_full,
-    locked,
-    noted,
-    read_folder,
-    read_origin,
-    write_sweep_file,
-)
-from sweeper.store.reports import read_outcome, restore_log
-from sweeper.store.tables import write_tables
+from sweeper.run.devices import check_device
+from sweeper.run.dispatcher import Dispatcher
+from sweeper.run.images import has_labels, read_images
+from sweeper.run.local import run_locally
+from sweeper.run.observers.base import Observer, Observers, SweepStart
+from sweeper.run.options import RunOptions
+from sweeper.run.recovery import queue_missing_probes, recover
+from sweeper.run.remote import run_on_ray
+from sweeper.search.samplers import check_trials
+from sweeper.search.storage import open_study
+from sweeper.search.study import Study
+from sweeper.store.atomic import disk_full, is_disk_full
+from sweeper.store.layout import SweepFolder
+from sweeper.store.lock import locked
+from sweeper.store.manifest import create_folder, read_manifest, read_origin, store_trials
+from sweeper.store.tables import restore_log, write_tables
 from trainers.datasets.base import Images
 from trainers.records import FAILED
-
-AUTO_GPUS: Final = 0.25
-"""GPUs per trial where the machine has some and nothing was said: four small trials share one."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line says about where and for how long to run."""
-
-    local: bool = False
-    device: str = "auto"
-    address: str | None = None
-    jobs: int | None = None
-    timeout: float | None = None
-    """Seconds after which the sweep ends as if interrupted."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +43,13 @@ class Summary:
     interrupted: bool
 
 
-def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: Progress) -> Summary:
+def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers: Sequence[Observer] = ()) -> Summary:
     """Run a new sweep to its end.
 
     Raises:
-        ConfigError: the machine has not what the sweep asks for, or the sampler not so many configurations.
-        ResultsError: the folder is there already.
-        SweepError: the sweep cannot go on: its trials all fail alike, the disk is full, Ray does not start.
+        ConfigError: this machine lacks what the sweep asks for, or the sampler has too few configurations.
+        ResultsError: the folder exists.
+        SweepError: the sweep cannot go on: its trials all fail for one reason, the disk is full, Ray does not start.
     """
     check_trials(config)
     check_device(options)
@@ -77,49 +57,47 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, progress: 
     images = read_images(config)
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
     made = create_folder(folder, config, study=name)
-    with locked(made):
+    with locked(made), closing(Observers(observers)) as told:
         try:
             study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
         except SweeperError:
-            shutil.rmtree(made.path)  # or the folder would seem to be a sweep, whose study is another's
+            shutil.rmtree(made.path)  # else the folder would look like a sweep, while its study is another one's
             raise
         with closing(study):
             study.claim(read_origin(made)["id"], made.path)
+            told.on_begin(sweep_start(config, made, study))
             if not labelled:
-                progress.message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
-            return _drive(config, made, study, options, progress, images=images)
+                told.on_message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
+            return run_tasks(Dispatcher(config, made, study, told), options, images=images)
 
 
-def resume_sweep(folder: Path, options: RunOptions, progress: Progress, *, trials: int | None = None) -> Summary:
+def resume_sweep(
+    folder: Path, options: RunOptions, observers: Sequence[Observer] = (), *, trials: int | None = None
+) -> Summary:
     """Continue a sweep from its folder, with more trials where `trials` says so.
 
     Raises:
-        ConfigError: `trials` is less than has been started.
-        ResultsError: there is no sweep there, or another process runs it.
+        ConfigError: fewer `trials` than have been started.
+        ResultsError: the folder holds no sweep, or another process runs it.
         SweepError: as for `run_sweep`.
     """
-    with _opened(folder, options, progress) as (config, made, study):
-        if trials is not None and trials != config.trials:
-            if trials * config.seeds < study.started():
-                raise ConfigError(
-                    f"`trials` must be at least the {-(-study.started() // config.seeds)} that have been started, "
-                    f"but got {trials}"
-                )
-            config = study.config = replace(config, trials=trials)
-            check_trials(config)
-        return _drive(config, made, study, options, progress)
+    with opened(folder, options, observers, trials=trials) as dispatcher:
+        return run_tasks(dispatcher, options)
 
 
-def probe_sweep(folder: Path, options: RunOptions, progress: Progress, *, oracles: tuple[str, ...] = ()) -> Summary:
+def probe_sweep(
+    folder: Path, options: RunOptions, observers: Sequence[Observer] = (), *, oracles: tuple[str, ...] = ()
+) -> Summary:
     """Measure the trials that have ended and lack an oracle, of those whose checkpoint was kept.
 
     Raises:
-        ConfigError: an oracle that there is not, or none at all.
-        ResultsError: there is no sweep there, or another process runs it.
+        ConfigError: an unknown oracle, or none at all.
+        ResultsError: the folder holds no sweep, or another process runs it.
     """
     from trainers.probe import ORACLES
 
-    with _opened(folder, options, progress) as (config, made, study):
+    with opened(folder, options, observers) as dispatcher:
+        config = dispatcher.config
         wanted = oracles or config.oracle
         unknown = [name for name in wanted if name not in ORACLES]
         if unknown or not wanted:
@@ -127,228 +105,110 @@ def probe_sweep(folder: Path, options: RunOptions, progress: Progress, *, oracle
             raise ConfigError(f"`--oracle` must be one of {', '.join(ORACLES)}, {what}")
         if not has_labels(config):
             raise ConfigError(f"`dataset` {config.dataset['name']} has no labels, so no oracle can measure its trials")
-        return _drive(config, made, study, options, progress, oracles=wanted)
+        return run_tasks(dispatcher, options, oracles=wanted)
 
 
 @contextmanager
-def _opened(folder: Path, options: RunOptions, progress: Progress) -> Iterator[tuple[SweepConfig, SweepFolder, Study]]:
-    """A sweep that is there, held for this process."""
+def opened(
+    folder: Path, options: RunOptions, observers: Sequence[Observer], *, trials: int | None = None
+) -> Iterator[Dispatcher]:
+    """The dispatcher of an existing sweep, whose folder is locked for this process."""
     check_device(options)
-    made, config, origin = read_folder(folder, cluster=options.address is not None)
-    with locked(made):
+    made, config, origin = read_manifest(folder, cluster=options.address is not None)
+    with locked(made), closing(Observers(observers)) as told:
         restored = restore_log(made)
-        if restored:
-            progress.message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
-        # A driver that was killed right after sweep.yaml leaves no study; one that is gone later is an error.
+        # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
         fresh = not made.reports_log.is_file()
         url = config.storage or made.storage_url
         study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
         with closing(study):
             study.claim(origin.get("id", ""), made.path)
-            yield config, made, study
+            if trials is not None:
+                config = study.config = with_trials(config, trials, study.started())
+            told.on_begin(sweep_start(config, made, study))
+            if restored:
+                told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
+            yield Dispatcher(config, made, study, told)
 
 
-def _drive(
-    config: SweepConfig,
-    folder: SweepFolder,
-    study: Study,
-    options: RunOptions,
-    progress: Progress,
-    *,
-    images: Images | None = None,
-    oracles: tuple[str, ...] = (),
+def with_trials(config: SweepConfig, trials: int, started: int) -> SweepConfig:
+    """The configuration with another number of trials.
+
+    Raises:
+        ConfigError: fewer than have been started, or more than the sampler has configurations.
+    """
+    if trials * config.seeds < started:
+        least = -(-started // config.seeds)
+        raise ConfigError(f"`trials` must be at least the {least} that have been started, but got {trials}")
+    config = replace(config, trials=trials)
+    check_trials(config)
+    return config
+
+
+def sweep_start(config: SweepConfig, folder: SweepFolder, study: Study) -> SweepStart:
+    """What observers are told at the beginning."""
+    return SweepStart(config, folder.path, study.runs, dict(counts_of(study)))
+
+
+def counts_of(study: Study) -> Counter[str]:
+    """Status -> trials that ended so."""
+    return Counter(record.status for record in study.records() if record.status)
+
+
+def run_tasks(
+    dispatcher: Dispatcher, options: RunOptions, *, images: Images | None = None, oracles: tuple[str, ...] = ()
 ) -> Summary:
-    """Run what there is to run, and leave the tables written, whatever happens; `images` where they have been read."""
+    """Run what there is to run, and leave the tables written, whatever happens.
+
+    Args:
+        dispatcher: of the sweep.
+        options: where and for how long.
+        images: the data set's, where they have been read.
+        oracles: what ended trials are to be measured with; then nothing is trained.
+    """
     began = time.monotonic()
-    dispatcher = Dispatcher(config, folder, study, progress)
-    done = Counter(record.status for record in study.records() if record.status)
-    progress.begin(study.runs, epochs=config.epochs, done=dict(done), name=folder.name)
+    folder, config, study = dispatcher.folder, dispatcher.config, dispatcher.study
     try:
-        with progress:
-            if oracles:
-                _queue_probes(dispatcher, oracles)
-            else:
-                dispatcher.prepare()
-            if dispatcher.has_work:
-                run = _run_here if options.local else _run_on_ray
-                run(dispatcher, options, images)
-            else:
-                keep_trials(dispatcher)
+        if oracles:
+            queue_missing_probes(dispatcher, oracles)
+        else:
+            recover(dispatcher)
+        if dispatcher.has_work:
+            run = run_locally if options.local else run_on_ray
+            run(dispatcher, options, images)
+        else:
+            store_trials(folder, config)
     except Exception as error:
         dispatcher.fail(error)
     except KeyboardInterrupt:
-        progress.message(f"interrupted at once; continue with: sweeper resume {folder.path}")
+        dispatcher.observers.on_message(f"interrupted at once; continue with: sweeper resume {folder.path}")
         raise
     finally:
         dispatcher.close()
-        _write_tables(folder, config, study, dispatcher)
+        write_what_is_known(dispatcher)
+    raise_failure(dispatcher, trained=not oracles)
+    if dispatcher.stop_reason:
+        dispatcher.observers.on_message(f"{dispatcher.stop_reason}; continue with: sweeper resume {folder.path}")
+    interrupted = bool(dispatcher.stop_reason)
+    return Summary(folder.path, dict(counts_of(study)), time.monotonic() - began, interrupted)
+
+
+def write_what_is_known(dispatcher: Dispatcher) -> None:
+    """Write the tables; an error of theirs ends the sweep, unless an earlier one does."""
+    try:
+        write_tables(dispatcher.folder, dispatcher.config, dispatcher.study.records())
+    except Exception as error:
+        dispatcher.fail(error)
+
+
+def raise_failure(dispatcher: Dispatcher, *, trained: bool) -> None:
+    """Raise what ended the sweep, if anything did, or that every trial has failed."""
+    folder, study = dispatcher.folder, dispatcher.study
     if dispatcher.fatal is not None:
         if is_disk_full(dispatcher.fatal):
             raise disk_full(folder.path) from dispatcher.fatal
         raise dispatcher.fatal
-    counts = Counter(record.status for record in study.records() if record.status)
-    if not oracles and counts and set(counts) == {FAILED} and not dispatcher.stopping:
+    if trained and set(counts_of(study)) == {FAILED} and not dispatcher.stopping:
         first = next(record for record in study.records() if record.status == FAILED)
-        raise SweepError(
-            f"every trial failed; the first: {first.reason}; the whole is in {folder.trial(first.number) / 'log.txt'}"
-        )
-    if dispatcher.stop_reason:
-        progress.message(f"{dispatcher.stop_reason}; continue with: sweeper resume {folder.path}")
-    return Summary(folder.path, dict(counts), time.monotonic() - began, interrupted=bool(dispatcher.stop_reason))
-
-
-def _write_tables(folder: SweepFolder, config: SweepConfig, study: Study, dispatcher: Dispatcher) -> None:
-    try:
-        write_tables(folder, config, study.records())
-    except Exception as error:
-        dispatcher.fail(error)  # what went wrong before is the better reason, and stays
-
-
-def _queue_probes(dispatcher: Dispatcher, oracles: tuple[str, ...]) -> None:
-    """Queue a probe for every trial that has ended without it, and nothing else."""
-    dispatcher.only_waiting = True
-    missing = 0
-    for record in dispatcher.study.records():
-        outcome = read_outcome(dispatcher.folder.trial(record.number))
-        has = set(outcome.result.oracles) if outcome else set()
-        lacking = tuple(name for name in oracles if name not in has)
-        if record.status in ("", FAILED) or not lacking:
-            continue
-        if dispatcher.folder.checkpoint(record.number).is_file():
-            dispatcher.waiting.append(dispatcher.probe_task(record.number, lacking))
-        else:
-            missing += 1
-    if missing:
-        kept = dispatcher.config.keep_checkpoints
-        trials = "1 trial is" if missing == 1 else f"{missing} trials are"
-        dispatcher.progress.message(f"{trials} not probed, for want of a checkpoint (keep_checkpoints: {kept})")
-
-
-def _run_here(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
-    """Run the tasks one after the other in this process; a signal leaves the training at once, the records whole."""
-    working = False
-
-    def stop(reason: str) -> None:
-        dispatcher.stop(reason)
-        if working:
-            raise Stop
-
-    def receive(task: Task, message: Message) -> bool:
-        nonlocal working
-        working = False
-        working = dispatcher.received(task, message) and not dispatcher.stopping
-        return working
-
-    with interruptible(stop, seconds=options.timeout):
-        dispatcher.device = device_here(dispatcher.config, options.device)
-        images = same_images(dispatcher.config, dispatcher.folder, images)
-        same_device(dispatcher)
-        keep_trials(dispatcher)
-        while (task := dispatcher.next()) is not None:
-            try:
-                working = True
-                run_task(task, images, partial(receive, task))
-            except Stop:
-                return
-            finally:
-                working = False
-            if dispatcher.stopping:
-                return
-            dispatcher.ended(task)
-
-
-def _run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
-    """Run the tasks on Ray Tune, as many at once as there is room for."""
-    from sweeper.on_ray.cluster import capacity, ray_running
-
-    config = dispatcher.config
-    asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
-    with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = same_images(config, dispatcher.folder, images)
-        cpus = max(usable_cores(), asked * config.resources.cpus)
-        with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
-            from sweeper.on_ray.tune import tune_sweep
-
-            take_signals()
-            there = capacity()
-            gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
-            if options.device.startswith("cuda") and not gpus:
-                raise ConfigError("`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`")
-            dispatcher.device = "cuda" if gpus else "cpu"
-            same_device(dispatcher)
-            keep_trials(dispatcher)
-            storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
-            try:
-                tune_sweep(
-                    dispatcher,
-                    images,
-                    jobs=asked or there.room(config.resources.cpus, gpus),
-                    cpus=config.resources.cpus,
-                    gpus=gpus,
-                    retries=config.max_retries,
-                    storage=storage,
-                )
-            finally:
-                shutil.rmtree(storage, ignore_errors=True)
-
-
-def gpus_per_trial(config: SweepConfig, there: float) -> float:
-    """GPUs of one trial."""
-    if config.resources.gpus == "auto":
-        return AUTO_GPUS if there else 0.0
-    return float(config.resources.gpus)
-
-
-def device_here(config: SweepConfig, asked: str) -> str:
-    """The device of a trial in this process."""
-    import torch
-
-    if asked != "auto":
-        return asked
-    return "cuda" if torch.cuda.is_available() and config.resources.gpus != 0 else "cpu"
-
-
-def keep_trials(dispatcher: Dispatcher) -> None:
-    """Write into sweep.yaml how many trials there are to be, now that nothing speaks against them."""
-    folder, config = dispatcher.folder, dispatcher.config
-    _, stored, origin = read_folder(folder.path, cluster=True)
-    if stored.trials != config.trials:
-        write_sweep_file(folder, config, origin)
-
-
-def same_device(dispatcher: Dispatcher) -> None:
-    """Hold a sweep to the kind of device that it began on, which draws the criteria's views.
-
-    Raises:
-        ConfigError: some of its trials ran on the other kind.
-    """
-    kind = dispatcher.device.partition(":")[0]
-    begun = noted(dispatcher.folder, "device", kind)
-    if begun != kind and not dispatcher.only_waiting:
-        hint = "`--device cpu` goes on there" if begun == "cpu" else "go on where there is a GPU"
-        raise ConfigError(
-            f"the sweep began on {begun}, and its criteria could not be compared with those on {kind}, where other "
-            f"views are drawn; {hint}, or run a new sweep"
-        )
-
-
-def check_device(options: RunOptions) -> None:
-    """Look for the device, or the cluster, that was asked for.
-
-    Raises:
-        ConfigError: this machine has not the device, or the address is none.
-        SweepError: no cluster answers.
-    """
-    if options.address is not None:
-        from sweeper.on_ray.cluster import check_address
-
-        check_address(options.address)
-    import torch
-
-    kind = options.device.partition(":")[0]
-    if kind not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"`--device` must be auto, cpu or cuda, but got {options.device}")
-    if ":" in options.device and not options.local:
-        raise ConfigError(f"`--device` must be cuda where Ray gives out the GPUs, but got {options.device}")
-    if kind == "cuda" and options.address is None and not torch.cuda.is_available():
-        raise ConfigError("`--device` must be cpu or auto on a machine without CUDA, but got cuda")
+        log = folder.log(first.number)
+        raise SweepError(f"every trial failed; the first: {first.reason}; the traceback is in {log}")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import gc
 import os
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
-from sweeper.store.layout import FULL, SweepFolder, remove_torn
-from sweeper.store.reports import Outcome, write_outcome
+from sweeper.run.failures import Failure, kind_of, reason_of
+from sweeper.run.tasks import Message, Send, Task
+from sweeper.run.trial_log import describe_report, describe_scores, trial_log, warnings_in, write_line
+from sweeper.store.atomic import FULL, remove_torn
+from sweeper.store.outcomes import Outcome, write_outcome
 from sweeper.store.tables import write_baselines
 from trainers.datasets.base import Images
 from trainers.records import (
@@ -26,49 +25,12 @@ from trainers.records import (
     FAILED,
     RAW_PIXELS,
     UNTRAINED,
-    EpochReport,
     OracleScore,
-    TrialConfig,
     TrialResult,
 )
 
-LOG: Final = "log.txt"
-OUT_OF_MEMORY: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
-
-@dataclass(frozen=True)
-class Task:
-    """One piece of work for a worker."""
-
-    kind: Literal["trial", "probe", "baselines"]
-    config: TrialConfig
-    folder: SweepFolder
-    ended: TrialResult | None = None
-    """For a probe: how its trial ended."""
-    keep_every_epoch: bool = False
-    alone: bool = False
-    """Whether it has a whole GPU to itself, because it ran out of memory beside others."""
-
-    @property
-    def trial_folder(self) -> Path:
-        """Where the trial's checkpoint, log and result are."""
-        return self.folder.trial(self.config.trial)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a worker tells the driver when its task could not be done."""
-
-    reason: str
-    kind: Literal["error", "memory", "disk"] = "error"
-
-
-Message = EpochReport | Failure
-Send = Callable[[Message], bool]
-"""Tells the driver, and answers whether to go on."""
-
-
-class Unheard(BaseException):
+class SendError(BaseException):
     """The driver could not be told, which is no failure of the trial's."""
 
     def __init__(self, error: Exception) -> None:
@@ -86,7 +48,7 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
         try:
             return send(message)
         except Exception as error:
-            raise Unheard(error) from error
+            raise SendError(error) from error
 
     limit_threads(task.config.threads)
     unheard: Exception | None = None
@@ -97,14 +59,14 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
             if error.errno not in FULL:
                 raise
             heard(Failure(reason_of(error), "disk"))  # not even the failure could be written down
-    except Unheard as caught:
+    except SendError as caught:
         unheard = caught.error
     finally:
         if task.config.device.startswith("cuda"):
             gc.collect()
             torch.cuda.empty_cache()  # this process lives on; what it hoards, its neighbours on the GPU lack
     if unheard is not None:
-        raise unheard  # out here: while Unheard is handled, it would become its own cause's context, in a circle
+        raise unheard  # out here: while SendError is handled, it would become its own cause's context, in a circle
 
 
 def _do(task: Task, images: Images | None, send: Send) -> None:
@@ -123,8 +85,8 @@ def _guarded(task: Task, log: FileIO | None, send: Send, work: Callable[[], None
     try:
         work()
     except Exception as error:
-        failure = Failure(reason_of(error), _kind_of(error))
-        _note(log, traceback.format_exc().rstrip())
+        failure = Failure(reason_of(error), kind_of(error))
+        write_line(log, traceback.format_exc().rstrip())
         if failure.kind == "error" or (failure.kind == "memory" and task.alone):
             _keep_failure(task, failure)
         send(failure)
@@ -139,26 +101,6 @@ def _keep_failure(task: Task, failure: Failure) -> None:
         write_outcome(task.trial_folder, outcome)
 
 
-def reason_of(error: BaseException) -> str:
-    """The last line of the error's traceback.
-
-    >>> reason_of(ValueError("`lr` must be positive\\nbut got -1"))
-    'ValueError: `lr` must be positive but got -1'
-    """
-    return " ".join("".join(traceback.format_exception_only(error)).split())
-
-
-def _kind_of(error: BaseException) -> Literal["error", "memory", "disk"]:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError):
-        return "memory"
-    # Libraries below PyTorch report a full GPU in words alone.
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY):
-        return "memory"
-    return "disk" if isinstance(error, OSError) and error.errno in FULL else "error"
-
-
 def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
     """Train the trial to its end or until the driver says stop; then the oracle, here where the network is."""
     from trainers.loop import train
@@ -166,28 +108,30 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
 
     config, folder = task.config, task.trial_folder
     begins = "goes on from its checkpoint" if (folder / CHECKPOINT).exists() else "begins"
-    _note(log, f"trial {config.trial} {begins} in process {os.getpid()} on {config.device}: {config.hyperparameters}")
+    write_line(
+        log, f"trial {config.trial} {begins} in process {os.getpid()} on {config.device}: {config.hyperparameters}"
+    )
     epochs = 0
     for report in train(config, images=images, folder=folder):
         epochs = report.epoch
-        _note(log, _describe(report))
+        write_line(log, describe_report(report))
         if task.keep_every_epoch:
             _link(folder / CHECKPOINT, folder / f"epoch-{report.epoch:04d}.pt")
         if not send(report):
-            _note(log, f"stopped after epoch {report.epoch}")
+            write_line(log, f"stopped after epoch {report.epoch}")
             return
     completed = TrialResult(config.trial, COMPLETED, epochs=epochs)
     try:
         scores = probe(config, images=images, folder=folder) if config.oracle else {}
     except Exception as error:
-        kind = _kind_of(error)
+        kind = kind_of(error)
         if kind == "disk" or (kind == "memory" and not task.alone):
             raise
         # The trial has done its part: what the labels do to the probe is no failure of the training.
-        _note(log, traceback.format_exc().rstrip())
+        write_line(log, traceback.format_exc().rstrip())
         write_outcome(folder, Outcome(completed, probed=config.oracle, probe_error=reason_of(error)))
         return
-    _note(log, _describe_scores(scores))
+    write_line(log, describe_scores(scores))
     write_outcome(folder, Outcome(replace(completed, oracles=scores), probed=config.oracle))
 
 
@@ -197,7 +141,7 @@ def _probe(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
 
     assert task.ended is not None
     scores = probe(task.config, images=images, folder=task.trial_folder)
-    _note(log, _describe_scores(scores))
+    write_line(log, describe_scores(scores))
     oracles = {**task.ended.oracles, **scores}
     write_outcome(task.trial_folder, Outcome(replace(task.ended, oracles=oracles), probed=task.config.oracle))
 
@@ -225,42 +169,6 @@ def _score_columns(scores: dict[str, OracleScore], oracles: tuple[str, ...]) -> 
     return columns
 
 
-@contextmanager
-def trial_log(folder: Path) -> Iterator[FileIO]:
-    """The trial's log, held by this process: a worker that outlives its driver for a moment is waited for."""
-    with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield file
-
-
-@contextmanager
-def warnings_in(log: FileIO) -> Iterator[None]:
-    """Write warnings into the trial's log: a worker's standard error is seen by nobody."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _note(log, f"warning: {message}")
-        yield
-
-
-def _note(log: FileIO | None, text: str) -> None:
-    if log is None or not text:
-        return
-    try:
-        log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {text}\n".encode())
-    except OSError as error:
-        if error.errno not in FULL:  # a log line is no reason to lose the trial; its checkpoint will tell
-            raise
-
-
-def _describe(report: EpochReport) -> str:
-    values = "  ".join(f"{name} {value:.6g}" for name, value in report.criteria.items() if "." not in name)
-    seconds = f"{report.seconds['train']:.2f} + {report.seconds['criteria']:.2f} s"
-    return f"epoch {report.epoch}  loss {report.loss:.6g}  {values}  {seconds}"
-
-
-def _describe_scores(scores: dict[str, OracleScore]) -> str:
-    return "  ".join(f"{name} {score.accuracy:.4f} of {score.n}" for name, score in scores.items())
-
-
 def _link(checkpoint: Path, name: Path) -> None:
     """A second name for the checkpoint as it is now; its next version is another file."""
     if name.exists():
@@ -271,14 +179,3 @@ def _link(checkpoint: Path, name: Path) -> None:
         if error.errno not in (errno.EPERM, errno.ENOTSUP):
             raise
         name.write_bytes(checkpoint.read_bytes())  # file systems without hard links
-
-
-def on_ray(config: dict[str, Any], images: Images) -> None:
-    """The Ray Tune function: one task, reported to the controller, which ends this thread where it says stop."""
-    from ray import tune
-
-    def send(message: Message) -> bool:
-        tune.report({"message": message})
-        return True
-
-    run_task(config["task"], images, send)

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError
+from trainers.records import Scalar, TrialConfig
 
 PURE_SAMPLERS: Final = ("random", "qmc", "grid", "axes")
 
@@ -143,3 +144,42 @@ def _centre(config: SweepConfig) -> dict[str, Any]:
             )
         centre[name] = value
     return centre
+
+
+def trial_seed(seed: int, number: int) -> int:
+    """The seed of trial `number`, a function of the sweep's seed and the number.
+
+    >>> trial_seed(0, 0) == trial_seed(0, 0) != trial_seed(0, 1)
+    True
+    """
+    return seed_of(seed, "trial", number)
+
+
+def seed_of(seed: int, use: str, number: int) -> int:
+    """A 31-bit seed, another one for every use and number.
+
+    >>> len({seed_of(0, use, number) for use in ("trial", "sampler") for number in range(100)})
+    200
+    """
+    entropy = [seed, *use.encode(), number]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1
+
+
+def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping[str, Scalar]) -> TrialConfig:
+    """The laboratory's view of run `number`; on which device is decided when it is handed out."""
+    return TrialConfig(
+        method=config.method,
+        dataset=dict(config.dataset),
+        encoder=dict(config.encoder),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        hyperparameters={**config.fixed, **hyperparameters},
+        swept=tuple(config.space),
+        criteria=config.criteria,
+        criteria_sample=config.criteria_sample,
+        oracle=config.oracle,
+        trial=number,
+        configuration=number // config.seeds,
+        seed=trial_seed(config.search.seed, number),
+        threads=max(1, int(config.resources.cpus)),
+    )

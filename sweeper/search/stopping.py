@@ -1,13 +1,62 @@
-"""What a report means for its trial: collapsed or not, and whether a pruned one runs on for the audit."""
+"""Whether a trial stops after a report: collapsed, pruned, or pruned but kept running for the audit."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from sweeper.config.model import CollapseRule
-from trainers.records import EMBEDDING, EpochReport
+from sweeper.search.study import Study
+from trainers.records import COLLAPSED, EMBEDDING, PRUNED, EpochReport
+
+AUDITED: Final = "audited"
+"""The verdict on a trial that the pruner would have stopped and that runs on."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows from a report: `verdict` is "", collapsed, pruned or audited."""
+
+    verdict: str = ""
+    reason: str = ""
+
+    @property
+    def stops(self) -> bool:
+        """Whether the trial ends here."""
+        return self.verdict in (COLLAPSED, PRUNED)
+
+
+def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> Decision:
+    """Record the last report of a trial in the study, and decide whether the trial goes on.
+
+    Collapse is judged first, because a median prunes on NaN. The pruner is asked at every epoch but the last.
+
+    Args:
+        study: the sweep's.
+        reports: of one trial, oldest first.
+        may_prune: whether the pruner is asked at all.
+    """
+    config, report = study.config, reports[-1]
+    value = report.criteria[config.objective]
+    study.report(report.trial, report.epoch, value)
+    collapsed = collapse_reason(
+        reports, config.collapse, objective=config.objective, epochs=config.epochs, maximize=study.maximize
+    )
+    if collapsed:
+        return Decision(COLLAPSED, collapsed)
+    if config.pruner.name == "none" or report.epoch >= config.epochs or not may_prune:
+        return Decision()
+    if not study.should_prune(report.trial):
+        return Decision()
+    reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {config.objective} {value:.4g}"
+    others = study.median_of_completed(report.epoch) if config.pruner.name == "median" else math.nan
+    if math.isfinite(others):
+        reason += f", the completed trials' median there {others:.4g}"
+    audited = is_audited(config.search.seed, report.trial, config.pruner.audit)
+    return Decision(AUDITED if audited else PRUNED, reason)
 
 
 def collapse_reason(

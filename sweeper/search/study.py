@@ -7,23 +7,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeper.config.model import SweepConfig, make_pruner, to_mapping
-from sweeper.errors import ConfigError, ResultsError
-from sweeper.search.cmaes import ReplayedCmaEs
-from sweeper.search.configurations import PURE_SAMPLERS, configuration
-from trainers.records import COLLAPSED, COMPLETED, FAILED, HIGHER_IS_BETTER, PRUNED, Scalar, TrialConfig
+from sweeper.config.model import SweepConfig, to_mapping
+from sweeper.errors import ResultsError
+from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config, trial_seed
+from sweeper.search.samplers import make_sampler
+from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, Scalar, TrialConfig
 
-SQLITE: Final = "sqlite:///"
 SETTLED: Final = (
     *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
     *("objective", "search", "seeds"),
@@ -64,12 +61,12 @@ class Study:
         self.config = config
         self.study = study
         self.storage = storage
-        self.maximize = is_maximized(config.objective)
+        self.maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
 
     def close(self) -> None:
         """Give the connections to the storage back."""
         if self.storage is not None:
-            _release(self.storage)
+            release(self.storage)
 
     def claim(self, sweep: str, folder: Path) -> None:
         """Make the study that of one sweep, by the id and the settings in its sweep.yaml, and of one folder.
@@ -235,141 +232,6 @@ def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
 
 
-def is_maximized(objective: str) -> bool:
-    """Whether more of a criterion is better; one that the records do not name is."""
-    return HIGHER_IS_BETTER.get(objective, True)
-
-
-def in_memory(config: SweepConfig) -> optuna.Study:
-    """A study that nobody else sees."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction=direction_of(config), pruner=make_pruner(config))
-
-
-def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
-    """Optuna's word for what is done to the objective."""
-    return "maximize" if is_maximized(config.objective) else "minimize"
-
-
-def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
-    """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
-
-    Raises:
-        ResultsError: the study is there already, or is not, or the storage cannot be reached.
-    """
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if not create and url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
-        raise ResultsError(
-            f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on; "
-            "`sweeper best` and `sweeper analyze` still read its tables"
-        )
-    try:
-        storage = RDBStorage(url, engine_kwargs=_engine(url))
-        try:
-            return Study(config, _open(config, storage, name, create=create, again=again), storage)
-        except BaseException:
-            _release(storage)
-            raise
-    except optuna.exceptions.DuplicatedStudyError:
-        raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
-    except KeyError:
-        raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
-    except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
-
-
-def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
-    pruner = make_pruner(config)
-    if not create:
-        return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
-    return optuna.create_study(
-        storage=storage, study_name=name, direction=direction_of(config), pruner=pruner, load_if_exists=again
-    )
-
-
-def _release(storage: RDBStorage) -> None:
+def release(storage: RDBStorage) -> None:
     storage.remove_session()
     storage.engine.dispose()
-
-
-def _engine(url: str) -> dict[str, Any]:
-    # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
-    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-
-
-def _shown(url: str) -> str:
-    """A storage URL without its password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0] or head}:***@{tail}" if at and head.count(":") > 1 else url
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
-    """The sampler that learns, seeded for trial `number`: it draws the same point there, resumed or not.
-
-    Raises:
-        ConfigError: the sampler needs a package that is not installed.
-    """
-    seed = seed_of(config.search.seed, "sampler", number)
-    name = config.search.sampler
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    if name == "gp":
-        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
-    if find_spec("cmaes") is None:
-        raise ConfigError(
-            "`search.sampler: cmaes` needs the package cmaes: pip install cmaes, or choose another sampler"
-        )
-    return ReplayedCmaEs(seed)
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of trial `number`, a function of the sweep's seed and the number.
-
-    >>> trial_seed(0, 0) == trial_seed(0, 0) != trial_seed(0, 1)
-    True
-    """
-    return seed_of(seed, "trial", number)
-
-
-def seed_of(seed: int, use: str, number: int) -> int:
-    """A 31-bit seed, another one for every use and number.
-
-    >>> len({seed_of(0, use, number) for use in ("trial", "sampler") for number in range(100)})
-    200
-    """
-    entropy = [seed, *use.encode(), number]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1
-
-
-def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping[str, Scalar]) -> TrialConfig:
-    """The laboratory's view of run `number`; on which device is decided when it is handed out."""
-    return TrialConfig(
-        method=config.method,
-        dataset=dict(config.dataset),
-        encoder=dict(config.encoder),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        hyperparameters={**config.fixed, **hyperparameters},
-        swept=tuple(config.space),
-        criteria=config.criteria,
-        criteria_sample=config.criteria_sample,
-        oracle=config.oracle,
-        trial=number,
-        configuration=number // config.seeds,
-        seed=trial_seed(config.search.seed, number),
-        threads=max(1, int(config.resources.cpus)),
-    )
-
-
-def check_trials(config: SweepConfig) -> None:
-    """Raise ConfigError where the sweep asks for more configurations than its sampler has, or cannot draw at all."""
-    if config.search.sampler in PURE_SAMPLERS:
-        configuration(config, config.trials - 1)
-    else:
-        make_sampler(config, 0)

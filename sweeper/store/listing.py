@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from sweeper.errors import ResultsError
-from sweeper.store.layout import PROVENANCE, SWEEP_FILE, SweepFolder, find_sweep, read_folder
-from sweeper.store.reports import read_log, read_outcome
+from sweeper.store.layout import SWEEP_FILE, SweepFolder, find_sweep
+from sweeper.store.lock import is_held
+from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
+from sweeper.store.outcomes import read_outcome
+from sweeper.store.reports import read_log
+from sweeper.store.tables import read_parquet, trials_table
 from trainers.records import CONFIG_PREFIX, STATUSES
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def find_listings(results: Path) -> list[Listing]:
     for folder in folders:
         try:
             listings.append(glance(folder))
-        except (ResultsError, ValueError) as error:  # ValueError: a table that the judge cannot read
+        except ResultsError as error:
             problems.append(error)
     if not listings:
         raise problems[0]
@@ -134,22 +136,18 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    from analysis.data.load import read_beside, read_table
-
-    trials = _rows(read_table(folder / "trials.parquet"))
+    trials = _rows(folder / "trials.parquet")
     for row in trials:
         if str(row.get("reason") or "").startswith(INTERRUPTED):
             row["status"] = INTERRUPTED
-    reports, baselines = (_rows(read_beside(folder, stem, folder.name, own=True)) for stem in ("reports", "baselines"))
+    reports, baselines = (_rows(folder / f"{stem}.parquet") for stem in ("reports", "baselines"))
     return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
-    from analysis.data.load import read_beside
-    from sweeper.search.study import open_study
-    from sweeper.store.tables import trials_table
+    from sweeper.search.storage import open_study
 
-    sweep, config, origin = read_folder(folder, cluster=True)
+    sweep, config, origin = read_manifest(folder, cluster=True)
     if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran
         return Listing(folder, settings, [], [], [], held)
     study = open_study(config, url=config.storage or sweep.storage_url, name=origin["study"], create=False)
@@ -157,39 +155,20 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
     trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
-    baselines = _rows(read_beside(folder, "baselines", sweep.name, own=True))
+    baselines = _rows(folder / "baselines.parquet")
     return Listing(folder, settings, trials, reports, baselines, held)
 
 
-def _rows(table: DataFrame) -> list[dict[str, Any]]:
-    """A table as dictionaries, with None for what is missing."""
-    return [{str(key): _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """A table's rows as JSON can hold them."""
+    return [{key: _plain(value) for key, value in row.items()} for row in read_parquet(path)]
 
 
 def _plain(value: Any) -> Any:
-    """A cell as plain Python; pandas' several ways of saying "missing" become None."""
-    if hasattr(value, "isoformat"):
-        text = str(value.isoformat())
-        return None if text == "NaT" else text
-    if hasattr(value, "item"):
-        value = value.item()
+    """A cell as JSON can hold it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """sweep.yaml as it was written.
-
-    Raises:
-        ResultsError: it is damaged.
-    """
-    path = folder / SWEEP_FILE
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key in ("method", "dataset", "trials", "seeds", "objective"):
-            settings[key]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ResultsError(f"{path} is damaged ({type(error).__name__}), so {folder.name} cannot be read") from None
-    return dict(settings)
 
 
 def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -199,19 +178,6 @@ def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
         return False
     kept = log.is_file() and (settings.get("storage") is not None or (folder / "study.db").is_file())
     return not kept or tables.stat().st_mtime >= log.stat().st_mtime
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process holds the sweep's lock."""
-    lock = folder / ".lock"
-    if not lock.is_file():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:

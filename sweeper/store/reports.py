@@ -6,15 +6,14 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import ResultsError
-from sweeper.store.layout import SweepFolder, write_text
-from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
+from sweeper.store.layout import SweepFolder
+from trainers.records import EpochReport, criterion_columns
 
 
 class ReportLog:
@@ -111,60 +110,3 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
                 "`sweeper resume` takes the report from reports.parquet, if it is there"
             ) from error
     return list(rows.values())
-
-
-def restore_log(folder: SweepFolder) -> int:
-    """Give reports.jsonl back the reports that the table made of it still has; how many those were.
-
-    A table is written once all verdicts are in the study, so that none is lost with them. One that is damaged has
-    nothing to give, and is written anew.
-    """
-    from analysis.data.columns import ResultsUnreadable
-    from analysis.data.load import read_beside
-
-    try:
-        table = read_beside(folder.path, "reports", folder.name, own=True)
-    except ResultsUnreadable:
-        return 0
-    if table.empty:
-        return 0
-    rows = read_log(folder)
-    known = {(row["trial"], row["epoch"]) for row in rows}
-    lost: list[dict[str, Any]] = [
-        {str(key): value for key, value in row.items()} | {"reported_at": row["reported_at"].isoformat()}
-        for row in table.drop(columns="sweep").to_dict("records")
-        if (row["trial"], row["epoch"]) not in known
-    ]
-    if lost:
-        whole: list[Mapping[str, Any]] = sorted([*rows, *lost], key=lambda row: int(row["sequence"]))
-        write_text(folder.reports_log, "".join(json.dumps(row) + "\n" for row in whole))
-    return len(lost)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What result.json holds: how the trial ended, and which oracles were asked (a data set may have no labels)."""
-
-    result: TrialResult
-    probed: tuple[str, ...] = ()
-    probe_error: str = ""
-
-
-def write_outcome(path: Path, outcome: Outcome) -> None:
-    """Write a trial's result.json, whole or not at all."""
-    content = asdict(outcome.result) | {"probed": list(outcome.probed), "probe_error": outcome.probe_error}
-    write_text(path / "result.json", json.dumps(content, indent=2) + "\n")
-
-
-def read_outcome(path: Path) -> Outcome | None:
-    """A trial's result.json, or None where there is none that can be read."""
-    file = path / "result.json"
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text())
-        probed, error = tuple(content.pop("probed")), content.pop("probe_error")
-        oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
-        return Outcome(TrialResult(**content, oracles=oracles), probed, error)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.model import SweepConfig
-from sweeper.store.layout import SweepFolder, write_bytes
-from sweeper.store.reports import Outcome, read_log, read_outcome
+from sweeper.errors import ResultsError
+from sweeper.store.atomic import write_bytes, write_text
+from sweeper.store.layout import SweepFolder
+from sweeper.store.outcomes import Outcome, read_outcome
+from sweeper.store.reports import read_log
 from trainers.records import (
     CONFIG_PREFIX,
     EPOCH_COLUMNS,
@@ -141,13 +145,28 @@ def write_baselines(
 
 def has_baselines(folder: SweepFolder) -> bool:
     """Whether baselines.parquet is there and can be read."""
-    from analysis.data.columns import ResultsUnreadable
-    from analysis.data.load import read_table
-
     try:
-        return folder.baselines.is_file() and not read_table(folder.baselines).empty
-    except ResultsUnreadable:
+        return bool(read_parquet(folder.baselines))
+    except ResultsError:
         return False
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """The rows of a parquet file, with None for what is missing; no row where there is no file.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        return []
+    try:
+        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ResultsError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from error
+    return rows
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -181,3 +200,28 @@ def _array(name: str, values: list[Any]) -> pa.Array:
     if name in _MOMENTS:
         return pa.array(values, pa.timestamp("us", tz="UTC"))
     return pa.array(values, pa.bool_() if name == "audited" else pa.float64())
+
+
+def restore_log(folder: SweepFolder) -> int:
+    """Give reports.jsonl back the reports that only reports.parquet still has; how many those were.
+
+    The table is written once all verdicts are in the study, so that no verdict is lost with them. A damaged table has
+    nothing to give, and is written anew.
+    """
+    try:
+        table = read_parquet(folder.path / "reports.parquet")
+    except ResultsError:
+        return 0
+    rows = read_log(folder)
+    known = {(row["trial"], row["epoch"]) for row in rows}
+    lost = [
+        {**row, "reported_at": row["reported_at"].isoformat()}
+        for row in table
+        if (row["trial"], row["epoch"]) not in known
+    ]
+    for row in lost:
+        del row["sweep"]
+    if lost:
+        whole: list[Mapping[str, Any]] = sorted([*rows, *lost], key=lambda row: int(row["sequence"]))
+        write_text(folder.reports_log, "".join(json.dumps(row) + "\n" for row in whole))
+    return len(lost)

@@ -1,1 +1,36 @@
-"""What is shown of a sweep while it runs."""
+"""The catalogue of observers: name on the command line -> class. A new one is a file here and a line below."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from sweeper.errors import ConfigError, did_you_mean
+from sweeper.run.observers.base import Observer
+from sweeper.run.observers.json_lines import JsonLines
+from sweeper.run.observers.live import LiveTable
+from sweeper.run.observers.plain import PlainLines
+from sweeper.run.options import RunOptions
+from trainers.plugins import load_plugins
+
+OBSERVERS: Final[dict[str, type[Observer]]] = {
+    "live": LiveTable,
+    "plain": PlainLines,
+    "json_lines": JsonLines,
+}
+
+
+def make_observers(options: RunOptions) -> list[Observer]:
+    """What shows the sweep (JSON or nothing where asked for, a table on a terminal, lines on a pipe), then the others.
+
+    Raises:
+        ConfigError: an observer of that name does not exist.
+    """
+    load_plugins("sweeper.observers", OBSERVERS)
+    for name in options.observers:
+        if name not in OBSERVERS:
+            hint = did_you_mean(name, OBSERVERS)
+            raise ConfigError(f"`--observer` must be one of {', '.join(OBSERVERS)}, but got {name}{hint}")
+    screen = "live" if sys.stdout.isatty() else "plain"
+    shown = ["json_lines"] if options.as_json else [] if options.quiet else [screen]
+    return [OBSERVERS[name]() for name in dict.fromkeys([*shown, *options.observers])]

@@ -1,188 +1,112 @@
-"""What a sweep shows while it runs: a live table, one line per finished trial, JSON lines, or nothing."""
+"""live: a table on the terminal with the trials that run and the last that ended."""
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-import time
-from collections import Counter
-from dataclasses import asdict
-from types import TracebackType
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from trainers.records import COMPLETED, EpochReport, TrialResult
+from analysis.text.numbers import plain, seconds
+from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.plain import describe_scores
+from sweeper.run.pace import Pace
+from trainers.records import COMPLETED, EpochReport, OracleScore, TrialConfig, TrialResult
 
-Mode = Literal["live", "plain", "quiet", "json"]
 SHOWN_FINISHED: Final = 5
+"""Trials that have ended and stay in the table."""
 STYLES: Final = {"completed": "green", "pruned": "yellow", "collapsed": "magenta", "failed": "red"}
 
 
-class Progress:
-    """Shows records as they come; decides nothing."""
+class LiveTable(Observer):
+    """One row per trial that runs, the last few that ended above them, and the time left below."""
 
-    def __init__(self, console: Console, mode: Mode, total: int) -> None:
-        self.console, self.mode, self.total = console, mode, total
-        self.epochs = 0
-        self.counts: Counter[str] = Counter()
+    essential: ClassVar[bool] = True
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.name = ""
+        self.pace = Pace()
         self.running: dict[int, EpochReport | None] = {}
         self.ended: list[tuple[TrialResult, EpochReport | None]] = []
-        self.epochs_seen = 0
-        self.epochs_left = 0
-        self.began = time.monotonic()
-        self.live: Live | None = None
-        self.name = ""
-        self.over = False
+        self.closed = False
+        self.live = Live(console=self.console, get_renderable=self._picture, refresh_per_second=4)
 
-    def __enter__(self) -> Progress:
-        if self.mode == "live":
-            self.live = Live(console=self.console, get_renderable=self._picture, refresh_per_second=4)
-            self.live.start()
-        return self
+    def on_begin(self, start: SweepStart) -> None:
+        """The table appears."""
+        self.name = start.folder.name
+        self.pace = Pace(start.runs, start.config.epochs, start.ended)
+        self.live.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.over = True
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
+    def on_trial_start(self, config: TrialConfig) -> None:
+        """A new row."""
+        self.running[config.trial] = None
 
-    def begin(self, total: int, *, epochs: int, done: dict[str, int], name: str = "") -> None:
-        """The sweep has `total` trials of so many epochs, of which some have ended already: status -> trials."""
-        self.total, self.epochs, self.name = total, epochs, name
-        self.counts = Counter(done)
-        self.epochs_left = (total - sum(done.values())) * epochs
-        self.began = time.monotonic()
-        self._event("begin", name=name, trials=total, epochs=epochs, done=done)
-
-    def started(self, trial: int) -> None:
-        """A trial begins, or goes on."""
-        self.running[trial] = None
-        self._event("started", trial=trial)
-
-    def reported(self, report: EpochReport) -> None:
-        """A trial has finished an epoch."""
+    def on_report(self, report: EpochReport) -> None:
+        """The row shows the report."""
         self.running[report.trial] = report
-        self.epochs_seen += 1
-        self.epochs_left -= 1
-        self._event("report", **asdict(report))
+        self.pace.reported()
 
-    def finished(self, result: TrialResult, report: EpochReport | None) -> None:
-        """A trial has ended; `report` is its last."""
-        self.running.pop(result.trial, None)
-        self.counts[result.status] += 1
-        self.epochs_left -= self.epochs - (report.epoch if report else 0)
+    def on_trial_end(self, result: TrialResult) -> None:
+        """The row moves up to those that have ended."""
+        report = self.running.pop(result.trial, None)
+        self.pace.ended(result)
         self.ended = [*self.ended[1 - SHOWN_FINISHED :], (result, report)]
-        if self.mode == "plain":
-            done = sum(self.counts.values())
-            left = f"  {_seconds(self.seconds_left)} left" if done < self.total and self.epochs_seen else ""
-            self._line(f"[{done}/{self.total}] {_describe(result, report, self.epochs)}{left}")
-        self._event("finished", **asdict(result))
 
-    def message(self, text: str) -> None:
-        """Something that the user should know."""
-        if self.mode in ("live", "plain"):
-            self._line(text)
-        self._event("message", text=text)
+    def on_oracle(self, number: int, scores: Mapping[str, OracleScore]) -> None:
+        """A line above the table."""
+        self.on_message("  ".join([f"trial {number} is probed", *describe_scores(scores)]))
 
-    @property
-    def seconds_left(self) -> float:
-        """How long the epochs that remain take at the pace so far; NaN before the first one."""
-        if not self.epochs_seen:
-            return math.nan
-        return max(0, self.epochs_left) * (time.monotonic() - self.began) / self.epochs_seen
-
-    def _line(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
+        """A line above the table."""
         self.console.print(Text(text), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
-    def _event(self, event: str, **content: Any) -> None:
-        if self.mode == "json":
-            self.console.file.write(json.dumps({"event": event, **_finite(content)}) + "\n")
-            self.console.file.flush()
+    def close(self) -> None:
+        """The table stays as it is."""
+        self.closed = True
+        self.live.stop()
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, title=self.name or None, title_justify="left", title_style="bold")
-        for name in ("trial", "status", "epoch", *_names(self._reports())):
+        for name in ("trial", "status", "epoch", *column_names(self._reports())):
             table.add_column(name, justify="left" if name == "status" else "right")
         for result, report in self.ended:
-            style = STYLES.get(result.status, "")
-            table.add_row(*_cells(result.trial, Text(result.status, style=style), report, self.epochs))
+            status = Text(result.status, style=STYLES.get(result.status, ""))
+            table.add_row(*cells(result.trial, status, report, self.pace.epochs))
         for trial, report in sorted(self.running.items()):
-            status = Text("stopped", style="yellow") if self.over else Text("running", style="bold")
-            table.add_row(*_cells(trial, status, report, self.epochs))
+            status = Text("stopped", style="yellow") if self.closed else Text("running", style="bold")
+            table.add_row(*cells(trial, status, report, self.pace.epochs))
         return Group(table, Text(self._footer(), style="dim"))
 
     def _reports(self) -> list[EpochReport]:
         return [report for report in (*self.running.values(), *(r for _, r in self.ended)) if report is not None]
 
     def _footer(self) -> str:
-        done = sum(self.counts.values())
-        parts = [f"{done} of {self.total} trials done"]
-        if self.running and not self.over:
+        pace = self.pace
+        parts = [f"{pace.done} of {pace.runs} trials done"]
+        if self.running and not self.closed:
             parts.append(f"{len(self.running)} running")
-        if done > len(self.ended):
-            parts[0] += f", the last {len(self.ended)} above" if self.ended else ""
-        parts += [f"{count} {status}" for status, count in self.counts.items() if status != COMPLETED and count]
-        parts.append(f"{_seconds(time.monotonic() - self.began)} so far")
-        if self.epochs_seen and done < self.total and not self.over:
-            parts.append(f"{_seconds(self.seconds_left)} left")
+        if self.ended and pace.done > len(self.ended):
+            parts[0] += f", the last {len(self.ended)} above"
+        parts += [f"{count} {status}" for status, count in pace.counts.items() if status != COMPLETED and count]
+        parts.append(f"{seconds(pace.seconds)} so far")
+        if pace.is_known and not self.closed:
+            parts.append(f"{seconds(pace.seconds_left)} left")
         return " · ".join(parts)
 
 
-def make_progress(total: int, *, quiet: bool, as_json: bool) -> Progress:
-    """The progress that fits: JSON or nothing where asked for, a live table on a terminal, lines on a pipe."""
-    console = Console()
-    if as_json:
-        return Progress(console, "json", total)
-    if quiet:
-        return Progress(console, "quiet", total)
-    return Progress(console, "live" if sys.stdout.isatty() else "plain", total)
-
-
-def _names(reports: list[EpochReport]) -> list[str]:
+def column_names(reports: list[EpochReport]) -> list[str]:
+    """The loss and the plain criteria, once anything was reported."""
     return ["loss", *(name for name in reports[0].criteria if "." not in name)] if reports else []
 
 
-def _cells(trial: int, status: Text, report: EpochReport | None, epochs: int) -> list[Text | str]:
+def cells(trial: int, status: Text, report: EpochReport | None, epochs: int) -> list[Text | str]:
+    """One row of the table."""
     if report is None:
         return [str(trial), status, f"0/{epochs}"]
-    values = (value for name, value in report.criteria.items() if "." not in name)
-    return [str(trial), status, f"{report.epoch}/{epochs}", f"{report.loss:.4g}", *(f"{value:.4g}" for value in values)]
-
-
-def _describe(result: TrialResult, report: EpochReport | None, epochs: int) -> str:
-    parts = [f"trial {result.trial} {result.status}", f"{report.epoch if report else 0}/{epochs} epochs"]
-    if report is not None:
-        parts += [f"{name} {value:.4g}" for name, value in report.criteria.items() if "." not in name]
-    parts += [f"{name} {score.accuracy:.2%}" for name, score in result.oracles.items()]
-    return "  ".join([*parts, *([f"({result.reason})"] if result.reason else [])])
-
-
-def _seconds(seconds: float) -> str:
-    """A duration for people.
-
-    >>> _seconds(59.6), _seconds(61), _seconds(7300)
-    ('1m 00s', '1m 01s', '2h 01m')
-    """
-    if not math.isfinite(seconds):
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    return f"{whole // 60}m {whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h {whole % 3600 // 60:02d}m"
-
-
-def _finite(content: Any) -> Any:
-    """JSON has no NaN: null stands for a number that is not finite."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
+    values = (plain(value) for name, value in report.criteria.items() if "." not in name)
+    return [str(trial), status, f"{report.epoch}/{epochs}", plain(report.loss), *values]

@@ -1,0 +1,87 @@
+"""How a command line is run: a mistake is one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from sweeper.errors import did_you_mean
+
+INTERRUPTED: Final = 130
+"""Exit code of what Ctrl-C ended, as shells have it."""
+
+
+class Sweeper(click.Group):
+    """The group of commands: a misspelt one is answered with the nearest."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            names = self.list_commands(ctx)
+            hint = did_you_mean(cmd_name, names) or f"; the commands are {', '.join(names)}"
+            raise click.UsageError(f"there is no command {cmd_name!r}{hint}", ctx)
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are used."""
+        return list(self.commands)
+
+
+def execute(group: click.Group, arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; what a user can put right is one line on stderr."""
+    debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        with _logs_on_stderr():
+            return group.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sweeper: interrupted", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message, code = _explain(error)
+        click.echo(f"sweeper: {' '.join(message.split())}", err=True)
+        return code
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The line and the exit code of an error."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "sweeper"
+        message = error.format_message().rstrip(".")
+        if isinstance(error, click.NoSuchOption) and command == "sweeper run" and not error.possibilities:
+            message += f"; a key of the file is overridden without dashes: {error.option_name.lstrip('-')}=…"
+        end = "" if message.endswith("?") else ";"
+        return f"{message[:1].lower()}{message[1:]}{end} see `{command} --help`", 2
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if hasattr(error, "exit_code"):  # the errors of the conductor and of the judge own theirs
+        return str(error), int(error.exit_code)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", 1
+    return f"unexpected {type(error).__name__}: {error}; SWEEPER_DEBUG=1 shows where", 1
+
+
+@contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    """What the conductor notes while a command runs is one line each on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
+    logger = logging.getLogger("sweeper")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

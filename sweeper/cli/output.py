@@ -1,0 +1,33 @@
+"""How tables and JSON are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sweeper.run.observers.json_lines import finite
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+PIPE_WIDTH: Final = 160
+"""Columns of a table on a pipe, which has no terminal to fit into."""
+
+
+def print_parts(*parts: RenderableType, soft_wrap: bool = False) -> None:
+    """On a pipe a table has no terminal to fit into, so it is given room."""
+    from rich.console import Console
+
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    console = Console(width=wide, highlight=False)
+    for part in parts:
+        console.print(part, soft_wrap=soft_wrap)
+
+
+def print_json(data: Any) -> None:
+    click.echo(json.dumps(finite(data), indent=2, default=str, allow_nan=False))

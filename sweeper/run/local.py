@@ -1,0 +1,52 @@
+"""Trials in this process, one after the other, without Ray."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sweeper.run.devices import device_here, same_device
+from sweeper.run.dispatcher import Dispatcher
+from sweeper.run.images import same_images
+from sweeper.run.interrupt import interruptible
+from sweeper.run.options import RunOptions
+from sweeper.run.tasks import Message, Task
+from sweeper.run.worker import run_task
+from sweeper.store.manifest import store_trials
+from trainers.datasets.base import Images
+
+
+class StopTask(BaseException):
+    """Leaves the task that runs at once, at a point where nothing is half-written."""
+
+
+def run_locally(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
+    """Run the tasks one after the other in this process; a signal ends training at once and leaves whole records."""
+    working = False
+
+    def stop(reason: str) -> None:
+        dispatcher.stop(reason)
+        if working:
+            raise StopTask
+
+    def receive(task: Task, message: Message) -> bool:
+        nonlocal working
+        working = False
+        working = dispatcher.received(task, message) and not dispatcher.stopping
+        return working
+
+    with interruptible(stop, seconds=options.timeout):
+        dispatcher.device = device_here(dispatcher.config, options.device)
+        images = same_images(dispatcher.config, dispatcher.folder, images)
+        same_device(dispatcher.folder, dispatcher.device, probes_only=dispatcher.only_waiting)
+        store_trials(dispatcher.folder, dispatcher.config)
+        while (task := dispatcher.next()) is not None:
+            try:
+                working = True
+                run_task(task, images, partial(receive, task))
+            except StopTask:
+                return
+            finally:
+                working = False
+            if dispatcher.stopping:
+                return
+            dispatcher.ended(task)

@@ -1,0 +1,107 @@
+"""The contract of an observer: it is told what happens in a sweep, and decides nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from sweeper.config.model import SweepConfig
+from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
+
+
+@dataclass(frozen=True)
+class SweepStart:
+    """What an observer is told when a sweep begins or continues."""
+
+    config: SweepConfig
+    folder: Path
+    runs: int
+    """Trials of the whole sweep."""
+    ended: Mapping[str, int] = field(default_factory=dict)
+    """Status -> trials that ended before this process began."""
+
+
+class Observer:
+    """Every method is empty: an observer overrides those that it needs.
+
+    They are called in the driver's process, one at a time. An observer that raises is closed and told nothing more,
+    and a message says so; one that is `essential` ends the sweep instead.
+    """
+
+    essential: ClassVar[bool] = False
+
+    def on_begin(self, start: SweepStart) -> None:
+        """The sweep begins or continues."""
+
+    def on_trial_start(self, config: TrialConfig) -> None:
+        """A trial begins or continues."""
+
+    def on_report(self, report: EpochReport) -> None:
+        """A trial has finished an epoch."""
+
+    def on_trial_end(self, result: TrialResult) -> None:
+        """A trial has ended; `result.oracles` holds what was measured at its end."""
+
+    def on_oracle(self, number: int, scores: Mapping[str, OracleScore]) -> None:
+        """A trial that had ended was measured afterwards."""
+
+    def on_message(self, text: str) -> None:
+        """One line that the user should know."""
+
+    def close(self) -> None:
+        """The command ends."""
+
+
+class Observers(Observer):
+    """Several observers as one, in their order."""
+
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self.observers = list(observers)
+
+    def on_begin(self, start: SweepStart) -> None:
+        """Tell all of them."""
+        self._tell("on_begin", start)
+
+    def on_trial_start(self, config: TrialConfig) -> None:
+        """Tell all of them."""
+        self._tell("on_trial_start", config)
+
+    def on_report(self, report: EpochReport) -> None:
+        """Tell all of them."""
+        self._tell("on_report", report)
+
+    def on_trial_end(self, result: TrialResult) -> None:
+        """Tell all of them."""
+        self._tell("on_trial_end", result)
+
+    def on_oracle(self, number: int, scores: Mapping[str, OracleScore]) -> None:
+        """Tell all of them."""
+        self._tell("on_oracle", number, scores)
+
+    def on_message(self, text: str) -> None:
+        """Tell all of them."""
+        self._tell("on_message", text)
+
+    def close(self) -> None:
+        """Close all of them."""
+        self._tell("close")
+
+    def _tell(self, event: str, *content: object) -> None:
+        for observer in list(self.observers):
+            try:
+                getattr(observer, event)(*content)
+            except Exception as error:
+                if observer.essential:
+                    raise
+                self._drop(observer, event, error)
+
+    def _drop(self, observer: Observer, event: str, error: Exception) -> None:
+        self.observers.remove(observer)
+        with contextlib.suppress(Exception):  # it has failed already
+            if event != "close":
+                observer.close()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        self.on_message(f"observer {type(observer).__name__} failed in {event} and is told nothing more ({reason})")

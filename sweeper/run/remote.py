@@ -1,0 +1,52 @@
+"""Trials on Ray Tune, as many at once as there is room for."""
+
+from __future__ import annotations
+
+import shutil
+
+from sweeper.config.resources import usable_cores
+from sweeper.errors import ConfigError
+from sweeper.run.devices import gpus_per_trial, same_device
+from sweeper.run.dispatcher import Dispatcher
+from sweeper.run.images import same_images
+from sweeper.run.interrupt import interruptible
+from sweeper.run.options import RunOptions
+from sweeper.run.worker import run_task
+from sweeper.store.manifest import store_trials
+from trainers.datasets.base import Images
+
+
+def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
+    """Run the tasks on Ray Tune, as many at once as there is room for."""
+    from sweeper.on_ray.cluster import capacity, ray_running
+
+    config = dispatcher.config
+    asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
+    with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
+        images = same_images(config, dispatcher.folder, images)
+        cpus = max(usable_cores(), asked * config.resources.cpus)
+        with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
+            from sweeper.on_ray.tune import tune_sweep
+
+            take_signals()
+            there = capacity()
+            gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
+            if options.device.startswith("cuda") and not gpus:
+                raise ConfigError("`resources.gpus` must be above 0, on a machine with a GPU, for `--device cuda`")
+            dispatcher.device = "cuda" if gpus else "cpu"
+            same_device(dispatcher.folder, dispatcher.device, probes_only=dispatcher.only_waiting)
+            store_trials(dispatcher.folder, dispatcher.config)
+            storage = root / "tune" if options.address is None else dispatcher.folder.path / ".ray"
+            try:
+                tune_sweep(
+                    dispatcher,
+                    run_task,
+                    images,
+                    jobs=asked or there.room(config.resources.cpus, gpus),
+                    cpus=config.resources.cpus,
+                    gpus=gpus,
+                    retries=config.max_retries,
+                    storage=storage,
+                )
+            finally:
+                shutil.rmtree(storage, ignore_errors=True)

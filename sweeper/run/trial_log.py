@@ -1,0 +1,51 @@
+"""log.txt of a trial: what its worker writes down as it goes."""
+
+from __future__ import annotations
+
+import fcntl
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+
+from sweeper.store.atomic import FULL
+from sweeper.store.layout import LOG
+from trainers.records import EpochReport, OracleScore
+
+
+@contextmanager
+def trial_log(folder: Path) -> Iterator[FileIO]:
+    """The trial's log, held by this process: a worker that outlives its driver for a moment is waited for."""
+    with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield file
+
+
+@contextmanager
+def warnings_in(log: FileIO) -> Iterator[None]:
+    """Write warnings into the trial's log: a worker's standard error is seen by nobody."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: write_line(log, f"warning: {message}")
+        yield
+
+
+def write_line(log: FileIO | None, text: str) -> None:
+    if log is None or not text:
+        return
+    try:
+        log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {text}\n".encode())
+    except OSError as error:
+        if error.errno not in FULL:  # a log line is no reason to lose the trial; its checkpoint will tell
+            raise
+
+
+def describe_report(report: EpochReport) -> str:
+    values = "  ".join(f"{name} {value:.6g}" for name, value in report.criteria.items() if "." not in name)
+    seconds = f"{report.seconds['train']:.2f} + {report.seconds['criteria']:.2f} s"
+    return f"epoch {report.epoch}  loss {report.loss:.6g}  {values}  {seconds}"
+
+
+def describe_scores(scores: dict[str, OracleScore]) -> str:
+    return "  ".join(f"{name} {score.accuracy:.4f} of {score.n}" for name, score in scores.items())

@@ -1,0 +1,86 @@
+"""Where the study is stored: any of Optuna's storages, or memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import optuna
+from optuna.storages import RDBStorage
+
+from sweeper.config.model import SweepConfig
+from sweeper.config.pruners import make_pruner
+from sweeper.errors import ResultsError
+from sweeper.search.study import Study, release
+from trainers.records import HIGHER_IS_BETTER
+
+SQLITE: Final = "sqlite:///"
+
+
+def is_maximized(objective: str) -> bool:
+    """Whether more of a criterion is better; one that the records do not name is."""
+    return HIGHER_IS_BETTER.get(objective, True)
+
+
+def in_memory(config: SweepConfig) -> optuna.Study:
+    """A study that nobody else sees."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(direction=direction_of(config), pruner=make_pruner(config))
+
+
+def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
+    """Optuna's word for what is done to the objective."""
+    return "maximize" if is_maximized(config.objective) else "minimize"
+
+
+def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
+    """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
+
+    Raises:
+        ResultsError: the study is there already, or is not, or the storage cannot be reached.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not create and url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
+        raise ResultsError(
+            f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on; "
+            "`sweeper best` and `sweeper analyze` still read its tables"
+        )
+    try:
+        storage = RDBStorage(url, engine_kwargs=_engine(url))
+        try:
+            return Study(config, _open(config, storage, name, create=create, again=again), storage)
+        except BaseException:
+            release(storage)
+            raise
+    except optuna.exceptions.DuplicatedStudyError:
+        raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
+    except KeyError:
+        raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
+    except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
+
+
+def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
+    pruner = make_pruner(config)
+    if not create:
+        return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
+    return optuna.create_study(
+        storage=storage, study_name=name, direction=direction_of(config), pruner=pruner, load_if_exists=again
+    )
+
+
+def _engine(url: str) -> dict[str, Any]:
+    # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
+    return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+
+
+def _shown(url: str) -> str:
+    """A storage URL without its password."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.rpartition(':')[0] or head}:***@{tail}" if at and head.count(":") > 1 else url
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,39 @@
+"""result.json: how a trial ended, and what its oracles said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sweeper.store.atomic import write_text
+from trainers.records import OracleScore, TrialResult
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What result.json holds: how the trial ended, and which oracles were asked (a data set may have no labels)."""
+
+    result: TrialResult
+    probed: tuple[str, ...] = ()
+    probe_error: str = ""
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Write a trial's result.json, whole or not at all."""
+    content = asdict(outcome.result) | {"probed": list(outcome.probed), "probe_error": outcome.probe_error}
+    write_text(path / "result.json", json.dumps(content, indent=2) + "\n")
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """A trial's result.json, or None where there is none that can be read."""
+    file = path / "result.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text())
+        probed, error = tuple(content.pop("probed")), content.pop("probe_error")
+        oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
+        return Outcome(TrialResult(**content, oracles=oracles), probed, error)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
