@@ -491,7 +491,7 @@ def test_one_damaged_sweep_does_not_hide_the_others(copied: Path) -> None:
     assert ran.code == 0
     assert {row["name"]: row["state"] for row in ran.json} == {"small": "finished", "small2": "interrupted"}
     assert ran.error.startswith("sweeper: left out: ")
-    assert ran.error.endswith("torn cannot be read\n")
+    assert "torn/sweep.yaml is damaged" in ran.error
 
 
 def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
@@ -513,7 +513,7 @@ def test_a_damaged_sweep_file_is_named(copied: Path, content: str) -> None:
     for command in ("show", "best", "resume", "probe"):
         more = ["--local"] if command in ("resume", "probe") else []
         assert "sweep.yaml" in refused(command, "small", "--results", copied, *more)
-    assert "sweep.yaml is damaged" in refused("list", "--results", copied)
+    assert re.search(r"sweep\.yaml is (damaged|cut short)", refused("list", "--results", copied))
 
 
 def test_a_damaged_table_is_named(copied: Path) -> None:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sweeper.run.observers.json_lines import finite
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -30,4 +28,7 @@ def print_parts(*parts: RenderableType, soft_wrap: bool = False) -> None:
 
 
 def print_json(data: Any) -> None:
+    """Print data with null for what JSON has no number for."""
+    from sweeper.run.observers.json_lines import finite
+
     click.echo(json.dumps(finite(data), indent=2, default=str, allow_nan=False))

@@ -128,7 +128,8 @@ def opened(
             told.on_begin(sweep_start(config, made, study))
             if restored:
                 told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
-            yield Dispatcher(config, made, study, told)
+            with closing(Dispatcher(config, made, study, told)) as dispatcher:
+                yield dispatcher
 
 
 def with_trials(config: SweepConfig, trials: int, started: int) -> SweepConfig:
