@@ -82,7 +82,7 @@ def oracles(folder: Path) -> Mapping[int, float]:
 DRIVER = """
 import sys
 from pathlib import Path
-from sweeper.config.model import load_config
+from sweeper.config.read import load_config
 from sweeper.errors import SweeperError
 from sweeper.run.observers.plain import PlainLines
 from sweeper.run.sweep import RunOptions, resume_sweep, run_sweep

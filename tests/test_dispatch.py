@@ -204,7 +204,7 @@ def test_out_of_memory_is_tried_once_more_alone(images: Path, tmp_path: Path) ->
         stage.dispatcher.received(again, Failure("out of memory", "memory"))
         stage.dispatcher.ended(again)
         assert stage.study.record(0).status == "failed"
-        assert "tried again once it can have one alone" in stage.shown
+        assert "tried again with a GPU of its own" in stage.shown
 
 
 def test_a_dead_worker_fails_its_trial_with_the_reason(images: Path, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: 
     config = small_config(images)
     folder = create_folder(tmp_path / "s", config, study="s")
     for order in ((1, 0, 2), (0, 1, 2), (2, 1, 0)):
-        keeper = Keeper(config, folder)
+        keeper = Keeper(config, folder, maximize=config.objective != "loss")
         for number in order:
             keeper.seen(number, "completed", 7.0)
         assert keeper.kept == {0}
@@ -342,7 +342,7 @@ def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: 
 def test_which_checkpoints_stay(images: Path, tmp_path: Path, policy: str, kept: set[int]) -> None:
     config = small_config(images, keep_checkpoints=policy)
     folder = create_folder(tmp_path / "s", config, study="s")
-    keeper = Keeper(config, folder)
+    keeper = Keeper(config, folder, maximize=config.objective != "loss")
     ends = [("completed", 3.0), ("completed", 7.0), ("pruned", 99.0), ("completed", 7.0)]
     for number, (status, value) in enumerate(ends):
         folder.trial(number).mkdir()
@@ -390,11 +390,11 @@ def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
         for number in range(7):
             folder.trial(number).mkdir(parents=True)
             folder.checkpoint(number).touch()
-        keeper = Keeper(config, folder)
+        keeper = Keeper(config, folder, maximize=config.objective != "loss")
         ended: dict[int, tuple[str, float | None]] = {}
         for kind, *event in events:
             if kind == "resume":
-                keeper = Keeper(config, folder)
+                keeper = Keeper(config, folder, maximize=config.objective != "loss")
                 for number, (status, value) in ended.items():
                     keeper.seen(number, status, value)
             else:

@@ -185,7 +185,7 @@ def test_errors_that_lead_to_each_other_are_no_endless_chain() -> None:
 
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from sweeper.store.layout import SweepFolder, locked\n"
+        "import sys, time; from pathlib import Path; from sweeper.store.layout import SweepFolder; from sweeper.store.lock import locked\n"
         "with locked(SweepFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen(

@@ -465,10 +465,10 @@ def test_a_failure_is_its_own(images: Path, done: Path, tmp_path: Path) -> None:
 def test_where_only_failures_come_the_sweep_stops(images: Path, tmp_path: Path) -> None:
     folder = create_folder(tmp_path / "s", small_config(images, trials=9), study="simclr-folder").path
     break_trial(folder, *range(9))
-    with pytest.raises(SweepError, match=r"the first 3 trials failed alike \(.*KeyError.*log\.txt"):
+    with pytest.raises(SweepError, match=r"the first 3 trials failed for the same reason \(.*KeyError.*log\.txt"):
         resume_sweep(folder, LOCAL)
     assert list(trials_of(folder)["status"]) == ["failed"] * 3
-    with pytest.raises(SweepError, match="the first 3 trials failed alike"):
+    with pytest.raises(SweepError, match="the first 3 trials failed for the same reason"):
         resume_sweep(folder, LOCAL)
     assert len(trials_of(folder)) == 6
 
