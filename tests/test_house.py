@@ -18,7 +18,8 @@ from analysis.report.judgement import Judgement
 from sweeper.cli.commands import cli
 from sweeper.config import reference as schema
 from sweeper.config.read import parse_config
-from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS
+from sweeper.store import reference as store_reference
+from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, names_of
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("sweeper", "trainers", "analysis")
@@ -248,9 +249,14 @@ def test_the_search_space_document_is_current() -> None:
     assert written == schema.write(), "run: python -m sweeper.config.reference > search_spaces/README.md"
 
 
+def test_the_tables_of_the_results_document_are_current() -> None:
+    text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert store_reference.write() in text, "put what `python -m sweeper.store.reference` prints into results/README.md"
+
+
 def test_the_results_document_names_every_column_and_table() -> None:
     text = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    assert not {column for column in (*TRIAL_COLUMNS, *EPOCH_COLUMNS) if f"`{column}`" not in text}
+    assert not {column for column in names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)) if f"`{column}`" not in text}
     assert not {field.name for field in fields(Judgement) if f"`{field.name}.csv`" not in text}
 
 

@@ -26,7 +26,15 @@ from sweeper.store.manifest import create_folder, read_manifest, write_manifest
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import ReportLog, read_log, row_report
 from sweeper.store.tables import write_baselines, write_tables
-from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, EpochReport, OracleScore, TrialResult, criterion_columns
+from trainers.records import (
+    EPOCH_COLUMNS,
+    TRIAL_COLUMNS,
+    EpochReport,
+    OracleScore,
+    TrialResult,
+    criterion_columns,
+    names_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +193,8 @@ def test_errors_that_lead_to_each_other_are_no_endless_chain() -> None:
 
 def test_only_one_process_holds_a_sweep(folder: SweepFolder) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from sweeper.store.layout import SweepFolder; from sweeper.store.lock import locked\n"
+        "import sys, time; from pathlib import Path; from sweeper.store.layout import SweepFolder\n"
+        "from sweeper.store.lock import locked\n"
         "with locked(SweepFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen(
@@ -250,12 +259,12 @@ def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config
 
     reports = pd.read_parquet(folder.path / "reports.parquet")
     columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
-    assert set(reports.columns) == {*EPOCH_COLUMNS, *columns, "lidar_seconds", "rankme_seconds"}
+    assert set(reports.columns) == {*names_of(EPOCH_COLUMNS), *columns, "lidar_seconds", "rankme_seconds"}
     assert list(reports["sequence"]) == [1, 2, 3]
     assert str(reports["reported_at"].dt.tz) == "UTC"
 
     trials = pd.read_parquet(folder.path / "trials.parquet")
-    assert set(TRIAL_COLUMNS) <= set(trials.columns)
+    assert set(names_of(TRIAL_COLUMNS)) <= set(trials.columns)
     assert {*columns, "oracle.lidar_paper", "config.lr", "config.optimizer"} <= set(trials.columns)
     first, second, third, fourth = (row for _, row in trials.iterrows())
     assert (first["status"], first["epochs"], first["oracle"], first["oracle_n"]) == ("completed", 2, 0.75, 24)

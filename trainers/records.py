@@ -6,10 +6,10 @@ the laboratory and the judge all read this file, and none of them needs the othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 Scalar = bool | int | float | str | None
 
@@ -36,49 +36,69 @@ ORACLE_PREFIX: Final = "oracle."
 HIGHER_IS_BETTER: Final[Mapping[str, bool]] = MappingProxyType({"lidar": True, "rankme": True, "loss": False})
 """Direction of each criterion, and of the pretraining loss, the baseline that every criterion must beat."""
 
+Kind = Literal["text", "whole", "number", "moment", "flag", "value"]
+"""What the cells of a column are; a `value` is a hyperparameter's: a number, a text or a flag."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table in a results folder: it makes the file's schema and the documentation."""
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
 EPOCH_COLUMNS: Final = (
-    "sweep",
-    "trial",
-    "epoch",
-    "step",
-    "loss",
-    "train_seconds",
-    "criteria_seconds",
-    "images_per_second",
-    "spread",
-    "sequence",
-    "reported_at",
+    Column("sweep", "text", "the folder's name"),
+    Column("trial", "whole", "the trial's number"),
+    Column("epoch", "whole", "epochs finished, counted from 1"),
+    Column("step", "whole", "optimiser updates so far"),
+    Column("loss", "number", "mean pretraining loss of the epoch"),
+    Column("train_seconds", "number", "seconds of training"),
+    Column("criteria_seconds", "number", "seconds of all criteria together"),
+    Column("images_per_second", "number", "source images per second of training"),
+    Column("spread", "number", "mean standard deviation per dimension over mean norm, of the embeddings"),
+    Column("sequence", "whole", "number of the report in the order of arrival"),
+    Column("reported_at", "moment", "when the report arrived, in UTC"),
 )
-"""Columns of reports.parquet, besides one per criterion and layer (see `criterion_columns`) and its seconds."""
+"""Columns of reports.parquet, besides those of each criterion and its seconds."""
 
 TRIAL_COLUMNS: Final = (
-    "sweep",
-    "trial",
-    "configuration",
-    "seed",
-    "method",
-    "dataset",
-    "encoder",
-    "status",
-    "reason",
-    "epochs",
-    "oracle",
-    "oracle_n",
-    "oracle_seconds",
-    "loss",
-    "lidar_n",
-    "lidar_q",
-    "lidar_delta",
-    "lidar_epsilon",
-    "rankme_n",
-    "seconds",
-    "started_at",
-    "finished_at",
-    "audited",
-    "would_prune_epoch",
-    "checkpoint",
+    Column("sweep", "text", "the folder's name"),
+    Column("trial", "whole", "Optuna's trial number; with `seeds: k`, trials k·c to k·c + k − 1 run configuration c"),
+    Column("configuration", "whole", "the configuration that it runs"),
+    Column("seed", "whole", "the seed of this run of the configuration"),
+    Column("method", "text", "the method's name"),
+    Column("dataset", "text", "the data set's name"),
+    Column("encoder", "text", "the encoder's name"),
+    Column("status", "text", "`completed`, `pruned`, `collapsed` or `failed`"),
+    Column("reason", "text", "why, in words; empty for completed trials"),
+    Column("epochs", "whole", "epochs finished; 0 for a trial that failed before its first report"),
+    Column("oracle", "number", "accuracy of the first oracle, in [0, 1]; absent with `oracle: none`"),
+    Column("oracle_n", "whole", "test images behind it"),
+    Column("oracle_seconds", "number", "seconds of all oracles together, each with its own pass through the network"),
+    Column("loss", "number", "pretraining loss of the last epoch"),
+    Column("seconds", "number", "seconds of training, criteria and oracles"),
+    Column("started_at", "moment", "when the trial began, in UTC"),
+    Column("finished_at", "moment", "when the trial ended, in UTC"),
+    Column("audited", "flag", "whether the pruner would have stopped it and it ran on for the audit"),
+    Column("would_prune_epoch", "whole", "the epoch at which the pruner would have stopped it"),
+    Column("checkpoint", "text", "path below the sweep's folder, where a checkpoint was kept"),
 )
-"""Columns of trials.parquet, besides config.<hyperparameter>, oracle.<name> and one per criterion and layer."""
+"""Columns of trials.parquet, besides config.<hyperparameter>, oracle.<name> and those of each criterion."""
+
+BASELINE_COLUMNS: Final = (
+    Column("sweep", "text", "the folder's name"),
+    Column("baseline", "text", "`untrained` or `raw_pixels`"),
+    *(column for column in TRIAL_COLUMNS if column.name.startswith("oracle")),
+)
+"""Columns of baselines.parquet, besides oracle.<name> and those of each criterion."""
+
+
+def names_of(columns: Iterable[Column]) -> list[str]:
+    """The columns' names."""
+    return [column.name for column in columns]
 
 
 def criterion_columns(criterion: str) -> tuple[str, str, str]:

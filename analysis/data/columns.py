@@ -20,6 +20,7 @@ from trainers.records import (
     ORACLE_PREFIX,
     TRIAL_COLUMNS,
     criterion_columns,
+    names_of,
 )
 
 SIGNS = ("-", "+")
@@ -139,7 +140,7 @@ def parse_criteria(
 
 def could_be_criteria(columns: Sequence[str]) -> list[str]:
     """The columns that are no part of the contract: what a user may have meant."""
-    known = {*TRIAL_COLUMNS, *EPOCH_COLUMNS, "weight"} - set(HIGHER_IS_BETTER)
+    known = {*names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)), "weight"} - set(HIGHER_IS_BETTER)
     return [name for name in columns if name not in known and not name.startswith((CONFIG_PREFIX, ORACLE_PREFIX))]
 
 

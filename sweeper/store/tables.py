@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
@@ -15,14 +15,17 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome
 from sweeper.store.reports import read_log
 from trainers.records import (
+    BASELINE_COLUMNS,
     CONFIG_PREFIX,
     EPOCH_COLUMNS,
     FAILED,
-    HIGHER_IS_BETTER,
     ORACLE_PREFIX,
     TRIAL_COLUMNS,
+    Column,
     CriteriaSample,
+    Kind,
     criterion_columns,
+    names_of,
 )
 
 if TYPE_CHECKING:
@@ -48,17 +51,24 @@ def write_tables(folder: SweepFolder, config: SweepConfig, records: Sequence[Tri
     write_parquet(folder.path / "trials.parquet", *trials_table(folder, config, rows, records))
 
 
-def _criteria_columns(criteria: Iterable[str]) -> list[str]:
-    return [column for name in criteria for column in criterion_columns(name)]
+def criteria_columns(criteria: Iterable[str]) -> list[Column]:
+    """The columns of criteria: each plain one, then its two layers."""
+    return [Column(name, "number", "") for criterion in criteria for name in criterion_columns(criterion)]
 
 
 def _reports_table(
     folder: SweepFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    each = [f"{name}_seconds" for name in config.criteria]
-    columns = [*EPOCH_COLUMNS[:5], *_criteria_columns(config.criteria), *EPOCH_COLUMNS[5:7], *each, *EPOCH_COLUMNS[7:]]
+) -> tuple[list[dict[str, Any]], list[Column]]:
+    each = [Column(f"{name}_seconds", "number", "") for name in config.criteria]
+    place = names_of(EPOCH_COLUMNS).index("train_seconds")
+    first, times, rest = EPOCH_COLUMNS[:place], EPOCH_COLUMNS[place : place + 2], EPOCH_COLUMNS[place + 2 :]
+    columns = [*first, *criteria_columns(config.criteria), *times, *each, *rest]
     made = [
-        {**{name: row.get(name) for name in columns}, "sweep": folder.name, "reported_at": _moment(row["reported_at"])}
+        {
+            **{name: row.get(name) for name in names_of(columns)},
+            "sweep": folder.name,
+            "reported_at": _moment(row["reported_at"]),
+        }
         for row in rows
     ]
     return made, columns
@@ -70,7 +80,8 @@ def _moment(text: str) -> datetime:
 
 def trials_table(
     folder: SweepFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]], records: Sequence[TrialRecord]
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], list[Column]]:
+    """The rows of trials.parquet, and its columns."""
     by_trial: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_trial.setdefault(row["trial"], []).append(row)
@@ -82,12 +93,16 @@ def trials_table(
         _trial_row(folder, config, record, by_trial.get(record.number, []), outcomes[record.number], oracles) | settings
         for record in records
     ]
-    parameters = [f"{CONFIG_PREFIX}{name}" for name in dict.fromkeys([*config.fixed, *config.space])]
-    conditions = tuple(f"{name}_" for name in HIGHER_IS_BETTER)
-    absent = conditions if oracles else (*conditions, "oracle")
-    plain = [name for name in TRIAL_COLUMNS if not name.startswith(absent)]
-    further = [f"{ORACLE_PREFIX}{name}" for name in oracles]
-    return made, [*plain, *_criteria_columns(config.criteria), *settings, *further, *parameters]
+    held = [Column(f"{CONFIG_PREFIX}{name}", "value", "") for name in dict.fromkeys([*config.fixed, *config.space])]
+    plain = [column for column in TRIAL_COLUMNS if oracles or not column.name.startswith("oracle")]
+    conditions = [Column(name, condition_kind(name), "") for name in settings]
+    further = [Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles]
+    return made, [*plain, *criteria_columns(config.criteria), *conditions, *further, *held]
+
+
+def condition_kind(name: str) -> Kind:
+    """n and q are counts, the other conditions of a criterion numbers."""
+    return "whole" if name.endswith(("_n", "_q")) else "number"
 
 
 def _trial_row(
@@ -128,7 +143,7 @@ def _trial_row(
         "audited": record.audited,
         "would_prune_epoch": record.would_prune_epoch,
         "checkpoint": str(checkpoint.relative_to(folder.path)) if checkpoint.is_file() else None,
-        **{name: last.get(name, float("nan")) for name in _criteria_columns(config.criteria)},
+        **{name: last.get(name, float("nan")) for name in names_of(criteria_columns(config.criteria))},
         **{f"{ORACLE_PREFIX}{name}": scores[name].accuracy if name in scores else None for name in oracles},
         **{f"{CONFIG_PREFIX}{name}": value for name, value in {**config.fixed, **record.hyperparameters}.items()},
     }
@@ -138,8 +153,12 @@ def write_baselines(
     folder: SweepFolder, criteria: Sequence[str], oracles: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Write baselines.parquet: one row each for the untrained encoder and for raw pixels."""
-    plain = ["sweep", "baseline", *(["oracle", "oracle_n", "oracle_seconds"] if oracles else [])]
-    columns = [*plain, *_criteria_columns(criteria), *(f"{ORACLE_PREFIX}{name}" for name in oracles)]
+    plain = BASELINE_COLUMNS if oracles else BASELINE_COLUMNS[:2]
+    columns = [
+        *plain,
+        *criteria_columns(criteria),
+        *(Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles),
+    ]
     write_parquet(folder.baselines, [{"sweep": folder.name, **row} for row in rows], columns)
 
 
@@ -169,37 +188,31 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
     """Write rows as a parquet file with those columns, whole or not at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: _array(name, [row.get(name) for row in rows]) for name in columns}), sink)
+    arrays = {column.name: _array(column.kind, [row.get(column.name) for row in rows]) for column in columns}
+    pq.write_table(pa.table(arrays), sink)
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
-_WHOLE: Final = (*("trial", "epoch", "step", "sequence", "configuration", "seed", "epochs", "would_prune_epoch"),)
-_TEXT: Final = ("sweep", "method", "dataset", "encoder", "status", "reason", "checkpoint", "baseline")
-_MOMENTS: Final = ("reported_at", "started_at", "finished_at")
-
-
-def _array(name: str, values: list[Any]) -> pa.Array:
-    """A column of the type that its name has, so that a sweep of no rows has the same columns as one of many."""
+def _array(kind: Kind, values: list[Any]) -> pa.Array:
+    """A column of its kind's type, so that a sweep of no rows has the same columns as one of many."""
     import pyarrow as pa
 
-    if name.startswith(CONFIG_PREFIX):
+    if kind == "value":
         kinds = {type(value) for value in values if value is not None}
         if len(kinds) > 1 and not kinds <= {int, float}:
             return pa.array([None if value is None else str(value) for value in values], pa.string())
         return pa.array(values, pa.float64() if float in kinds else None)
-    if name in _WHOLE or name.endswith(("_n", "_q")):
-        return pa.array(values, pa.int64())
-    if name in _TEXT:
-        return pa.array(values, pa.string())
-    if name in _MOMENTS:
-        return pa.array(values, pa.timestamp("us", tz="UTC"))
-    return pa.array(values, pa.bool_() if name == "audited" else pa.float64())
+    types = {
+        "text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "flag": pa.bool_(),
+        "moment": pa.timestamp("us", tz="UTC"),
+    }  # fmt: skip
+    return pa.array(values, types[kind])
 
 
 def restore_log(folder: SweepFolder) -> int:

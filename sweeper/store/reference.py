@@ -1,0 +1,55 @@
+"""The columns of a results folder's tables as Markdown, for results/README.md.
+
+`python -m sweeper.store.reference` prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
+
+CRITERION: Final = (
+    Column(
+        "<criterion>", "number", "repeats a layer: see [criteria](../search_spaces/README.md#criteria)"
+    ),
+    Column("<criterion>.representation", "number", "the criterion of the encoder's output"),
+    Column("<criterion>.embedding", "number", "the criterion of the projector's output"),
+)
+CRITERION_SECONDS: Final = Column(
+    "<criterion>_seconds", "number", "seconds that the criterion takes alone, from the trained network on"
+)
+FURTHER: Final = (
+    Column("<criterion>_n, <criterion>_q", "whole", "images, and views of each, on which the criterion was measured"),
+    Column("<criterion>_<constant>", "number", "a constant of the criterion, such as `lidar_delta`"),
+    Column("oracle.<name>", "number", "accuracy of every oracle"),
+    Column("config.<hyperparameter>", "value", "every hyperparameter that was swept or held in `fixed`"),
+)
+
+
+def write() -> str:
+    """One section for each table."""
+    tables = {
+        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, *FURTHER),
+        "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, CRITERION_SECONDS),
+        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, FURTHER[2]),
+    }
+    return "\n".join(f"### {name}\n\n{table(columns)}" for name, columns in tables.items())
+
+
+def table(columns: Iterable[Column]) -> str:
+    """A Markdown table of columns.
+
+    >>> print(table([Column("epoch", "whole", "counted from 1")]), end="")
+    | column | kind | meaning |
+    | --- | --- | --- |
+    | `epoch` | whole | counted from 1 |
+    """
+    lines = ["| column | kind | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in columns]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(write(), end="")
