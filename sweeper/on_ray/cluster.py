@@ -120,26 +120,41 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
         if address is not None:
-            ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
+            with _our_signal_handlers():
+                ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
         else:
             # Without a mode Ray turns its token authentication on by itself, also where it was imported before. One
             # token for the life of this process, since Ray reads it once; other users cannot read it.
             os.environ.pop("RAY_AUTH_MODE", None)
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)
-            ray.init(
-                num_cpus=math.ceil(cpus),
-                include_dashboard=False,
-                object_store_memory=store_bytes + STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(root / RAY_FOLDER),
-                **quiet,
-            )
+            with _our_signal_handlers():
+                ray.init(
+                    num_cpus=math.ceil(cpus),
+                    include_dashboard=False,
+                    object_store_memory=store_bytes + STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(root / RAY_FOLDER),
+                    **quiet,
+                )
     except Exception as error:  # Ray raises whatever its parts raise
         where = f"the Ray cluster at {address} does not answer" if address else "Ray does not start"
         raise SweepError(f"{where} ({' '.join(str(error).split())[:300]}); --local runs without Ray") from error
     # Messages about dead workers come past log_to_driver; the trial's own log and reason tell of them.
     _print_messages(False)
+
+
+@contextmanager
+def _our_signal_handlers() -> Iterator[None]:
+    """Keep Ray from replacing the handler of SIGTERM in the midst of its start: its own ends the process at once."""
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 def _print_messages(wanted: bool) -> None:
