@@ -1,9 +1,9 @@
-"""What can go wrong, as one tree; each error owns the exit code of the command that meets it.
+"""The errors as one tree; each has the exit code of the command that it ends.
 
 SweeperError                 1
 ├── ConfigError              2   the search-space file, an override or an option is wrong
 ├── ResultsError             2   a results folder is missing, empty, half-written or in use
-└── SweepError               1   the sweep itself could not go on
+└── SweepError               1   the sweep could not continue
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class ResultsError(SweeperError):
 
 
 class SweepError(SweeperError):
-    """The sweep could not go on: every trial fails, the disk is full, Ray does not start."""
+    """The sweep could not continue: every trial fails, the disk is full, Ray does not start."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `name` was most likely meant to be, or None when nothing is near.
+    """The candidate nearest to `name`, or None where none is near.
 
     >>> nearest("Barlow Twins", ["simclr", "barlow_twins"])
     'barlow_twins'

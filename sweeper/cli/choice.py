@@ -1,4 +1,4 @@
-"""The trial of a sweep that a criterion selects, and what the choice cost."""
+"""The trial of a sweep that a criterion selects, and the accuracy that this choice costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that a criterion selects, and what that cost."""
+    """The trial that a criterion selects, and the accuracy that this choice costs."""
 
     sweep: str
     criterion: str
@@ -33,7 +33,7 @@ class Choice:
     best_accuracy: float | None
     regret: float | None
     untrained_accuracy: float | None
-    """What the encoder is worth before any update."""
+    """The oracle of the encoder before any update."""
     untrained_value: float | None
     """The criterion of the encoder before any update."""
     configuration: int
@@ -150,5 +150,5 @@ def _what_next(listing: Listing) -> str:
     if listing.state == RUNNING:
         return " yet; it is running"
     if listing.state == INTERRUPTED:
-        return f" yet; `sweeper resume {listing.folder}` goes on"
+        return f" yet; `sweeper resume {listing.folder}` continues it"
     return f"; `sweeper show {listing.folder}` says why"

@@ -1,4 +1,4 @@
-"""How a command line is run: a mistake is one line on stderr and an exit code."""
+"""How a command line is run: an error is one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from click.exceptions import NoArgsIsHelpError
 from sweeper.errors import did_you_mean
 
 INTERRUPTED: Final = 130
-"""Exit code of what Ctrl-C ended, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 class Sweeper(click.Group):
@@ -36,7 +36,7 @@ class Sweeper(click.Group):
 
 
 def execute(group: click.Group, arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; what a user can put right is one line on stderr."""
+    """Run a command line and return its exit code; an error that a user can mend is one line on stderr."""
     debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -76,7 +76,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 @contextmanager
 def _logs_on_stderr() -> Iterator[None]:
-    """What the conductor notes while a command runs is one line each on stderr."""
+    """Print each warning of ours as one line on stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
     logger = logging.getLogger("sweeper")

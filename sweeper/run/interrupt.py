@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the time limit: the sweep is asked to end, and a second signal ends it at once."""
+"""Ctrl-C, SIGTERM and the time limit: the first signal asks the sweep to end, the second ends it at once."""
 
 from __future__ import annotations
 

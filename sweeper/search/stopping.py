@@ -30,7 +30,7 @@ class Decision:
 
 
 def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> Decision:
-    """Record the last report of a trial in the study, and decide whether the trial goes on.
+    """Record the last report of a trial in the study, and decide whether the trial continues.
 
     Collapse is judged first, because a median prunes on NaN. The pruner is asked at every epoch but the last.
 

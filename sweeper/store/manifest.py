@@ -36,7 +36,7 @@ def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder
     """
     folder = SweepFolder(path.absolute())
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ResultsError(f"{path} is there already; continue it with --resume, or choose another --name")
+        raise ResultsError(f"{path} exists; continue it with --resume, or choose another --name")
     (folder.path / "trials").mkdir(parents=True)
     write_manifest(folder, config, {"study": study, **provenance(config)})
     return folder
@@ -130,7 +130,7 @@ def _read(folder: SweepFolder) -> tuple[dict[str, Any], dict[str, Any]]:
 def _load(folder: SweepFolder) -> dict[str, Any]:
     path = folder.sweep_file
     if not path.is_file():
-        raise ResultsError(f"{folder.path} holds no {path.name}, so it is no sweep; `sweeper list` shows the sweeps")
+        raise ResultsError(f"{folder.path} holds no {path.name}, so it is not a sweep; `sweeper list` shows them")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
