@@ -1,4 +1,4 @@
-"""What a trial computes on: cores, precision, and random generators on the training device."""
+"""What a trial computes on: its cores, its precision and its clock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from contextlib import AbstractContextManager
 
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
-
-from trainers.seeds import seed_of
 
 
 def limit_threads(threads: int) -> None:
@@ -21,16 +18,6 @@ def limit_threads(threads: int) -> None:
 def exact() -> AbstractContextManager[None]:
     """Convolutions that are the same in every run, and whose float32 is float32; of no effect on the CPU."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-
-
-def shuffled(count: int, device: torch.device, *parts: object) -> Tensor:
-    """A permutation of `count` that is a function of the parts alone, whatever the device."""
-    return torch.randperm(count, generator=seeded(torch.device("cpu"), *parts)).to(device)
-
-
-def seeded(device: torch.device, *parts: object) -> torch.Generator:
-    """A generator on the device whose stream is a function of the parts alone."""
-    return torch.Generator(device).manual_seed(seed_of(*parts))
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.device import exact, fast_bfloat16, limit_threads, now, seeded, shuffled
+from trainers.device import exact, fast_bfloat16, limit_threads, now
 from trainers.masks import keep_random
 from trainers.measure import Sample, measure
 from trainers.methods.base import Batch
 from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig
-from trainers.seeds import seed_of
+from trainers.seeds import augmentation_generator, dropout_seed, training_order
 from trainers.settings import resolve
 from trainers.splits import Data
 
@@ -111,8 +111,8 @@ class Trainer:
     def _train_epoch(self) -> float:
         """Mean loss over one pass through the training images, in an order drawn for this seed and epoch."""
         config, method = self.config, self.method.train()
-        generator = seeded(self.data.device, config.seed, self.epoch + 1)
-        order = shuffled(len(self.data.train), self.data.device, config.seed, "order", self.epoch + 1)
+        generator = augmentation_generator(self.data.device, config.seed, self.epoch + 1)
+        order = training_order(len(self.data.train), self.data.device, config.seed, self.epoch + 1)
         steps = config.epochs * self.steps_per_epoch
         total = torch.zeros((), device=self.data.device, dtype=torch.float64)
         for index in range(self.steps_per_epoch):
@@ -191,5 +191,5 @@ def dropping(device: torch.device, seed: int, epoch: int) -> Iterator[None]:
     """Torch's own generators seeded for an epoch, for encoders that drop paths or units, and then as they were."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed_of(seed, "dropout", epoch))
+        torch.manual_seed(dropout_seed(seed, epoch))
         yield

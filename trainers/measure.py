@@ -15,10 +15,11 @@ from trainers.criteria import CRITERIA
 from trainers.criteria.base import EmbeddingSample
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.device import exact, now, seeded, shuffled
+from trainers.device import exact, now
 from trainers.methods.base import Method
 from trainers.network import load_network
 from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig
+from trainers.seeds import criteria_generator, criteria_order
 from trainers.settings import resolve
 from trainers.splits import Data
 
@@ -38,7 +39,7 @@ class Sample:
                 f"`criteria_sample.images` must be at most the {len(split)} images of the {sample.split} split, "
                 f"but got {sample.images}"
             )
-        chosen = shuffled(len(split), data.device, sample.seed, "images")
+        chosen = criteria_order(len(split), data.device, sample.seed)
         self.data = data
         self.sample = sample
         self.augmentation = augmentation
@@ -52,7 +53,7 @@ class Sample:
 
     def _draw(self) -> Iterator[Tensor]:
         for index, chunk in enumerate(self.images.split(max(1, BATCH // self.sample.views))):
-            generator = seeded(self.data.device, self.sample.seed, "views", index)
+            generator = criteria_generator(self.data.device, self.sample.seed, index)
             views = repeat_views(chunk, self.augmentation, self.sample.views, generator)
             yield self.data.normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2])
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from trainers.device import exact, shuffled
+from trainers.device import exact
 from trainers.encoders import build_encoder
 from trainers.methods import METHODS
 from trainers.methods.base import Method
 from trainers.records import TrialConfig
-from trainers.seeds import seed_of
+from trainers.seeds import recalibration_order, weights_seed
 from trainers.settings import resolve
 from trainers.splits import Data
 
@@ -27,7 +27,7 @@ RECALIBRATION: Final = (8, 256)
 def build_method(config: TrialConfig, data: Data) -> Method:
     """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(config.seed, "weights"))
+        torch.manual_seed(weights_seed(config.seed))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
         method = METHODS[config.method](encoder, resolve(config).params)
     return method.to(data.device).to(memory_format=torch.channels_last)
@@ -73,7 +73,7 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
             module.reset_running_stats()
             module.momentum = None  # the plain average over the batches below
     batches, size = RECALIBRATION
-    order = shuffled(len(data.train), data.device, config.criteria_sample.seed, "recalibration")
+    order = recalibration_order(len(data.train), data.device, config.criteria_sample.seed)
     with torch.no_grad(), exact():
         for chosen in order[: batches * size].split(size):
             if len(chosen) > 1:
