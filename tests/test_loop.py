@@ -165,7 +165,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reading of the clock is a second: what a criterion alone would take is counted in readings."""
     clock = itertools.count()
-    monkeypatch.setattr("trainers.device.now", lambda device: float(next(clock)))
+    monkeypatch.setattr("trainers.measure.now", lambda device: float(next(clock)))
     monkeypatch.setattr("trainers.loop.now", lambda device: float(next(clock)))
     (report, *_) = train(config(), images=images)
     assert report.seconds == {"train": 1.0, "criteria": 9.0, "lidar": 3.0, "rankme": 3.0}
