@@ -19,7 +19,7 @@ from trainers.loop import train
 from trainers.network import load_network
 from trainers.probe import ORACLES, Protocol, _fit, linear_probe, probe, probe_pixels, standardised
 from trainers.records import CHECKPOINT, CriteriaSample, OracleScore, TrialConfig
-from trainers.splits import Data
+from trainers.splits import Data, Split, in_order
 
 PAPER = ORACLES["lidar_paper"]
 
@@ -200,12 +200,17 @@ def config(root: Path, **changes: object) -> TrialConfig:
     return dataclasses.replace(base, **changes)
 
 
+def everything(split: Split) -> torch.Tensor:
+    """Every image of a split."""
+    return torch.cat(list(in_order(split, 7)))
+
+
 def by_hand(trial: TrialConfig, checkpoint: Path | None) -> float:
     dataset = open_dataset(trial.dataset)
     data = Data(dataset.images(), "cpu")
     network = load_network(trial, data, checkpoint)
     with torch.no_grad():
-        features = [network.represent(data.clean(images)) for images in (data.train, data.test)]
+        features = [network.represent(data.clean(everything(split))) for split in (data.train, data.test)]
     labels = [torch.from_numpy(dataset.labels(split)) for split in ("train", "test")]
     return linear_probe(features[0], labels[0], features[1], labels[1], PAPER).accuracy
 

@@ -120,7 +120,7 @@ class Trainer:
             step = self.step + index
             method.progress = step / steps
             set_schedules(self.optimizer, self.settings.optimizer, step, steps)
-            batch = self._batch(self.data.train[chosen], generator)
+            batch = self._batch(self.data.train.take(chosen), generator)
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
                 loss = method.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)

@@ -43,7 +43,7 @@ class Sample:
         self.data = data
         self.sample = sample
         self.augmentation = augmentation
-        self.images = split[chosen[: sample.images]]
+        self.images = split.take(chosen[: sample.images])
         size = self.images[0].numel() * sample.images * sample.views * 4
         self._kept = list(self._draw()) if size <= KEPT_BYTES else None
 

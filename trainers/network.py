@@ -77,5 +77,5 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
     with torch.no_grad(), exact():
         for chosen in order[: batches * size].split(size):
             if len(chosen) > 1:
-                whole.embed(data.clean(data.train[chosen]))
+                whole.embed(data.clean(data.train.take(chosen)))
     return whole.eval()

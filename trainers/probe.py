@@ -20,7 +20,7 @@ from trainers.datasets.base import SPLITS, Images
 from trainers.device import exact, limit_threads
 from trainers.network import load_network
 from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
-from trainers.splits import Data
+from trainers.splits import Data, in_order
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it bounds the memory and changes nothing else."""
@@ -67,7 +67,7 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
     with torch.no_grad(), exact():
         train, test = (
-            torch.cat([network.represent(data.clean(batch)).float() for batch in split.split(FEATURE_BATCH)])
+            torch.cat([network.represent(data.clean(batch)).float() for batch in in_order(split, FEATURE_BATCH)])
             for split in (data.train, data.test)
         )
     return _scores(config, (train, test), labels, time.perf_counter() - start)
@@ -79,7 +79,11 @@ def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[s
     if labels is None:
         return {}
     data = _data(config, images)
-    return _scores(config, (data.train.flatten(1) / 255, data.test.flatten(1) / 255), labels, 0.0)
+    train, test = (
+        torch.cat([batch.flatten(1) / 255 for batch in in_order(split, FEATURE_BATCH)])
+        for split in (data.train, data.test)
+    )
+    return _scores(config, (train, test), labels, 0.0)
 
 
 def has_labels(dataset: Mapping[str, Scalar]) -> bool:
