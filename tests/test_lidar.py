@@ -13,7 +13,7 @@ from scipy import linalg
 from torch import Tensor
 
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import CHUNK_ROWS, EmbeddingSample
+from trainers.criteria.base import CHUNK_ROWS, Features
 from trainers.criteria.lidar import lidar
 from trainers.records import HIGHER_IS_BETTER, TRIAL_COLUMNS
 
@@ -267,7 +267,8 @@ def test_the_catalogue_measures_the_views_and_records_the_settings() -> None:
     criterion = CRITERIA["lidar"]
     views = views_of(40, 5, 8)
     clean = torch.zeros(40, 8, dtype=torch.float64)
-    assert criterion(EmbeddingSample(views=views, clean=clean)) == lidar(views, delta=1e-4, epsilon=1e-8)
+    assert criterion.function is not None
+    assert criterion.function(Features(views=views, clean=clean)) == lidar(views, delta=1e-4, epsilon=1e-8)
     recorded = criterion.record(40, 5)
     assert recorded == {"lidar_n": 40, "lidar_q": 5, "lidar_delta": 1e-4, "lidar_epsilon": 1e-8}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import Criterion, EmbeddingSample
+from trainers.criteria.base import Criterion, Features
 from trainers.datasets.base import Images
 from trainers.loop import Trainer, train
 from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
@@ -21,7 +22,7 @@ from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
 from trainers.network import build_method, load_network, measurable
 from trainers.optim import learning_rate
-from trainers.records import CHECKPOINT, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, EMBEDDING, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
 from trainers.splits import Data, Split, in_order
 
@@ -62,11 +63,6 @@ def everything(split: Split) -> torch.Tensor:
     return torch.cat(list(in_order(split, 7)))
 
 
-def plain_layer(method: str, criterion: str) -> str:
-    """The layer that the plain column repeats."""
-    return METHODS[method].layers.get(criterion, CRITERIA[criterion].layer)
-
-
 def numbers(report: EpochReport) -> tuple[object, ...]:
     """All of a report but its timings."""
     return (report.trial, report.epoch, report.step, report.loss, dict(report.criteria), report.spread)
@@ -78,8 +74,8 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
     assert [(r.epoch, r.step) for r in reports] == [(1, 4), (2, 8), (3, 12)]
     for report in reports:
         assert math.isfinite(report.loss)
-        assert report.criteria["lidar"] == report.criteria[f"lidar.{plain_layer(method, 'lidar')}"]
-        assert report.criteria["rankme"] == report.criteria[f"rankme.{plain_layer(method, 'rankme')}"]
+        assert report.criteria["lidar"] == report.criteria[f"lidar.{CRITERIA['lidar'].layer_of(method)}"]
+        assert report.criteria["rankme"] == report.criteria[f"rankme.{CRITERIA['rankme'].layer_of(method)}"]
         assert len(report.criteria) == 6
         assert all(1 <= value <= 16 for value in report.criteria.values())
 
@@ -87,12 +83,42 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
 def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the catalogue is enough: no method has to know it."""
 
-    def mean_norm(sample: EmbeddingSample) -> float:
-        return float(sample.clean.norm(dim=1).mean())
+    def mean_norm(features: Features) -> float:
+        return float(features.clean.norm(dim=1).mean())
 
-    monkeypatch.setitem(CRITERIA, "norm", Criterion("norm", mean_norm, reads_views=False, layer=REPRESENTATION))
+    norm = Criterion(
+        name="norm",
+        label="Norm",
+        function=mean_norm,
+        reads_views=False,
+        layer=REPRESENTATION,
+        layer_by_method={"vicreg": EMBEDDING},
+    )
+    monkeypatch.setitem(CRITERIA, "norm", norm)
     (report,) = train(config(epochs=1, criteria=("norm",)), images=images)
     assert report.criteria["norm"] == report.criteria["norm.representation"] != report.criteria["norm.embedding"]
+    (report,) = train(config("vicreg", epochs=1, criteria=("norm",)), images=images)
+    assert report.criteria["norm"] == report.criteria["norm.embedding"] != report.criteria["norm.representation"]
+
+
+def test_a_criterion_may_read_both_layers(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value belongs to neither of them: the columns of single layers are NaN."""
+
+    def widening(features: Mapping[str, Features]) -> float:
+        return features[REPRESENTATION].views.shape[2] / features[EMBEDDING].clean.shape[1]
+
+    ratio = Criterion(name="ratio", label="Ratio", joint_function=widening, reads_views=True)
+    monkeypatch.setitem(CRITERIA, "ratio", ratio)
+    (report,) = train(config(epochs=1, criteria=("ratio", "rankme")), images=images)
+    assert report.criteria["ratio"] == 16 / 8
+    assert math.isnan(report.criteria["ratio.representation"])
+    assert math.isnan(report.criteria["ratio.embedding"])
+    assert "ratio" in report.seconds
+
+
+def test_a_criterion_has_one_function() -> None:
+    with pytest.raises(ValueError, match="`none` must have either `function` or `joint_function`"):
+        Criterion(name="none", label="None", reads_views=False)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -164,7 +190,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     data = Data(images, "cpu")
     network = load_network(trial, data, tmp_path / CHECKPOINT)
     sample = Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation)
-    assert measure(network, sample, trial.criteria).criteria == last.criteria
+    assert measure(network, sample, trial.criteria, trial.method).criteria == last.criteria
 
 
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +244,7 @@ def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     data = Data(images, "cpu")
     sample = Sample(data, config().criteria_sample, resolve(config()).criteria_augmentation)
     network = measurable(build_method(config(), data), config(), data, untrained=True)
-    assert measure(network, sample, config().criteria).criteria == report.criteria
+    assert measure(network, sample, config().criteria, "simclr").criteria == report.criteria
 
 
 def test_a_diverged_trial_says_so(images: Images) -> None:
@@ -402,5 +428,5 @@ def test_the_sample_is_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda self, x: seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)) or x,
     )
     trainer = recorded(monkeypatch)
-    measure(trainer.method.eval(), trainer.sample, ("rankme",))
+    measure(trainer.method.eval(), trainer.sample, ("rankme",), "simclr")
     assert set(seen) == {(False, True)}

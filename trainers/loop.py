@@ -92,7 +92,7 @@ class Trainer:
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
         ready = now(self.data.device)
-        found = measure(network, self.sample, self.config.criteria)
+        found = measure(network, self.sample, self.config.criteria, self.config.method)
         train_seconds = trained - began
         each = {name: ready - trained + seconds for name, seconds in found.seconds.items()}
         report = EpochReport(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainers.augment import Augmentation, repeat_views
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import EmbeddingSample
+from trainers.criteria.base import Features
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, now
@@ -70,21 +70,20 @@ class Measurement:
     """Criterion -> what it would take alone: the passes through the network that it reads, and both layers."""
 
 
-def measure(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measurement:
-    """Every criterion of a network in eval mode."""
+def measure(network: Method, sample: Sample, criteria: tuple[str, ...], method: str) -> Measurement:
+    """Every criterion of the network of a method, in eval mode."""
     device = sample.data.device
     began = now(device)
     views = embed_views(network, sample)
     viewed = now(device)
     clean = embed_clean(network, sample)
     passes = {True: viewed - began, False: now(device) - viewed}
+    features = {layer: Features(views[layer], clean[layer]) for layer in LAYERS}
     values: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for name in criteria:
         began = now(device)
-        by_layer = {layer: CRITERIA[name](EmbeddingSample(views[layer], clean[layer])) for layer in LAYERS}
-        values[name] = by_layer[network.layers.get(name, CRITERIA[name].layer)]
-        values |= {f"{name}.{layer}": value for layer, value in by_layer.items()}
+        values |= CRITERIA[name].measure(features, method)
         seconds[name] = passes[CRITERIA[name].reads_views] + now(device) - began
     return Measurement(values, spread(clean[EMBEDDING]), seconds)
 
@@ -131,6 +130,6 @@ def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochRepo
     """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
     data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
     sample = Sample(data, config.criteria_sample, resolve(config).criteria_augmentation)
-    found = measure(load_network(config, data, None), sample, config.criteria)
+    found = measure(load_network(config, data, None), sample, config.criteria, config.method)
     seconds = {"train": 0.0, "criteria": 0.0}
     return EpochReport(config.trial, 0, 0, math.nan, found.criteria, found.spread, seconds, math.nan)

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainers.criteria.base import (
     CHUNK_ROWS,
     Criterion,
-    EmbeddingSample,
+    Features,
     check_embeddings,
     check_not_negative,
     effective_rank,
@@ -127,8 +127,17 @@ def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
     return eigenvalues
 
 
-def _measure(sample: EmbeddingSample) -> float:
-    return lidar(sample.views)
+def _measure(features: Features) -> float:
+    return lidar(features.views)
 
 
-LIDAR: Final = Criterion("lidar", _measure, reads_views=True, settings={"delta": DELTA, "epsilon": EPSILON})
+LIDAR: Final = Criterion(
+    name="lidar",
+    label="LiDAR",
+    function=_measure,
+    reads_views=True,
+    settings={"delta": DELTA, "epsilon": EPSILON},
+    layer="embedding",
+    layer_by_method={"vicreg": "representation"},
+    higher_is_better=True,
+)

@@ -10,7 +10,7 @@ from torch import Tensor
 from trainers.criteria.base import (
     CHUNK_ROWS,
     Criterion,
-    EmbeddingSample,
+    Features,
     check_embeddings,
     check_not_negative,
     effective_rank,
@@ -64,8 +64,15 @@ def _singular_values(tall: Tensor, scale: float) -> Tensor:
     return values
 
 
-def _measure(sample: EmbeddingSample) -> float:
-    return rankme(sample.clean)
+def _measure(features: Features) -> float:
+    return rankme(features.clean)
 
 
-RANKME: Final = Criterion("rankme", _measure, reads_views=False)
+RANKME: Final = Criterion(
+    name="rankme",
+    label="RankMe",
+    function=_measure,
+    reads_views=False,
+    layer="embedding",
+    higher_is_better=True,
+)

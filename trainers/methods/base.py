@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -52,8 +50,6 @@ class Method(nn.Module, ABC):
     """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
     optimizer: ClassVar[Optimizer]
     """The paper's optimiser and its hyperparameters."""
-    layers: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Criterion -> the layer that its plain column repeats, where that is not the criterion's own choice."""
     measures_teacher: ClassVar[bool] = False
     """Whether criteria and oracle read an EMA teacher, which sees whole images however many the student is spared."""
     multi_crop: ClassVar[bool] = False

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -15,7 +13,6 @@ from trainers.augment import Augmentation
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer
-from trainers.records import REPRESENTATION
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,6 @@ class VICReg(Method):
         second_solarize_probability=0.2,
     )
     optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=1e-3)
-    layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": REPRESENTATION})
 
     def __init__(self, encoder: Encoder, params: VICRegParams) -> None:
         super().__init__(encoder, params)
