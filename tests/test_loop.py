@@ -63,6 +63,14 @@ def everything(split: Split) -> torch.Tensor:
     return torch.cat(list(in_order(split, 7)))
 
 
+def sample_of(trial: TrialConfig, data: Data) -> Sample:
+    return Sample(build_method(trial, data), data, trial.criteria_sample, resolve(trial))
+
+
+def pixels(sample: Sample) -> torch.Tensor:
+    return torch.cat([views for views, _ in sample.views()])
+
+
 def numbers(report: EpochReport) -> tuple[object, ...]:
     """All of a report but its timings."""
     return (report.trial, report.epoch, report.step, report.loss, dict(report.criteria), report.spread)
@@ -168,7 +176,7 @@ def test_criteria_views_keep_the_default_where_the_sweep_varies_it(images: Image
 
     def views(value: float, swept: tuple[str, ...]) -> torch.Tensor:
         trial = config(hyperparameters={"crop_scale_min": value}, swept=swept)
-        return torch.cat(list(Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation).views()))
+        return pixels(sample_of(trial, data))
 
     assert torch.equal(views(0.1, ("crop_scale_min",)), views(0.9, ("crop_scale_min",)))
     assert not torch.equal(views(0.1, ()), views(0.9, ()))
@@ -176,12 +184,11 @@ def test_criteria_views_keep_the_default_where_the_sweep_varies_it(images: Image
 
 def test_the_sample_is_the_same_whether_kept_or_drawn_again(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     data, trial = Data(images, "cpu"), config()
-    augmentation = resolve(trial).criteria_augmentation
-    kept = torch.cat(list(Sample(data, trial.criteria_sample, augmentation).views()))
+    kept = pixels(sample_of(trial, data))
     monkeypatch.setattr("trainers.measure.KEPT_BYTES", 0)
-    again = Sample(data, trial.criteria_sample, augmentation)
+    again = sample_of(trial, data)
     for _ in range(2):
-        assert torch.equal(torch.cat(list(again.views())), kept)
+        assert torch.equal(pixels(again), kept)
 
 
 def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_path: Path) -> None:
@@ -189,7 +196,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     last = list(train(trial, images=images, folder=tmp_path))[-1]
     data = Data(images, "cpu")
     network = load_network(trial, data, tmp_path / CHECKPOINT)
-    sample = Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation)
+    sample = sample_of(trial, data)
     assert measure(network, sample, trial.criteria, trial.method).criteria == last.criteria
 
 
@@ -242,7 +249,7 @@ def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     assert (report.epoch, report.step) == (0, 0)
     assert math.isnan(report.loss)
     data = Data(images, "cpu")
-    sample = Sample(data, config().criteria_sample, resolve(config()).criteria_augmentation)
+    sample = sample_of(config(), data)
     network = measurable(build_method(config(), data), config(), data, untrained=True)
     assert measure(network, sample, config().criteria, "simclr").criteria == report.criteria
 
@@ -301,6 +308,7 @@ class Recorder(Method):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+        self.params = self.Params()
         self.weight = nn.Parameter(torch.ones(2, 2))
         self.dropout = nn.Dropout(0.5)
         self.patches, self.patch = 9, 1
@@ -333,7 +341,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Trainer:
     recorder = Recorder()
     monkeypatch.setattr("trainers.loop.build_method", lambda config, data: recorder)
     off = {"jitter_probability": 0.0, "blur_probability": 0.0, "flip_probability": 0.0}
-    return Trainer(config(hyperparameters=off | changes), gray_images())
+    trial = config(hyperparameters=off | changes)
+    recorder.params = resolve(trial).params
+    return Trainer(trial, gray_images())
 
 
 def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,8 +359,8 @@ def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytes
 
 def test_the_oracles_images_are_not_augmented(images: Images) -> None:
     data = Data(images, "cpu")
-    sample = Sample(data, CriteriaSample(16, 3), resolve(config()).criteria_augmentation)
     method = Recorder().eval()
+    sample = Sample(method, data, CriteriaSample(16, 3), resolve(config()))
     first_pixel = embed_clean(method, sample)["representation"][:, 1]
     torch.testing.assert_close(first_pixel, data.clean(sample.images)[:, 0, 0, 0])
     assert not torch.allclose(embed_views(method, sample)["representation"][:, 0, 1], first_pixel)

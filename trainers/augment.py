@@ -119,18 +119,20 @@ def local_side(image_size: int, multiple: int = 1) -> int:
     return max(1, round(LOCAL_SHARE * image_size / multiple)) * multiple
 
 
-def repeat_views(images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator) -> Tensor:
-    """`views` whole-size views of every image, first-view and second-view draws by turns, kept together.
+def repeat_views(
+    images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """`views` whole-size views of every image, first-view and second-view draws by turns.
 
     Args:
         images: (b, h, w, c), uint8, on the generator's device.
 
     Returns:
-        (b, views, c, h, w), float32 in [0, 1].
+        `views` tensors (b, c, h, w), float32 in [0, 1].
     """
     pixels = to_float(images)
     kinds = (augmentation, _second(augmentation))
-    return torch.stack([_view(pixels, kinds[view % 2], generator) for view in range(views)], dim=1)
+    return tuple(_view(pixels, kinds[view % 2], generator) for view in range(views))
 
 
 def to_float(images: Tensor) -> Tensor:

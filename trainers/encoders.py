@@ -179,8 +179,8 @@ def build_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
     return _build_timm(str(encoder["name"]).removeprefix(TIMM_PREFIX), options, image_size, channels)
 
 
-def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> None:
-    """Build the encoder without its numbers and pass one image through it, so that no trial is the first to try.
+def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> Encoder:
+    """Build the encoder on the meta device, where it has no numbers, and pass images through it before any trial does.
 
     Raises:
         ValueError: with one line that says why the encoder cannot read such images.
@@ -194,6 +194,7 @@ def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
             raise ValueError(f"`encoder` {encoder['name']} cannot read the images: {problem}") from error
     if shape != (2, network.dim):
         raise ValueError(f"`encoder` {encoder['name']} must give one vector per image, but gave {tuple(shape[1:])}")
+    return network
 
 
 def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions | TimmOptions:

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, fast_bfloat16, limit_threads, now
-from trainers.masks import keep_random
 from trainers.measure import Sample, measure
-from trainers.methods.base import Batch
 from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig
@@ -69,12 +66,8 @@ class Trainer:
                 f"`batch_size` must be at most the {len(self.data.train)} training images, but got {config.batch_size}"
             )
         self.method = build_method(config, self.data)
-        self.augmentation = self.settings.augmentation
-        if self.augmentation.local_crops and self.augmentation.local_size is None:
-            side = local_side(self.data.image_size, self.method.patch)
-            self.augmentation = replace(self.augmentation, local_size=side)
         self.optimizer = build_optimizer(self.method, self.settings.optimizer)
-        self.sample = Sample(self.data, config.criteria_sample, self.settings.criteria_augmentation)
+        self.sample = Sample(self.method, self.data, config.criteria_sample, self.settings)
         self.epoch = 0
         self.reports: list[EpochReport] = []
 
@@ -120,7 +113,8 @@ class Trainer:
             step = self.step + index
             method.progress = step / steps
             set_schedules(self.optimizer, self.settings.optimizer, step, steps)
-            batch = self._batch(self.data.train.take(chosen), generator)
+            batch = method.make_batch(self.data.train.take(chosen), self.settings.augmentation, generator)
+            batch = replace(batch, views=tuple(map(self.data.normalize, batch.views)))
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
                 loss = method.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)
@@ -131,18 +125,6 @@ class Trainer:
             method.after_step((step + 1) / steps)
             total += loss.detach()
         return float(total) / self.steps_per_epoch
-
-    def _batch(self, images: Tensor, generator: torch.Generator) -> Batch:
-        """Augmented, normalised views of uint8 images (b, h, w, c), and the patches that the student sees of each."""
-        views = tuple(self.data.normalize(v) for v in make_views(images, self.augmentation, generator))
-        ratio = self.settings.params.mask_ratio
-        patches = self.method.patches
-        # Local crops are a student's partial view already: only the whole-size views lose patches.
-        kept = tuple(
-            keep_random(len(view), patches, ratio, generator) if ratio and index < 2 else None
-            for index, view in enumerate(views)
-        )
-        return Batch(views, kept)
 
     def save(self, checkpoint: Path) -> None:
         """Write the checkpoint to a temporary name, then rename it: it is whole or it is the one before."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from trainers.augment import Augmentation, repeat_views
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import Features
 from trainers.datasets import open_dataset
@@ -20,7 +19,7 @@ from trainers.methods.base import Method
 from trainers.network import load_network
 from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig
 from trainers.seeds import criteria_generator, criteria_order
-from trainers.settings import resolve
+from trainers.settings import Settings, resolve
 from trainers.splits import Data
 
 BATCH: Final = 1000
@@ -30,9 +29,9 @@ KEPT_BYTES: Final = 2**30
 
 
 class Sample:
-    """The n images × q views on which the criteria are measured, drawn from the sweep's seed alone."""
+    """The n images × q views on which the criteria are measured, drawn from the criteria sample's seed alone."""
 
-    def __init__(self, data: Data, sample: CriteriaSample, augmentation: Augmentation) -> None:
+    def __init__(self, method: Method, data: Data, sample: CriteriaSample, settings: Settings) -> None:
         split = data.train if sample.split == "train" else data.test
         if sample.images > len(split):
             raise ValueError(
@@ -40,22 +39,29 @@ class Sample:
                 f"but got {sample.images}"
             )
         chosen = criteria_order(len(split), data.device, sample.seed)
+        self.method = method
         self.data = data
         self.sample = sample
-        self.augmentation = augmentation
+        self.settings = settings
         self.images = split.take(chosen[: sample.images])
         size = self.images[0].numel() * sample.images * sample.views * 4
-        self._kept = list(self._draw()) if size <= KEPT_BYTES else None
+        self._drawn = list(self._draw()) if size <= KEPT_BYTES else None
 
-    def views(self) -> Iterator[Tensor]:
-        """Chunks (images, q, c, h, w) of whole images, normalised; the same ones at every call."""
-        return iter(self._kept) if self._kept is not None else self._draw()
+    def views(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Chunks of the sample, the same ones at every call: views (images, q, c, h, w), normalised, and the patches
+        kept of each (images, q, kept patches) where some are hidden."""
+        return iter(self._drawn) if self._drawn is not None else self._draw()
 
-    def _draw(self) -> Iterator[Tensor]:
-        for index, chunk in enumerate(self.images.split(max(1, BATCH // self.sample.views))):
+    def _draw(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        q, augmentation, params = self.sample.views, self.settings.criteria_augmentation, self.settings.criteria_params
+        for index, chunk in enumerate(self.images.split(max(1, BATCH // q))):
             generator = criteria_generator(self.data.device, self.sample.seed, index)
-            views = repeat_views(chunk, self.augmentation, self.sample.views, generator)
-            yield self.data.normalize(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+            batch = self.method.sample_views(chunk, q, augmentation, params, generator)
+            kept = [patches for patches in batch.kept if patches is not None]
+            yield (
+                self.data.normalize(torch.stack(batch.views, dim=1)),
+                torch.stack(kept, dim=1) if kept else None,
+            )
 
 
 @dataclass(frozen=True)
@@ -90,29 +96,29 @@ def measure(network: Method, sample: Sample, criteria: tuple[str, ...], method: 
 
 def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, q, d) of the sample's views."""
-    rows = by_layer([both_layers(network, chunk.flatten(0, 1)) for chunk in sample.views()])
+    rows = joined(
+        float_features(network, views.flatten(0, 1), None if kept is None else kept.flatten(0, 1))
+        for views, kept in sample.views()
+    )
     return {layer: tensor.unflatten(0, (-1, sample.sample.views)) for layer, tensor in rows.items()}
 
 
 def embed_clean(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, d) of the sample's images as they are."""
-    return by_layer([both_layers(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH)])
+    return joined(float_features(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH))
 
 
-def by_layer(chunks: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Layer -> its rows, of chunks from `both_layers`."""
-    return {layer: torch.cat([chunk[index] for chunk in chunks]) for index, layer in enumerate(LAYERS)}
+def joined(chunks: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Layer -> the rows of all chunks."""
+    chunks = list(chunks)
+    return {layer: torch.cat([chunk[layer] for chunk in chunks]) for layer in LAYERS}
 
 
 @torch.no_grad()
-def both_layers(network: Method, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Representations and embeddings of (b, c, h, w) images, from one pass through the encoder, in the order of LAYERS.
-
-    In float32: bfloat16 would add rank to a collapsed network.
-    """
+def float_features(network: Method, images: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+    """Layer -> its rows (b, d) in float32, of normalised images (b, c, h, w): bfloat16 would add rank to a collapse."""
     with exact():
-        representations = network.represent(images)
-        return representations.float(), network.project(representations).float()
+        return {layer: rows.float() for layer, rows in network.features(images, kept).items()}
 
 
 def spread(embeddings: Tensor) -> float:
@@ -129,7 +135,8 @@ def spread(embeddings: Tensor) -> float:
 def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochReport:
     """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
     data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
-    sample = Sample(data, config.criteria_sample, resolve(config).criteria_augmentation)
-    found = measure(load_network(config, data, None), sample, config.criteria, config.method)
+    network = load_network(config, data, None)
+    sample = Sample(network, data, config.criteria_sample, resolve(config))
+    found = measure(network, sample, config.criteria, config.method)
     seconds = {"train": 0.0, "criteria": 0.0}
     return EpochReport(config.trial, 0, 0, math.nan, found.criteria, found.spread, seconds, math.nan)

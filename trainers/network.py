@@ -25,11 +25,17 @@ RECALIBRATION: Final = (8, 256)
 
 
 def build_method(config: TrialConfig, data: Data) -> Method:
-    """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device."""
+    """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device.
+
+    Raises:
+        ValueError: the method cannot train such an encoder.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(config.seed))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
-        method = METHODS[config.method](encoder, resolve(config).params)
+        kind, params = METHODS[config.method], resolve(config).params
+        kind.check(encoder, params)
+        method = kind(encoder, params)
     return method.to(data.device).to(memory_format=torch.channels_last)
 
 
@@ -63,7 +69,7 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
     on whole training images: otherwise the criteria would measure the mismatch. In a sweep over `mask_ratio` that
     holds for every trial, those without a mask too, so that the criteria do not jump there by construction.
     """
-    masked = "mask_ratio" in config.swept or resolve(config).params.mask_ratio > 0
+    masked = "mask_ratio" in config.swept or resolve(config).params.hidden_share > 0
     norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms or not (untrained or (masked and not method.measures_teacher)):
         return method.eval()

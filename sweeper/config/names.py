@@ -12,7 +12,7 @@ from typing import Any, Final
 from sweeper.config.document import Document, Key, dotted, shown
 from sweeper.config.fields import missing, read, read_value
 from sweeper.errors import did_you_mean
-from trainers.records import CriteriaSample, Scalar
+from trainers.records import CriteriaSample, Scalar, TrialConfig
 
 DEFAULT_OBJECTIVE: Final = "lidar"
 DEFAULT_ORACLE: Final = ("lidar_paper",)
@@ -141,14 +141,18 @@ def check_images(
     encoder: Mapping[str, Scalar],
     batch_size: int,
     sample: CriteriaSample,
+    method: str,
+    fixed: Mapping[str, Scalar],
 ) -> None:
-    """There are as many images as a batch and the criteria take, and the encoder can read them.
+    """There are as many images as a batch and the criteria take, and the encoder suits the images and the method.
 
     Raises:
-        ConfigError: there are not, or it cannot.
+        ConfigError: there are not, or it does not.
     """
     from trainers.datasets import open_dataset
     from trainers.encoders import check_encoder
+    from trainers.methods import METHODS
+    from trainers.settings import resolve
 
     opened = open_dataset(dataset)
     count, side, _, channels = opened.shape("train")
@@ -160,6 +164,11 @@ def check_images(
         problem = f"must be at most the {there} images of the {sample.split} split, but got {sample.images}"
         raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
     try:
-        check_encoder(encoder, side, channels)
+        network = check_encoder(encoder, side, channels)
     except ValueError as error:
         raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
+    trial = TrialConfig(method, dataset, encoder, epochs=1, batch_size=batch_size, hyperparameters=fixed)
+    try:
+        METHODS[method].check(network, resolve(trial).params)
+    except ValueError as error:
+        raise document.error(("method",), str(error), ("encoder", "name")) from None

@@ -72,7 +72,8 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     hyperparameters = _read_hyperparameters(document, apart["method"], search.sampler)
     objective = read_objective(document, apart["criteria"])
     config = SweepConfig(**plain, **apart, **hyperparameters, objective=objective)
-    check_images(document, config.dataset, config.encoder, config.batch_size, config.criteria_sample)
+    images = (config.dataset, config.encoder, config.batch_size, config.criteria_sample)
+    check_images(document, *images, config.method, config.fixed)
     return config
 
 

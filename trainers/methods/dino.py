@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from trainers.augment import Augmentation
 from trainers.ema import update_ema
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, MethodParams
+from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
 from trainers.optim import Optimizer, cosine
 
 
 @dataclass(frozen=True)
-class DINOParams(MethodParams):
+class DINOParams(MaskedParams):
     """DINO's hyperparameters, with the defaults of its ViT-S recipe."""
 
     student_temperature: float = 0.1

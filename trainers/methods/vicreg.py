@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, MethodParams
+from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
 from trainers.optim import Optimizer
 
 
 @dataclass(frozen=True)
-class VICRegParams(MethodParams):
+class VICRegParams(MaskedParams):
     """VICReg's hyperparameters, with the paper's defaults for ImageNet."""
 
     invariance_weight: float = 25.0
