@@ -14,6 +14,7 @@ from trainers.encoders import Encoder
 from trainers.masks import keep_random
 from trainers.optim import Optimizer
 from trainers.records import EMBEDDING, REPRESENTATION
+from trainers.world import SINGLE, World
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Method(nn.Module, ABC):
     """Whether the loss takes local crops besides the two views."""
     progress: float = 0.0
     """Share of the updates made, set before each batch."""
+    world: World = SINGLE
+    """The workers of the trial: a loss that looks across the batch asks it."""
 
     def __init__(self, encoder: Encoder, params: MethodParams) -> None:
         super().__init__()

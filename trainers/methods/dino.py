@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.augment import Augmentation
-from trainers.ema import update_ema
+from trainers.ema import Teacher
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
-from trainers.optim import Optimizer, cosine
+from trainers.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,23 @@ class DINO(Method):
         super().__init__(encoder, params)
         self.student_encoder = encoder
         self.student_head = DINOHead(encoder.dim, params)
-        self.teacher_encoder = copy.deepcopy(encoder).requires_grad_(False)
-        self.teacher_head = copy.deepcopy(self.student_head).requires_grad_(False)
+        self.teacher = Teacher(params.teacher_momentum, self.students)
         self.register_buffer("center", torch.zeros(params.prototypes))
+
+    @property
+    def students(self) -> dict[str, nn.Module]:
+        """The networks that the teacher follows."""
+        return {"encoder": self.student_encoder, "head": self.student_head}
+
+    @property
+    def teacher_encoder(self) -> Encoder:
+        """The teacher's encoder."""
+        return cast(Encoder, self.teacher.copies["encoder"])
+
+    @property
+    def teacher_head(self) -> DINOHead:
+        """The teacher's head."""
+        return cast(DINOHead, self.teacher.copies["head"])
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
@@ -130,14 +143,12 @@ class DINO(Method):
         return self.teacher_head.bottleneck(representations)
 
     def after_step(self, progress: float) -> None:
-        """Teacher ← EMA of the student, its momentum on a cosine from `teacher_momentum` to 1."""
-        momentum = cosine(self.params.teacher_momentum, 1.0, progress)
-        update_ema(self.teacher_encoder, self.student_encoder, momentum)
-        update_ema(self.teacher_head, self.student_head, momentum)
+        """The teacher follows the student, its momentum on a cosine from `teacher_momentum` to 1."""
+        self.teacher.update(self.students, progress)
 
     @torch.no_grad()
     def _move_center(self, outputs: Tensor) -> None:
-        self.center.lerp_(outputs.mean(0), 1 - self.params.center_momentum)
+        self.center.lerp_(self.world.mean(outputs.mean(0)), 1 - self.params.center_momentum)
 
 
 def _whole(batch: Batch) -> tuple[Tensor, Tensor | None]:

@@ -66,8 +66,9 @@ class VICReg(Method):
         )
         with torch.autocast(first.device.type, enabled=False):  # the covariances in float32
             invariance = F.mse_loss(first, second)
-            variance = (variance_term(first) + variance_term(second)) / 2
-            covariance = covariance_term(first) + covariance_term(second)
+            everyones = [self.world.gather(embeddings) for embeddings in (first, second)]
+            variance = (variance_term(everyones[0]) + variance_term(everyones[1])) / 2
+            covariance = covariance_term(everyones[0]) + covariance_term(everyones[1])
         weights = self.params
         return (
             weights.invariance_weight * invariance
