@@ -96,7 +96,7 @@ def read_criteria(document: Document) -> tuple[str, ...]:
 
 
 def read_oracle(document: Document) -> tuple[str, ...]:
-    from trainers.probe import ORACLES
+    from trainers.oracles import ORACLES
 
     if "oracle" not in document.values:
         return DEFAULT_ORACLE

@@ -162,7 +162,7 @@ def _criteria() -> str:
 
 
 def _oracles() -> str:
-    from trainers.probe import ORACLES
+    from trainers.oracles import ORACLES
 
     rows = [
         (f"`{name}`", ", ".join(f"{key} = {value:g}" for key, value in asdict(protocol).items()))
