@@ -43,9 +43,13 @@ class Dataset(ABC):
     def __init__(self, options: DatasetOptions) -> None:
         self.options = options
 
+    def is_current(self) -> bool:
+        """Whether opening it again would find the same; asked before it is used again in the same process."""
+        return True
+
     @abstractmethod
     def images(self) -> Images:
-        """Both splits, in a fixed order."""
+        """Both splits, in a fixed order; read anew at every call."""
 
     def shape(self, split: str) -> tuple[int, ...]:
         """(n, h, w, c) of a split, before anything runs on it; a data set may know it without reading the images."""
