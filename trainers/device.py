@@ -10,25 +10,25 @@ from threadpoolctl import threadpool_limits
 
 
 def limit_threads(threads: int) -> None:
-    """Let this process compute on so many cores, PyTorch and NumPy's BLAS alike: sums come out the same everywhere."""
+    """Limit PyTorch and NumPy's BLAS to so many cores; sums depend on how many there are."""
     torch.set_num_threads(threads)
     threadpool_limits(threads, user_api="blas")
 
 
 def exact() -> AbstractContextManager[None]:
-    """Convolutions that are the same in every run, and whose float32 is float32; of no effect on the CPU."""
+    """Make convolutions on a GPU deterministic and in full float32, without TF32; no effect on the CPU."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is native there: where it is emulated, it is slower than float32."""
+    """Whether the device computes bfloat16 natively; emulated, it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done what it was told."""
+    """Seconds on a clock, after the device has finished all work given to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

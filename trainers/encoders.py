@@ -1,4 +1,4 @@
-"""Encoders: a small ResNet, a ViT of any size, and every timm model, all with one way to hide patches."""
+"""Encoders: a small ResNet, a ViT of any size, and every timm model. Each can hide patches of its images."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TimmOptions:
     """Any model that timm can create, without its classifier and without pretrained weights."""
 
     mask_patch: int | None = None
-    """As for resnet; models with patch tokens drop them instead."""
+    """As for resnet; vision transformers drop the patch tokens instead."""
 
 
 ENCODERS: Final[Mapping[str, type[ResNetOptions] | type[ViTOptions]]] = {"resnet": ResNetOptions, "vit": ViTOptions}
@@ -233,7 +233,7 @@ def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
     """Build the encoder on the meta device, where it has no numbers, and pass images through it before any trial does.
 
     Raises:
-        ValueError: with one line that says why the encoder cannot read such images.
+        ValueError: one line that says why the encoder cannot read such images.
     """
     with torch.device("meta"):
         network = build_encoder(encoder, image_size, channels).eval()
@@ -251,7 +251,7 @@ def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions
     """The options of an encoder as its frozen dataclass.
 
     Raises:
-        ValueError: an unknown name or option, or a number that cannot be.
+        ValueError: an unknown name or option, or an impossible number.
     """
     name = encoder.get("name")
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""One trial: a TrialConfig goes in, an EpochReport comes out after every epoch. It runs anywhere torch runs."""
+"""Train one trial: take a TrialConfig, and give an EpochReport after every epoch. It needs nothing but torch."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from trainers.splits import Data
 def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:
     """Pretrain and yield a report after every epoch.
 
-    With a `folder`, everything that the rest of the run needs is in its checkpoint before a report is yielded; if
-    the checkpoint is already there, its reports are yielded once more and training goes on behind them; one that is
-    damaged is warned of, and training begins anew. The numbers do not depend on where it was interrupted, on a GPU as
-    far as its kernels are deterministic.
+    With a `folder`, each epoch is saved in its checkpoint before the report is yielded. If there is a checkpoint
+    already, its reports are yielded again and training continues after them; if it is damaged, a warning says so and
+    training starts from the beginning. The numbers do not depend on where training was interrupted; on a GPU, as far
+    as its kernels are deterministic.
 
     Args:
         config: the trial.
-        images: the data set's images, where the caller has them; otherwise they are read.
-        folder: where the checkpoint lives.
+        images: the data set's images, if the caller has read them already.
+        folder: where the checkpoint is.
 
     Raises:
-        ValueError: the configuration cannot be trained, or the checkpoint is another configuration's.
+        ValueError: the configuration cannot be trained, or the checkpoint belongs to another configuration.
     """
     trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
     checkpoint = folder / CHECKPOINT if folder is not None else None
@@ -77,7 +77,7 @@ class Trainer:
         return self.epoch * self.steps_per_epoch
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch, measure the criteria on what came out, and report both."""
+        """Train one epoch, measure the criteria of the network, and report both."""
         began = now(self.data.device)
         with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
             loss = self._train_epoch()
@@ -102,7 +102,7 @@ class Trainer:
         return report
 
     def _train_epoch(self) -> float:
-        """Mean loss over one pass through the training images, in an order drawn for this seed and epoch."""
+        """Train on every image once, in an order drawn for this seed and epoch, and return the mean loss."""
         config, method = self.config, self.method.train()
         generator = augmentation_generator(self.data.device, config.seed, self.epoch + 1)
         order = training_order(len(self.data.train), self.data.device, config.seed, self.epoch + 1)
@@ -127,7 +127,7 @@ class Trainer:
         return float(total) / self.steps_per_epoch
 
     def save(self, checkpoint: Path) -> None:
-        """Write the checkpoint to a temporary name, then rename it: it is whole or it is the one before."""
+        """Write the checkpoint to a temporary file, then rename it: an interrupted write leaves the previous one."""
         state = {
             "config": identity(self.config),
             "epoch": self.epoch,
@@ -143,7 +143,7 @@ class Trainer:
         temporary.replace(checkpoint)
 
     def restore(self, state: dict[str, Any], checkpoint: Path) -> list[EpochReport]:
-        """Go on from the state in a checkpoint; its reports, oldest first."""
+        """Restore the state of a checkpoint, and return its reports, oldest first."""
         if state["config"] != identity(self.config):
             raise ValueError(f"`folder` holds the checkpoint of another configuration: {checkpoint}; remove it first")
         self.method.load_state_dict(state["method"])
@@ -154,23 +154,23 @@ class Trainer:
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
-    """The state in a checkpoint; None, and a warning, where it is damaged."""
+    """Return the state in a checkpoint, or warn and return None if it is damaged."""
     try:
         return load_state(checkpoint)
     except ValueError as error:
-        warnings.warn(f"{error}; training begins anew", stacklevel=2)
+        warnings.warn(f"{error}; training starts from the beginning", stacklevel=2)
         return None
 
 
 def identity(config: TrialConfig) -> dict[str, Any]:
-    """What the training of a checkpoint depends on; it may go on elsewhere, and be probed otherwise."""
+    """The part of a configuration that training depends on: it may continue on another device or with other oracles."""
     elsewhere = ("dataset", "device", "threads", "oracle")
     return {name: value for name, value in asdict(config).items() if name not in elsewhere}
 
 
 @contextmanager
 def dropping(device: torch.device, seed: int, epoch: int) -> Iterator[None]:
-    """Torch's own generators seeded for an epoch, for encoders that drop paths or units, and then as they were."""
+    """Seed torch's global generators for an epoch, for encoders with dropout, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(dropout_seed(seed, epoch))

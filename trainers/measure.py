@@ -1,4 +1,4 @@
-"""The label-free criteria of a network: the same images and the same draws for every trial of a sweep."""
+"""Measure the label-free criteria of a network, on the same images and draws for every trial of a sweep."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from trainers.settings import Settings, resolve
 from trainers.splits import Data
 
 BATCH: Final = 1000
-"""Images per forward pass where nothing is trained: it bounds the memory."""
+"""Images per forward pass; it limits the memory."""
 KEPT_BYTES: Final = 2**30
-"""The views of a sample are kept between epochs while they take no more than this."""
+"""The views of a sample are kept between epochs if they take at most this much."""
 
 
 class Sample:
@@ -48,8 +48,11 @@ class Sample:
         self._drawn = list(self._draw()) if size <= KEPT_BYTES else None
 
     def views(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Chunks of the sample, the same ones at every call: views (images, q, c, h, w), normalised, and the patches
-        kept of each (images, q, kept patches) where some are hidden."""
+        """Chunks of the sample, the same at every call.
+
+        Each is the normalised views (images, q, c, h, w), and the patches kept of each view (images, q, kept patches)
+        or None if no patch is hidden.
+        """
         return iter(self._drawn) if self._drawn is not None else self._draw()
 
     def _draw(self) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -66,18 +69,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the criteria say of a network."""
+    """The criteria of one network."""
 
     criteria: dict[str, float]
     """Every criterion column -> value."""
     spread: float
     """Of the embeddings (see EpochReport)."""
     seconds: dict[str, float]
-    """Criterion -> what it would take alone: the passes through the network that it reads, and both layers."""
+    """Criterion -> the seconds that it would take alone: its forward passes, and its computation on both layers."""
 
 
 def measure(network: Method, sample: Sample, criteria: tuple[str, ...], method: str) -> Measurement:
-    """Every criterion of the network of a method, in eval mode."""
+    """Measure the `criteria` of a network in eval mode; `method` is its name."""
     device = sample.data.device
     began = now(device)
     views = embed_views(network, sample)
@@ -104,7 +107,7 @@ def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:
 
 
 def embed_clean(network: Method, sample: Sample) -> dict[str, Tensor]:
-    """Layer -> (n, d) of the sample's images as they are."""
+    """Layer -> (n, d) of the sample's images, not augmented."""
     return joined(float_features(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH))
 
 
@@ -116,13 +119,13 @@ def joined(chunks: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def float_features(network: Method, images: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
-    """Layer -> its rows (b, d) in float32, of normalised images (b, c, h, w): bfloat16 would add rank to a collapse."""
+    """Layer -> its rows (b, d) of normalised images (b, c, h, w), in float32: rounding to bfloat16 would add rank."""
     with exact():
         return {layer: rows.float() for layer, rows in network.features(images, kept).items()}
 
 
 def spread(embeddings: Tensor) -> float:
-    """Mean standard deviation per dimension over mean norm of (n, d) embeddings; 0 for a point, about 1/√d at best.
+    """Mean standard deviation per dimension over mean norm of (n, d) embeddings: 0 for a point, at most about 1/√d.
 
     >>> spread(torch.ones(4, 3))
     0.0

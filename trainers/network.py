@@ -1,4 +1,4 @@
-"""The network of a trial and the images that it sees: built, moved to its device, loaded for measuring."""
+"""Build the network of a trial, load it from a checkpoint, and prepare it for measuring."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from trainers.settings import resolve
 from trainers.splits import Data
 
 RECALIBRATION: Final = (8, 256)
-"""Batches, and images in each, over which the statistics of BatchNorm are re-estimated."""
+"""Batches, and images in each, over which the statistics of BatchNorm are estimated again."""
 
 
 def build_method(config: TrialConfig, data: Data) -> Method:
-    """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device.
+    """Draw the untrained networks of a trial on the CPU from its seed, the same for every device, and move them there.
 
     Raises:
         ValueError: the method cannot train such an encoder.
@@ -40,7 +40,7 @@ def build_method(config: TrialConfig, data: Data) -> Method:
 
 
 def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Method:
-    """The network of a checkpoint as criteria and oracle read it; the untrained one where `checkpoint` is None."""
+    """The network of a checkpoint as criteria and oracle read it; without a checkpoint, the untrained network."""
     method = build_method(config, data)
     if checkpoint is not None:
         method.load_state_dict(load_state(checkpoint)["method"])
@@ -51,7 +51,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """The state in a checkpoint, on the CPU.
 
     Raises:
-        ValueError: the file is missing, cut short, or no checkpoint at all.
+        ValueError: the file is missing, truncated, or not a checkpoint.
     """
     try:
         if not zipfile.is_zipfile(checkpoint):  # what torch.save writes; torch.load would try older formats
@@ -65,9 +65,9 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
 def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bool = False) -> Method:
     """The network that criteria and oracle read, in eval mode.
 
-    Where BatchNorm has seen masked images only, or nothing at all, that is a copy whose statistics are re-estimated
-    on whole training images: otherwise the criteria would measure the mismatch. In a sweep over `mask_ratio` that
-    holds for every trial, those without a mask too, so that the criteria do not jump there by construction.
+    If BatchNorm has seen only masked images, or none, this is a copy whose statistics are estimated again on whole
+    training images; otherwise the criteria would measure the difference between masked and whole images. In a sweep
+    over `mask_ratio`, every trial is treated so, also one without a mask: the criteria must not jump at 0.
     """
     masked = "mask_ratio" in config.swept or resolve(config).params.hidden_share > 0
     norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

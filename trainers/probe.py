@@ -1,4 +1,4 @@
-"""Probes: a network's frozen features of both splits, and what the oracles make of them and of the labels.
+"""Score the frozen features of a network against labels, by the oracles of a trial.
 
 This is the only file that opens labels, and nothing that searches, prunes or measures a criterion imports it.
 """
@@ -24,16 +24,16 @@ from trainers.seeds import ORACLE_SEED
 from trainers.splits import Data, in_order
 
 FEATURE_BATCH: Final = 512
-"""Images per forward pass; it bounds the memory and changes nothing else."""
+"""Images per forward pass; it limits the memory."""
 
 
 def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> dict[str, OracleScore]:
-    """Score of every oracle in `config.oracle` on the representations of one network; {} where there are no labels.
+    """Score of every oracle in `config.oracle` on the representations of one network; {} without labels.
 
     Args:
         config: the trial.
-        images: the data set's images, where the caller has them; otherwise they are read.
-        folder: the trial's folder, whose checkpoint holds the network; None = the network before any update.
+        images: the data set's images, if the caller has read them already.
+        folder: the trial's folder, which has the checkpoint of the network; None = the network before any update.
 
     Raises:
         ValueError: the representations are not finite.
@@ -53,7 +53,7 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
 
 
 def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[str, OracleScore]:
-    """Score of every oracle in `config.oracle` on the flattened pixels; {} where there are no labels."""
+    """Score of every oracle in `config.oracle` on the flattened pixels; {} without labels."""
     labels = _labels(config)
     if labels is None:
         return {}
@@ -72,7 +72,7 @@ def has_labels(dataset: Mapping[str, Scalar]) -> bool:
 
 
 def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
-    """Labels of both splits, where there are any and an oracle asks for them."""
+    """Labels of both splits; None without labels, or if no oracle asks for them."""
     dataset = open_dataset(config.dataset)
     train, test = (dataset.labels(split) if config.oracle else None for split in ("train", "test"))
     if train is None or test is None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainers.records import EMBEDDING, LAYERS, criterion_columns
 
 CHUNK_ROWS: Final = 8192
-"""Rows per matrix product: enough to keep it efficient, few enough to keep copies in float64 small."""
+"""Rows per matrix product: enough for efficiency, and few enough that copies in float64 stay small."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Criterion:
         return {plain: values[self.layer_of(method)], **dict(zip(of_layer, values.values(), strict=True))}
 
     def record(self, n: int, q: int) -> dict[str, float]:
-        """The columns that say under which conditions the criterion was measured, on n images of q views each."""
+        """Column -> value of the conditions of the measurement, on n images of q views each."""
         columns: dict[str, float] = {f"{self.name}_n": n}
         if self.reads_views:
             columns[f"{self.name}_q"] = q
@@ -80,7 +80,7 @@ class Criterion:
 
 
 def effective_rank(spectrum: Tensor, size: int, epsilon: float) -> float:
-    """exp of the entropy of p = spectrum / ‖spectrum‖₁ + epsilon; NaN where the spectrum is zero or not finite.
+    """exp of the entropy of p = spectrum / ‖spectrum‖₁ + epsilon; NaN if the spectrum is zero or not finite.
 
     Roy and Vetterli (EUSIPCO 2007), with the epsilon of RankMe's equation 2: added after the division, so that the p
     need not sum to 1. `size` counts the whole spectrum: values left out of `spectrum` are zero, and weigh epsilon each.
@@ -108,7 +108,9 @@ def gram(rows: Tensor) -> Tensor:
 
 
 def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
-    """`embeddings`, cut off from autograd, where float64 exists; `least` names its dimensions and their smallest sizes.
+    """Check `embeddings`, and return them detached, on a device that has float64.
+
+    `least` gives the name and the smallest size of each dimension.
 
     Raises:
         ValueError: not a floating-point tensor of these dimensions.
@@ -126,7 +128,7 @@ def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
 
 
 def check_not_negative(**settings: float) -> None:
-    """Raises: ValueError where a setting is negative or not a number."""
+    """Raises: ValueError if a setting is negative or not a number."""
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"`{name}` must be at least 0, but got {value}")

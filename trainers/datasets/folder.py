@@ -37,13 +37,13 @@ class FolderOptions(DatasetOptions):
     channels: int = 3
     """3 = colour, 1 = gray."""
     test_share: float = 0.2
-    """Share of the images that is kept from training, to score the oracle on; at 0 no oracle runs."""
+    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs."""
     labels: bool = True
     """Whether the folders directly below `root` are classes, where there are at least two."""
 
 
 class Folder(Dataset):
-    """Every image below a folder, in an order and a split that depend on nothing but the files' paths below it."""
+    """Every image below a folder; order and split depend on the relative paths of the files alone."""
 
     Options = FolderOptions
 
@@ -159,7 +159,7 @@ def read_image(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     mode = MODES[channels]
     try:
         with Image.open(path) as file:
-            file.draft(mode, (2 * size, 2 * size))  # a JPEG is decoded no finer than it takes
+            file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I;16"):  # PIL would clip 16 bits at 255 where it should divide
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

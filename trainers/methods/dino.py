@@ -36,9 +36,9 @@ class DINOParams(MaskedParams):
     bottleneck_dim: int = 256
     """Width of the head's bottleneck, the embedding."""
     head_batch_norm: bool = False
-    """Whether BatchNorm follows the head's two hidden layers, as small convolutional recipes have it."""
+    """Whether BatchNorm follows the head's two hidden layers, as in small convolutional recipes."""
     freeze_prototypes: float = 0.01
-    """Share of the updates during which the last layer stays as it was drawn (one epoch of the paper's 100)."""
+    """Share of the updates during which the prototypes are not trained (one epoch of the paper's 100)."""
 
 
 class DINOHead(nn.Module):
@@ -62,11 +62,11 @@ class DINOHead(nn.Module):
         nn.init.kaiming_uniform_(self.prototypes, a=5**0.5)  # as nn.Linear draws its weight
 
     def bottleneck(self, representations: Tensor) -> Tensor:
-        """(b, d) -> (b, bottleneck_dim) of unit norm: what the prototypes are compared with."""
+        """(b, d) -> (b, bottleneck_dim) of unit norm, with which the prototypes are compared."""
         return F.normalize(self.mlp(representations).float(), dim=-1)
 
     def forward(self, representations: Tensor, *, frozen: bool = False) -> Tensor:
-        """(b, d) -> (b, prototypes) cosines, in float32: a temperature of 0.04 is still to divide them."""
+        """(b, d) -> (b, prototypes) cosines, in float32 because a small temperature divides them later."""
         prototypes = self.prototypes.detach() if frozen else self.prototypes
         bottleneck = self.bottleneck(representations)
         with torch.autocast(bottleneck.device.type, enabled=False):
@@ -121,7 +121,7 @@ class DINO(Method):
         return cast(DINOHead, self.teacher.copies["head"])
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
+        """Mean cross-entropy −Σ t ln s over pairs of different views; the teacher sees the two whole-size ones."""
         frozen = self.progress < self.params.freeze_prototypes
         with torch.no_grad():
             outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2])))

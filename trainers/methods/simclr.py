@@ -29,7 +29,7 @@ class SimCLRParams(MaskedParams):
 
 
 class SimCLR(Method):
-    """Pulls the two views of an image together, against every other view in the batch."""
+    """Pulls the two views of an image together and pushes every other view in the batch away."""
 
     Params: ClassVar[type[MethodParams]] = SimCLRParams
     params: SimCLRParams

@@ -22,7 +22,7 @@ class VICRegParams(MaskedParams):
     invariance_weight: float = 25.0
     """Weight of the mean squared distance between the two views."""
     variance_weight: float = 25.0
-    """Weight of the hinge that holds each dimension's standard deviation at 1."""
+    """Weight of the hinge that keeps each dimension's standard deviation at 1 or above."""
     covariance_weight: float = 1.0
     """Weight of the squared off-diagonal covariances."""
     expander_dim: int = 8192
@@ -30,7 +30,7 @@ class VICRegParams(MaskedParams):
 
 
 class VICReg(Method):
-    """Holds variance up and covariance down while it pulls two views together."""
+    """Pulls two views together, keeps the variance of each dimension up, and pushes covariances down."""
 
     Params: ClassVar[type[MethodParams]] = VICRegParams
     params: VICRegParams
@@ -96,7 +96,7 @@ def covariance_term(embeddings: Tensor) -> Tensor:
     """Sum of the squared off-diagonal covariances of (b, d) embeddings, over d (equation 4)."""
     count, dim = embeddings.shape
     centred = embeddings - embeddings.mean(0)
-    # ‖ZᵀZ‖ = ‖ZZᵀ‖, so that the smaller of the two products will do
+    # ‖ZᵀZ‖ = ‖ZZᵀ‖: the smaller of the two products is enough
     gram = centred @ centred.T if count < dim else centred.T @ centred
     variances = centred.square().sum(0)
     return (gram.square().sum() - variances.square().sum()) / (count - 1) ** 2 / dim

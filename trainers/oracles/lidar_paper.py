@@ -56,13 +56,13 @@ LIDAR_PAPER: Final = LinearProbe(epochs=20, batch_size=256, lr=0.01, drop_after_
 
 
 def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both splits, less the training split's mean and over its standard deviation per feature; dead features are 0.
+    """Both splits minus the training split's mean, divided by its standard deviation; constant features become 0.
 
     >>> standardised(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[4.0, 9.0]]))[1]
     tensor([[2., 0.]])
     """
     deviation, mean = torch.std_mean(train, dim=0, correction=0)
-    # what is constant but for rounding is dead: dividing by its deviation would turn rounding into a feature
+    # a feature that varies by rounding only counts as constant: the division would turn rounding into a signal
     scale = (1 / deviation).where(deviation > ROUNDING * mean.abs(), 0.0)
     return (train - mean) * scale, (test - mean) * scale
 
