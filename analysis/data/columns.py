@@ -37,7 +37,7 @@ class ResultsUnreadable(ValueError):
 
 
 @dataclass(frozen=True)
-class Criterion:
+class ScoreColumn:
     """One column that claims to rank trials, and whether more of it is better."""
 
     name: str
@@ -66,19 +66,19 @@ def is_layer(column: str) -> bool:
     return column.rpartition(".")[2] in LAYERS and "." in column
 
 
-def make_criterion(name: str) -> Criterion:
+def make_score_column(name: str) -> ScoreColumn:
     """A criterion from its name: of `-name` less is better, of `+name` more, of a bare name what is known of it.
 
-    >>> make_criterion("loss").higher_is_better, make_criterion("-loss").higher_is_better
+    >>> make_score_column("loss").higher_is_better, make_score_column("-loss").higher_is_better
     (False, False)
-    >>> make_criterion("+loss").higher_is_better, make_criterion("lidar").higher_is_better
+    >>> make_score_column("+loss").higher_is_better, make_score_column("lidar").higher_is_better
     (True, True)
-    >>> make_criterion("-uniformity")
-    Criterion(name='uniformity', higher_is_better=False)
+    >>> make_score_column("-uniformity")
+    ScoreColumn(name='uniformity', higher_is_better=False)
     """
     if name.startswith(SIGNS):
-        return Criterion(without_sign(name), name.startswith("+"))
-    return Criterion(name, known_direction(name))
+        return ScoreColumn(without_sign(name), name.startswith("+"))
+    return ScoreColumn(name, known_direction(name))
 
 
 def without_sign(name: str) -> str:
@@ -111,7 +111,7 @@ def find_criteria(columns: Iterable[str]) -> list[str]:
 
 def parse_criteria(
     columns: Iterable[str], criteria: Sequence[str] | None = None, path: Path | None = None
-) -> tuple[Criterion, ...]:
+) -> tuple[ScoreColumn, ...]:
     """The criteria asked for, or all that the columns hold.
 
     Raises:
@@ -121,7 +121,7 @@ def parse_criteria(
     where = f"`{path}`" if path else "the table"
     chosen = find_criteria(names) if criteria is None else list(dict.fromkeys(criteria))
     # A column found in the table is named as it is, also where its name begins with a sign.
-    found = [Criterion(n, known_direction(n)) if criteria is None else make_criterion(n) for n in chosen]
+    found = [ScoreColumn(n, known_direction(n)) if criteria is None else make_score_column(n) for n in chosen]
     missing = [criterion.name for criterion in found if criterion.name not in names]
     if missing:
         columns = "column" if len(missing) == 1 else "columns"

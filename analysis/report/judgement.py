@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, parse_criteria
+from analysis.data.columns import ScoreColumn, parse_criteria
 from analysis.data.load import Results
 from analysis.stats.audit import audit, cost
 from analysis.stats.comparison import ceiling, compare
@@ -100,7 +100,7 @@ def write_tables(judgement: Judgement, folder: Path) -> None:
             for_csv(table).to_csv(file, index=False)
 
 
-def plain_criteria(trials: DataFrame, criteria: Sequence[str] | None) -> list[Criterion]:
+def plain_criteria(trials: DataFrame, criteria: Sequence[str] | None) -> list[ScoreColumn]:
     """The criteria that a report draws: not the single layers, unless nothing else was asked for."""
     chosen = parse_criteria(trials.columns, criteria)
     return [criterion for criterion in chosen if not criterion.layer] or list(chosen)

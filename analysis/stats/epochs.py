@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.ranking import estimate
 from analysis.stats.selection import completed
 
@@ -40,7 +40,7 @@ def known_trials(trials: DataFrame, oracle: str) -> DataFrame:
     """trial, truth, configuration and weight of the completed trials with an oracle."""
     done = completed(trials)
     known = done[["trial"]].assign(
-        truth=Criterion(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
+        truth=ScoreColumn(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
     )
     return known.dropna(subset=["truth"])
 

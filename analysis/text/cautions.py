@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, is_layer
+from analysis.data.columns import ScoreColumn, is_layer
 from analysis.stats.audit import difference_error
 from analysis.stats.selection import completed
 from analysis.text.numbers import accuracy, label_of, listed, number, points, sentence
@@ -193,7 +193,7 @@ def about_start(trials: DataFrame, baselines: DataFrame, ranks: DataFrame) -> li
     start = baselines[baselines["baseline"] == UNTRAINED] if "baseline" in baselines else DataFrame()
     falling = []
     for row in ranks.to_dict("records") if len(start) else ():
-        criterion = Criterion(str(row["criterion"]))
+        criterion = ScoreColumn(str(row["criterion"]))
         known, scores = criterion.scores(start), criterion.scores(completed(trials)).dropna()
         if not row["higher_is_better"] or row["tau_low"] > 0 or known.isna().all() or scores.empty:
             continue
@@ -279,7 +279,7 @@ def across(trials: DataFrame) -> list[str]:
 
 def layers_in(trials: DataFrame, criterion: str) -> list[str]:
     """The layers that the plain column repeats in some trials or other; none where that cannot be seen."""
-    plain, first, second = (Criterion(name).scores(trials) for name in criterion_columns(criterion))
+    plain, first, second = (ScoreColumn(name).scores(trials) for name in criterion_columns(criterion))
     told = first != second
     return [layer for layer, one in zip(LAYERS, (first, second), strict=True) if (told & (plain == one)).any()]
 

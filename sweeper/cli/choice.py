@@ -54,21 +54,21 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     """
     import pandas as pd
 
-    from analysis.data.columns import make_criterion
+    from analysis.data.columns import make_score_column
     from analysis.stats.selection import best_trial
 
     name = criterion or listing.objective
     completed = [row for row in listing.trials if row["status"] == COMPLETED]
     if not completed:
         raise ResultsError(f"no trial of {listing.name} has completed{_what_next(listing)}")
-    _check_criterion(listing, make_criterion(name).name, completed[0])
+    _check_criterion(listing, make_score_column(name).name, completed[0])
     try:
         chosen = best_trial(pd.DataFrame(completed), name)
     except ValueError as error:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
     checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
-    column = make_criterion(name).name
+    column = make_score_column(name).name
     choice = Choice(
         sweep=listing.name,
         criterion=name,
@@ -91,11 +91,11 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
 
 def _with_configuration(choice: Choice, completed: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice with the criterion's means over seeds, where configurations ran more than once."""
-    from analysis.data.columns import make_criterion
+    from analysis.data.columns import make_score_column
 
     if choice.seeds == 1:
         return choice
-    criterion = make_criterion(choice.criterion)
+    criterion = make_score_column(choice.criterion)
     values: dict[int, list[float]] = {}
     for row in completed:
         if row.get(criterion.name) is not None:
