@@ -10,8 +10,8 @@ import pytest
 from pandas import DataFrame
 from simulated import World, three_methods, write_sweep
 
-from analysis.data import load
 from analysis.data.columns import ResultsUnreadable, ScoreColumn, find_criteria, make_score_column, parse_criteria
+from analysis.data.load import load
 from analysis.report.write import analyze
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})

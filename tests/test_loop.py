@@ -85,7 +85,8 @@ def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest
     def mean_norm(sample: EmbeddingSample) -> float:
         return float(sample.clean.norm(dim=1).mean())
 
-    monkeypatch.setitem(CRITERIA, "norm", Criterion("norm", mean_norm, reads_views=False, layer=REPRESENTATION))
+    norm = Criterion("norm", mean_norm, label="Norm", reads_views=False, layer=REPRESENTATION)
+    monkeypatch.setitem(CRITERIA, "norm", norm)
     (report,) = train(config(epochs=1, criteria=("norm",)), images=images)
     assert report.criteria["norm"] == report.criteria["norm.representation"] != report.criteria["norm.embedding"]
 

@@ -22,11 +22,11 @@ from analysis.figures import plots
 from analysis.figures.style import (
     CRITERION_COLOURS,
     INK,
+    LOSS_COLOUR,
     MUTED,
     ON_DARK,
     PAPER,
     RULE,
-    SPARE_COLOURS,
     STEPS,
     colour_of,
     to_svg,
@@ -220,7 +220,7 @@ def test_colours_can_be_seen_on_paper_and_on_a_dark_page() -> None:
     for colour in (INK, MUTED):
         assert contrast(colour, "#ffffff") >= 4.5
         assert contrast(ON_DARK[colour], ON_DARK[PAPER]) >= 4.5
-    for colour in CRITERION_COLOURS.values():
+    for colour in (*CRITERION_COLOURS[:2], LOSS_COLOUR):
         assert contrast(colour, "#ffffff") >= 3
         assert contrast(ON_DARK[colour], ON_DARK[PAPER]) >= 3
     assert contrast(RULE, "#ffffff") < contrast(MUTED, "#ffffff")
@@ -242,7 +242,8 @@ def seen_without(colour: str, kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])
 def test_criteria_can_be_told_apart_by_the_colour_blind(kind: str) -> None:
-    for palette in (list(CRITERION_COLOURS.values()), [ON_DARK[c] for c in CRITERION_COLOURS.values()]):
+    colours = (*CRITERION_COLOURS[:2], LOSS_COLOUR)
+    for palette in (colours, [ON_DARK[colour] for colour in colours]):
         seen = [seen_without(colour, kind) for colour in palette]
         apart = [float(np.linalg.norm(a - b)) for i, a in enumerate(seen) for b in seen[:i]]
         assert min(apart) > 0.15
@@ -251,8 +252,8 @@ def test_criteria_can_be_told_apart_by_the_colour_blind(kind: str) -> None:
 def test_each_criterion_keeps_its_colour_and_a_layer_has_its_criterions() -> None:
     names = ["lidar", "new", "other", "new.embedding"]
     assert colour_of("lidar.embedding", names) == colour_of("lidar", names)
-    assert colour_of("new", names) == colour_of("new.embedding", names) == SPARE_COLOURS[0]
-    assert colour_of("other", names) == SPARE_COLOURS[1]
+    assert colour_of("new", names) == colour_of("new.embedding", names) == CRITERION_COLOURS[2]
+    assert colour_of("other", names) == CRITERION_COLOURS[3]
 
 
 def test_matplotlib_is_not_imported_before_a_figure_is_drawn_nor_optuna_before_a_replay() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import (
     RESAMPLES,
     Counts,
@@ -30,7 +29,7 @@ UNDECIDED = "cannot tell"
 
 def compare(
     trials: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     resamples: int = RESAMPLES,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.ranking import estimate
 from analysis.stats.selection import completed
 
 
-def by_epoch(
-    trials: DataFrame, reports: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle"
-) -> DataFrame:
+def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and epoch: τ with the final oracle, with interval, and the regret of choosing then.
 
     τ is over the completed trials, so that every epoch is judged on the same ones.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
 from analysis.stats.pruning import default_pruners, in_order, replay_events
 from analysis.stats.selection import order_by
 from trainers.records import COMPLETED, PRUNED
@@ -25,7 +25,7 @@ FEWEST, MOST = 20, 100
 def frontier(
     trials: DataFrame,
     reports: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     pruners: Mapping[str, BasePruner] | None = None,

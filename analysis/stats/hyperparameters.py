@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ScoreColumn, parse_criteria, swept
+from analysis.data.columns import Criteria, ScoreColumn, parse_criteria, swept
 from analysis.stats.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
 from analysis.stats.ranking import interval, is_constant, judged_trials
 from analysis.stats.selection import completed, order_by
@@ -23,7 +23,7 @@ FEWEST = 10
 """Trials below which a partial τ gets no interval: the jackknife of three τ at once would be far too narrow."""
 
 
-def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+def partial(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
 
     τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
@@ -85,9 +85,7 @@ def partial_tau(
     return tau, slope + tau * (b * of_b / (1 - b**2) + c * of_c / (1 - c**2))
 
 
-def select_by_hyperparameter(
-    trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle"
-) -> DataFrame:
+def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """As in the papers' tables: for each sweep, chooser and hyperparameter, the oracle of the selected trial.
 
     Choosers are the criteria, `oracle` (the best there is) and `random` (the mean). Where the sweep moves one

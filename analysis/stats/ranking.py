@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from trainers.records import STATUSES
 
@@ -41,7 +41,7 @@ class Estimate:
     p: float = math.nan
 
 
-def kendall(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+def kendall(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep and criterion: n, τ-b with interval and p, ρ; rows with a NaN on either side are left out.
 
     `trials` is `load(...).trials`, or any table with the columns named. Where a sweep was audited, the audited trials

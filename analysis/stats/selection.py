@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ScoreColumn, configuration_of, make_score_column, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, make_score_column, parse_criteria
 from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
 
@@ -17,10 +16,10 @@ SWEEPS = 2_000
 """Sweeps drawn again: their mean regret is then known to a fiftieth of its spread."""
 
 
-def best_trial(trials: DataFrame, criterion: str) -> Series:
+def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
     """The completed trial that the criterion selects; of equals, the one with the lowest number.
 
-    `criterion` is a column, with `-` in front where less is better and `+` where more is.
+    `criterion` is a column or its name, with `-` in front where less is better and `+` where more is.
 
     Raises:
         ValueError: no completed trial has a finite value of it.
@@ -42,7 +41,7 @@ def best_trial(trials: DataFrame, criterion: str) -> Series:
 
 def select(
     trials: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     resamples: int = SWEEPS,

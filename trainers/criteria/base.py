@@ -27,17 +27,25 @@ class EmbeddingSample:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One label-free criterion as it is measured in a sweep: higher values predict better trials."""
+    """One label-free criterion as it is measured in a sweep.
+
+    Arguments besides the function are written as literals: the judge reads them from the source, without torch.
+    """
 
     name: str
+    """Its column, and its key in the catalogue."""
     function: Callable[[EmbeddingSample], float]
     """Raises ValueError for a sample of the wrong shape; NaN where the value cannot be computed."""
+    label: str
+    """Its name in reports and figures."""
     reads_views: bool
     """Whether the value depends on how many views an image has."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """The constants that the value depends on, recorded with it."""
     layer: str = EMBEDDING
     """The layer that the plain column repeats, unless a method names another in its `layers`."""
+    higher_is_better: bool = True
+    """Whether a higher value predicts a better trial."""
 
     def __call__(self, sample: EmbeddingSample) -> float:
         return self.function(sample)

@@ -131,4 +131,12 @@ def _measure(sample: EmbeddingSample) -> float:
     return lidar(sample.views)
 
 
-LIDAR: Final = Criterion("lidar", _measure, reads_views=True, settings={"delta": DELTA, "epsilon": EPSILON})
+LIDAR: Final = Criterion(
+    "lidar",
+    _measure,
+    label="LiDAR",
+    reads_views=True,
+    settings={"delta": DELTA, "epsilon": EPSILON},
+    layer="embedding",
+    higher_is_better=True,
+)

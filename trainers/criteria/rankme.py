@@ -68,4 +68,6 @@ def _measure(sample: EmbeddingSample) -> float:
     return rankme(sample.clean)
 
 
-RANKME: Final = Criterion("rankme", _measure, reads_views=False)
+RANKME: Final = Criterion(
+    "rankme", _measure, label="RankMe", reads_views=False, layer="embedding", higher_is_better=True
+)
