@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
@@ -57,6 +58,9 @@ ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The same colour on a dark page."""
 
+STYLE: Final = Path(__file__).parent / "sweeper.mplstyle"
+"""Fonts, sizes and lines; the colours stay here, since a page turns them into variables."""
+
 SVG: Final = "http://www.w3.org/2000/svg"
 XLINK: Final = "http://www.w3.org/1999/xlink"
 
@@ -73,43 +77,18 @@ def colour_of(criterion: str, all_criteria: list[str]) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """matplotlib without its default look, for the length of a block."""
-    import matplotlib
+    from matplotlib import style
 
-    settings: dict[Any, Any] = {
-        "font.size": 9,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    colours: dict[Any, Any] = {
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
-        "axes.labelsize": 8.5,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 9.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
         "axes.titlecolor": INK,
-        "axes.grid": True,
-        "axes.axisbelow": True,
         "grid.color": RULE,
-        "grid.linewidth": 0.6,
         "xtick.color": MUTED,
         "ytick.color": MUTED,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "xtick.major.pad": 4,
-        "ytick.major.pad": 4,
         "text.color": INK,
-        "figure.facecolor": "white",
-        "figure.dpi": 100,
-        "savefig.dpi": 200,
-        "pdf.fonttype": 42,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "sweeper",
     }
-    with matplotlib.rc_context(settings):
+    with style.context([STYLE, colours]):
         yield
 
 
