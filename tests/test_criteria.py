@@ -87,6 +87,7 @@ def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(t
 def test_a_report_leaves_no_label_behind(tmp_path: Path) -> None:
     results = load(write_toy(tmp_path, "toy", TOY))
     assert judge(results).ranking["label"].iloc[0] == "Toy spread"
+    assert not kendall(results.trials, results.score_columns())["higher_is_better"].any()
     assert label("toy_spread") == "toy_spread"
     with labels_of(results.criteria):
         assert label("toy_spread") == "Toy spread"

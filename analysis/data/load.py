@@ -13,7 +13,14 @@ import yaml
 from pandas import DataFrame
 
 from analysis.data.clean import audit_weights, complete_trials, split_names
-from analysis.data.columns import Criteria, ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
+from analysis.data.columns import (
+    Criteria,
+    ResultsUnreadable,
+    ScoreColumn,
+    could_be_criteria,
+    oracle_column,
+    parse_criteria,
+)
 from analysis.data.criteria import Known, known_criteria, merge_criteria, shelf
 from analysis.text.safe import folder_names
 
@@ -42,6 +49,10 @@ class Results:
     """What the sweeps and the catalogue say of each criterion."""
     notes: tuple[str, ...] = ()
     """What had to be left out or understood, in words."""
+
+    def score_columns(self, criteria: Criteria = None) -> tuple[ScoreColumn, ...]:
+        """The criteria to judge, each in the direction that the sweeps give; `kendall`, `select` … take them."""
+        return parse_criteria(self.trials.columns, criteria, known=self.criteria)
 
 
 def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Criteria = None) -> Results:

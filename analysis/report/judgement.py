@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn
 from analysis.data.criteria import labels_of
 from analysis.data.load import Results
 from analysis.stats.audit import audit, cost
@@ -47,7 +47,7 @@ class Judgement:
 def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, BasePruner] | None = None) -> Judgement:
     """Judge every sweep of `results`; nothing is pooled across sweeps."""
     trials, reports = results.trials, results.reports
-    criteria = parse_criteria(trials.columns, criteria, known=results.criteria)
+    criteria = results.score_columns(criteria)
     epochs = by_epoch(trials, reports, criteria)
     ranking = kendall(trials, criteria)
     if len(epochs):
@@ -106,5 +106,5 @@ def write_tables(judgement: Judgement, folder: Path) -> None:
 
 def plain_criteria(results: Results, criteria: Criteria) -> list[ScoreColumn]:
     """The criteria that a report draws: not the single layers, unless nothing else was asked for."""
-    chosen = parse_criteria(results.trials.columns, criteria, known=results.criteria)
+    chosen = results.score_columns(criteria)
     return [criterion for criterion in chosen if not criterion.layer] or list(chosen)
