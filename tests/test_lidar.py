@@ -15,7 +15,6 @@ from torch import Tensor
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import CHUNK_ROWS, EmbeddingSample
 from trainers.criteria.lidar import lidar
-from trainers.records import TRIAL_COLUMNS
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -276,4 +275,4 @@ def test_every_criterion_has_its_name_its_direction_and_its_columns() -> None:
     for name, criterion in CRITERIA.items():
         assert criterion.name == name
         assert criterion.higher_is_better
-        assert set(criterion.record(2, 2)) <= set(TRIAL_COLUMNS)
+        assert f"{name}_n" in criterion.record(2, 2)
