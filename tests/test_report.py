@@ -16,7 +16,8 @@ from simulated import World, simulate, three_methods, write_sweep
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import load
-from analysis.report.tables import Printed, to_html, to_latex, to_markdown
+from analysis.report.html import Section, make_page
+from analysis.report.tables import Printed, to_latex, to_markdown
 from analysis.report.write import Report, analyze
 from analysis.stats.audit import audit, cost
 from analysis.stats.hyperparameters import partial
@@ -363,7 +364,7 @@ def test_the_layer_of_a_plain_column_is_seen(sound: DataFrame) -> None:
 def test_a_table_reads_the_same_three_ways() -> None:
     printed = Printed("t", ("name", "τ"), (("a_b & <c>", "−0.5"), ("x|y", "50%")), (True, False), groups=(1,))
     assert to_markdown(printed).splitlines()[2:] == ["| a_b & \\<c> | −0.5 |", "| x\\|y | 50% |"]
-    assert "a_b &amp; &lt;c&gt;" in to_html(printed)
+    assert "a_b &amp; &lt;c&gt;" in make_page("", "", [Section("", tables=(printed,))])
     latex = to_latex(printed).splitlines()
     assert latex[4] == r"a\_b \& $<$c$>$ & $-$0.5 \\"
     assert latex[5:7] == [r"\midrule", r"x|y & 50\% \\"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, Literal
 
 Scalar = bool | int | float | str | None
@@ -32,9 +31,6 @@ CHECKPOINT: Final = "checkpoint.pt"
 
 CONFIG_PREFIX: Final = "config."
 ORACLE_PREFIX: Final = "oracle."
-
-HIGHER_IS_BETTER: Final[Mapping[str, bool]] = MappingProxyType({"lidar": True, "rankme": True, "loss": False})
-"""Direction of each criterion, and of the pretraining loss, the baseline that every criterion must beat."""
 
 Kind = Literal["text", "whole", "number", "moment", "flag", "value"]
 """What the cells of a column are; a `value` is a hyperparameter's: a number, a text or a flag."""

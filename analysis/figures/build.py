@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, is_layer
+from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.load import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
@@ -47,7 +47,7 @@ def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path
 
 
 def ranking_figures(
-    results: Results, judgement: Judgement, criteria: Sequence[Criterion], folder: Path
+    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> Iterator[Drawn]:
     """Criterion against oracle, one figure per criterion that has any pairs."""
     for criterion in criteria:
@@ -63,7 +63,7 @@ def ranking_figures(
         yield save(f"oracle-{file_name(criterion.name)}", table, figure, caption, folder)
 
 
-def scatter_table(trials: DataFrame, selection: DataFrame, criterion: Criterion) -> DataFrame:
+def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
     """trial, value, oracle, status, selected, higher_is_better, note."""
     chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
     table = trials[["trial", "oracle", "status"]].assign(
@@ -79,7 +79,7 @@ def scatter_table(trials: DataFrame, selection: DataFrame, criterion: Criterion)
     return table.iloc[np.flatnonzero(finite)].reset_index(drop=True)
 
 
-def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path) -> Iterator[Drawn]:
+def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Path) -> Iterator[Drawn]:
     """Each criterion over epochs, one line per trial."""
     for criterion in criteria:
         if criterion.name not in results.reports or "epoch" not in results.reports:
@@ -95,7 +95,7 @@ def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path)
         yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)
 
 
-def curve_table(results: Results, criterion: Criterion) -> tuple[DataFrame, int, int]:
+def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
     """trial, epoch, value, oracle, step, note; how many trials are drawn, and how many there are."""
     oracle = results.trials.set_index("trial")["oracle"]
     reports = results.reports

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, is_layer
+from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.load import Results
 from analysis.figures import build as figures
 from analysis.report import crosstabs
@@ -39,7 +39,7 @@ def headline(results: Results) -> str:
 
 
 def sweep_sections(
-    results: Results, judgement: Judgement, criteria: Sequence[Criterion], folder: Path
+    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> list[Section]:
     """The report of one sweep; figures are written below `folder`."""
     judged = unjudged.has_oracle(results)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import is_layer
+from analysis.data.columns import find_criteria, is_layer
 from analysis.data.load import Results
 from analysis.figures.build import baseline_rows
 from analysis.report.judgement import Judgement, rows_of
@@ -92,7 +92,7 @@ def difference(best: object, value: object) -> float:
 
 def summary_note(results: Results) -> str:
     """Which layer the plain columns are."""
-    layers = layers_of(results.trials, [name for name in ("lidar", "rankme") if name in results.trials])
+    layers = layers_of(results.trials, find_criteria(results.trials.columns))
     if results.trials["sweep"].nunique() > 1 or not layers:
         return ""
     return "Layers: " + ", ".join(f"{label_of(name)} of the {layer}" for name, layer in layers.items()) + "."

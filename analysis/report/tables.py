@@ -1,4 +1,4 @@
-"""One table, three ways to read it: as Markdown, as LaTeX, as HTML."""
+"""One table as text: its cells, and the whole as Markdown and as LaTeX; the page's template makes HTML of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from analysis.text.safe import for_html, for_latex, for_markdown
+from analysis.text.safe import for_latex, for_markdown
 
 Row = Mapping[str, Any]
 
@@ -93,17 +93,3 @@ def to_latex(printed: Printed) -> str:
     for place, row in enumerate(printed.rows):
         lines += [r"\midrule"] * (place in printed.groups) + [escaped(row)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def to_html(printed: Printed) -> str:
-    """For the page, which styles it."""
-    kinds = ["w" if words else "n" for words in printed.words]
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(f'<{tag} class="{kind}">{for_html(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True))
-
-    body = "".join(
-        f"<tr{' class=first' if place in printed.groups else ''}>{cells('td', row)}</tr>"
-        for place, row in enumerate(printed.rows)
-    )
-    return f"<table><thead><tr>{cells('th', printed.headings)}</tr></thead><tbody>{body}</tbody></table>"

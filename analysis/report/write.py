@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 from rich.console import RenderableType
 
-from analysis.data.columns import ResultsUnreadable
+from analysis.data.columns import Criteria, ResultsUnreadable
+from analysis.data.criteria import labels_of
 from analysis.data.load import Results, folders_below, load
 from analysis.report.html import Section, make_markdown, make_page
 from analysis.report.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
@@ -51,7 +52,7 @@ def analyze(
     *,
     out: Path | None = None,
     oracle: str | None = None,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     pruners: Mapping[str, BasePruner] | None = None,
 ) -> Report:
     """Judge the sweeps below `paths`; write what was found below each one's analysis/, or below `out`.
@@ -62,12 +63,20 @@ def analyze(
         ResultsUnreadable: there is nothing to judge, or a column is missing.
     """
     results = load(list(paths), oracle=oracle, criteria=criteria)
+    with labels_of(results.criteria):
+        return write_report(results, out, criteria, pruners)
+
+
+def write_report(
+    results: Results, out: Path | None, criteria: Criteria, pruners: Mapping[str, BasePruner] | None
+) -> Report:
+    """Judge what was read, and write every file."""
     home, folders = where(results, out)
     figures = {folder: prepared(folder) for folder in dict.fromkeys([*folders.values(), home])}
     judgement = judge(results, criteria, pruners=pruners)
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)
-        sections = sweep_sections(part, own, plain_criteria(part.trials, criteria), figures[folder])
+        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder])
         write_files(folder, sweep, headline(part), sections, own)
     if len(folders) > 1:
         sections = combined_sections(results, judgement, across(results.trials), figures[home])
@@ -95,9 +104,12 @@ def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
 
 def only(results: Results, sweep: str) -> Results:
     """The tables of one sweep."""
-    settings = {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {}
     return Results(
-        rows_of(results.trials, sweep), rows_of(results.reports, sweep), rows_of(results.baselines, sweep), settings
+        rows_of(results.trials, sweep),
+        rows_of(results.reports, sweep),
+        rows_of(results.baselines, sweep),
+        {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {},
+        criteria=results.criteria,
     )
 
 

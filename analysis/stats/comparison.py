@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import (
     RESAMPLES,
     Counts,
@@ -30,7 +29,7 @@ UNDECIDED = "cannot tell"
 
 def compare(
     trials: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     resamples: int = RESAMPLES,
@@ -74,7 +73,9 @@ class Draw:
         return self.taus[key]
 
 
-def compare_two(trials: DataFrame, first: Criterion, second: Criterion, oracle: str, draw: Draw) -> dict[str, object]:
+def compare_two(
+    trials: DataFrame, first: ScoreColumn, second: ScoreColumn, oracle: str, draw: Draw
+) -> dict[str, object]:
     """One row of comparison.csv."""
     both = judged_trials(trials, first, oracle).join(
         judged_trials(trials, second, oracle)["score"].rename("other"), how="inner"
@@ -141,7 +142,7 @@ def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
 
 def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
     """One row of ceiling.csv; None where no configuration was run twice."""
-    known = trials.assign(truth=Criterion(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
+    known = trials.assign(truth=ScoreColumn(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
         subset=["truth"]
     )
     run = known.groupby("configuration").cumcount()  # the first, second … run of each configuration

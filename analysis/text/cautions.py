@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, is_layer
+from analysis.data.columns import ScoreColumn, condition_columns, find_criteria, is_layer
 from analysis.stats.audit import difference_error
 from analysis.stats.selection import completed
 from analysis.text.numbers import accuracy, label_of, listed, number, points, sentence
 from trainers.records import (
     COLLAPSED,
-    CONFIG_PREFIX,
     FAILED,
     LAYERS,
     PRUNED,
@@ -193,7 +192,7 @@ def about_start(trials: DataFrame, baselines: DataFrame, ranks: DataFrame) -> li
     start = baselines[baselines["baseline"] == UNTRAINED] if "baseline" in baselines else DataFrame()
     falling = []
     for row in ranks.to_dict("records") if len(start) else ():
-        criterion = Criterion(str(row["criterion"]))
+        criterion = ScoreColumn(str(row["criterion"]))
         known, scores = criterion.scores(start), criterion.scores(completed(trials)).dropna()
         if not row["higher_is_better"] or row["tau_low"] > 0 or known.isna().all() or scores.empty:
             continue
@@ -232,14 +231,8 @@ def about_proxies(partial: DataFrame) -> list[Caution]:
 def about_conditions(trials: DataFrame) -> list[Caution]:
     """Criteria measured under unlike conditions, or on several encoders."""
     found = []
-    conditions = [
-        column
-        for column in trials.columns
-        if str(column).rpartition("_")[2] in ("n", "q", "delta", "epsilon")
-        and not str(column).startswith(("oracle", CONFIG_PREFIX))
-    ]
-    mixed = [str(column) for column in conditions if trials[column].nunique() > 1]
-    for name in ("lidar", "rankme"):
+    mixed = [column for column in condition_columns(trials.columns) if trials[column].nunique() > 1]
+    for name in find_criteria(trials.columns):
         if len(layers := layers_in(trials, name)) > 1:
             text = f"{label_of(name)} is of the {layers[0]} in some trials and of the {layers[1]} in others."
             found.append(("mixed layers", text))
@@ -263,10 +256,9 @@ def about_many(ranks: DataFrame) -> list[Caution]:
 
 def across(trials: DataFrame) -> list[str]:
     """What makes several sweeps hard to compare: criteria measured under conditions that differ between them."""
-    conditions = [str(c) for c in trials.columns if str(c) in ("lidar_n", "lidar_q", "lidar_delta", "rankme_n")]
-    mixed = [name for name in conditions if trials.groupby("sweep")[name].first().nunique() > 1]
+    mixed = [name for name in condition_columns(trials.columns) if trials.groupby("sweep")[name].first().nunique() > 1]
     said = [f"The sweeps differ in {listed(mixed)}: compare ranks, not values."] if mixed else []
-    for name in ("lidar", "rankme"):
+    for name in find_criteria(trials.columns):
         there: dict[str, list[str]] = {}
         for sweep, part in trials.groupby("sweep", sort=False):
             there.setdefault(layer_of(part, name), []).append(str(sweep))
@@ -279,7 +271,7 @@ def across(trials: DataFrame) -> list[str]:
 
 def layers_in(trials: DataFrame, criterion: str) -> list[str]:
     """The layers that the plain column repeats in some trials or other; none where that cannot be seen."""
-    plain, first, second = (Criterion(name).scores(trials) for name in criterion_columns(criterion))
+    plain, first, second = (ScoreColumn(name).scores(trials) for name in criterion_columns(criterion))
     told = first != second
     return [layer for layer, one in zip(LAYERS, (first, second), strict=True) if (told & (plain == one)).any()]
 

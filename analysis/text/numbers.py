@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-LABELS = {"lidar": "LiDAR", "rankme": "RankMe", "loss": "loss"}
+from analysis.data.criteria import label
 
 
 def label_of(criterion: str) -> str:
@@ -17,7 +17,7 @@ def label_of(criterion: str) -> str:
     ('LiDAR', 'LiDAR, embedding', 'nesum')
     """
     plain, _, layer = criterion.partition(".")
-    return LABELS.get(plain, plain) + (f", {layer}" if layer else "")
+    return label(plain) + (f", {layer}" if layer else "")
 
 
 def sentence(text: str) -> str:

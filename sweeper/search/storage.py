@@ -12,14 +12,15 @@ from sweeper.config.model import SweepConfig
 from sweeper.config.pruners import make_pruner
 from sweeper.errors import ResultsError
 from sweeper.search.study import Study, release
-from trainers.records import HIGHER_IS_BETTER
 
 SQLITE: Final = "sqlite:///"
 
 
 def is_maximized(objective: str) -> bool:
-    """Whether more of a criterion is better; one that the records do not name is."""
-    return HIGHER_IS_BETTER.get(objective, True)
+    """Whether more of a criterion is better, as the criterion itself says."""
+    from trainers.criteria import CRITERIA  # imports torch
+
+    return CRITERIA[objective].higher_is_better
 
 
 def in_memory(config: SweepConfig) -> optuna.Study:
