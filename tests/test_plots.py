@@ -56,7 +56,7 @@ def make_all(results: Results, judgement: Judgement, folder: Path) -> list[figur
         *figures.ranking_figures(results, judgement, criteria, folder),
         *figures.curve_figures(results, criteria, folder),
         *figures.epoch_figures(judgement, folder),
-        *figures.kept_figure(results, judgement, folder),
+        *figures.selection_figure(results, judgement, folder),
         *figures.pruning_figure(judgement, folder),
         *figures.forest_figure(judgement, folder),
     ]
@@ -143,7 +143,7 @@ def test_the_figures_say_what_they_show(results: Results, judgement: Judgement) 
         assert expected in words
     words = words_of(plots.over_epochs(judgement.by_epoch, "tau", "τ"))
     assert all(name in words for name in ("LiDAR", "RankMe", "loss", "epoch"))
-    words = words_of(plots.kept(figures.kept_table(judgement.selection, results.baselines)))
+    words = words_of(plots.kept(figures.selection_table(judgement.selection, results.baselines)))
     for expected in ("best trial", "LiDAR", "random choice", "untrained encoder", "raw pixels"):
         assert expected in words
 

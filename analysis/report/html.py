@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from analysis.figures.build import Drawn
 from analysis.figures.style import page_colours
-from analysis.report.tables import Printed, to_latex, to_markdown
+from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.text.safe import for_address, for_markdown, one_line
 
 
@@ -23,7 +23,7 @@ class Section:
 
     title: str
     text: tuple[str, ...] = ()
-    tables: tuple[Printed, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     figures: tuple[Drawn, ...] = ()
     warnings: tuple[str, ...] = ()
 

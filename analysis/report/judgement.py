@@ -1,4 +1,4 @@
-"""Everything that is found out about sweeps, as tables: one CSV each, and all that a report draws or says."""
+"""Everything that is known about the sweeps, as tables: a CSV file each, from which a report is made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn
+from analysis.data.columns import Criteria, ScoreColumn, is_layer
 from analysis.data.criteria import labels_of
 from analysis.data.load import Results
 from analysis.stats.audit import audit, cost
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The tables, each with a column `sweep`; empty where there is nothing to say."""
+    """The tables, each with a column `sweep`; a table that does not apply is empty."""
 
     ranking: DataFrame
     selection: DataFrame
@@ -89,13 +89,29 @@ def rows_of(table: DataFrame, sweep: str) -> DataFrame:
     return table[table["sweep"] == sweep].reset_index(drop=True) if "sweep" in table else table
 
 
+def rows_with(table: DataFrame, column: str) -> DataFrame:
+    """The rows that have a value in the column; none where the table lacks it."""
+    return table.dropna(subset=[column]) if column in table else table.head(0)
+
+
+def without_layers(table: DataFrame) -> DataFrame:
+    """The rows of plain criteria, or all rows where only single layers were asked for."""
+    plain = table[~table["criterion"].map(is_layer)]
+    return plain if len(plain) else table
+
+
+def has_oracle(results: Results) -> bool:
+    """Was any trial measured by an oracle?"""
+    return bool(results.trials["oracle"].notna().any())
+
+
 def tables(judgement: Judgement) -> dict[str, DataFrame]:
     """The tables by the name of their file."""
     return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
 
 
 def write_tables(judgement: Judgement, folder: Path) -> None:
-    """One CSV per table; a table of an earlier run that is empty now goes."""
+    """One CSV per table; the file of an empty table is deleted, since it is of an earlier run."""
     for name, table in tables(judgement).items():
         file = folder / f"{name}.csv"
         if table.empty:

@@ -16,8 +16,9 @@ from analysis.data.criteria import labels_of
 from analysis.data.load import Results, folders_below, load
 from analysis.report.html import Section, make_markdown, make_page
 from analysis.report.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
-from analysis.report.sections import combined_sections, headline, sweep_sections
+from analysis.report.sections import combined_sections, sweep_sections
 from analysis.report.terminal import on_terminal
+from analysis.text import findings, questions
 from analysis.text.cautions import across
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ def write_report(
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)
         sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder])
-        write_files(folder, sweep, headline(part), sections, own)
+        write_files(folder, sweep, findings.headline(part), sections, own)
     if len(folders) > 1:
         sections = combined_sections(results, judgement, across(results.trials), figures[home])
-        line = f"{len(folders)} sweeps, {len(results.trials)} trials"
         links = [(sweep, relative(folder / "report.html", home)) for sweep, folder in folders.items()]
-        write_files(home, "How far can each criterion be trusted?", line, sections, judgement, links)
+        write_files(home, questions.TRUST, findings.headline_of_all(results), sections, judgement, links)
     return Report(
         home,
         on_terminal([(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders], results.notes),
