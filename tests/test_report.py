@@ -24,14 +24,8 @@ from analysis.stats.hyperparameters import partial
 from analysis.stats.layers import layers_of
 from analysis.stats.ranking import kendall
 from analysis.text.cautions import about_doubt, across, cautions, of_each_sweep
-from analysis.text.findings import (
-    comparisons,
-    costs,
-    earliest_epochs,
-    pruning_as_it_ran,
-    relation,
-    selection,
-)
+from analysis.text.findings import comparisons, costs, earliest_epochs, relation, selection
+from analysis.text.pruning_findings import pruning_as_it_ran, replayed_pruners
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
 SELECTION = {"sweep", "criterion", "trial", "oracle", "best_oracle", "regret"}
@@ -392,6 +386,21 @@ def test_the_epoch_from_which_a_criterion_ranks_the_trials_is_told() -> None:
     assert earliest_epochs(ranking.drop(columns="known_from")) == ()
 
 
+def test_the_pruner_that_saves_most_at_no_loss_is_told() -> None:
+    table = DataFrame(
+        [
+            ("lidar", "none", 0.0, 0.02), ("lidar", "median", 0.3, 0.02), ("lidar", "halving", 0.5, 0.03),
+            ("loss", "none", 0.0, 0.0), ("loss", "median", 0.3, 0.01), ("rankme", "median", 0.3, 0.01),
+        ],
+        columns=["criterion", "pruner", "epochs_saved", "regret"],
+    ).assign(best_oracle=0.9)  # fmt: skip
+    assert replayed_pruners(table) == (
+        "Watching LiDAR, “median” would have saved 30.0% of the epochs at no loss (regret 2.0 pp).",
+        "Watching the loss, every pruner that saves epochs would have selected a worse trial than no pruning does.",
+    )
+    assert replayed_pruners(table.assign(regret=np.nan)) == replayed_pruners(DataFrame()) == ()
+
+
 def test_a_caution_about_several_sweeps_is_given_once() -> None:
     table = DataFrame([("a", "One."), ("b", "Two."), ("c", "One.")], columns=["sweep", "text"])
     assert of_each_sweep(table) == ("a and c: One.", "b: Two.")
@@ -485,7 +494,11 @@ def test_what_an_audit_found_is_said_in_a_sentence() -> None:
         "stops (95% CI 9.5% to 90.5%) lose a better trial."
     )
     (none,) = pruning_as_it_ran(audit(audited(0.8).assign(audited=False), settings))
-    assert "is not known, because no audited trial was measured. In the next sweep, set `pruner.audit=0.2`." in none
+    assert "is not known, because no audited trial was measured: raise `pruner.audit` in the next sweep." in none
+    untouched = audited(0.8).assign(audited=False, status="completed")
+    (lossless,) = pruning_as_it_ran(audit(untouched, settings))
+    assert "stopped 0 of 8 trials and " in lossless
+    assert lossless.endswith("So it lost no better trial.")
     (bare,) = pruning_as_it_ran(audit(audited(0.8).drop(columns="epochs"), {}))
     assert bare.startswith("Pruning, watching LiDAR, stopped 1 of 8 trials. ")
 

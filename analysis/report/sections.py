@@ -16,7 +16,7 @@ from analysis.report.judgement import Judgement, has_oracle, rows_with
 from analysis.report.summary import selected_without_oracle, summary
 from analysis.report.table_columns import optional_table
 from analysis.report.tables import TextTable
-from analysis.text import cautions, findings, questions
+from analysis.text import cautions, findings, pruning_findings, questions
 
 
 def sweep_sections(
@@ -53,7 +53,11 @@ def sweep_sections(
         ),
         Section(
             questions.PRUNING if measured else questions.PRUNING_WITHOUT_ORACLE,
-            text=(*findings.pruning_as_it_ran(judgement.audit), *findings.replayed_trials(judgement, results)),
+            text=(
+                *pruning_findings.pruning_as_it_ran(judgement.audit),
+                *pruning_findings.replayed_pruners(judgement.pruning),
+                *pruning_findings.replayed_trials(judgement, results),
+            ),
             tables=(
                 *optional_table("Pruning as the sweep ran", judgement.audit, table_columns.AUDIT),
                 *crosstabs.pruning(judgement.pruning),
@@ -84,7 +88,7 @@ def sweep_sections(
 def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], folder: Path) -> list[Section]:
     """The report over several sweeps, side by side; nothing is pooled."""
     audited = judgement.audit["sweep"] if len(judgement.audit) else ()
-    pruned = zip(audited, findings.pruning_as_it_ran(judgement.audit), strict=True)
+    pruned = zip(audited, pruning_findings.pruning_as_it_ran(judgement.audit), strict=True)
     return not_empty(
         Section(
             questions.RANKING,

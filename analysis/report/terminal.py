@@ -12,7 +12,7 @@ from analysis.data.load import Results
 from analysis.report.judgement import Judgement, has_oracle
 from analysis.report.summary import NARROW, WITHOUT_ORACLE, covered, selected_trials, summary_rows
 from analysis.report.tables import Row, TextTable, format_table
-from analysis.text import findings
+from analysis.text import findings, pruning_findings
 from analysis.text.safe import for_terminal
 
 
@@ -37,7 +37,7 @@ def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
         table = format_table("", selected_trials(results, judgement), WITHOUT_ORACLE)
     yield line(f"{sweep}: {heading}" if heading else sweep, "bold")
     yield to_rich(table)
-    for text in findings.pruning_as_it_ran(judgement.audit):
+    for text in pruning_findings.pruning_as_it_ran(judgement.audit):
         yield line(text)
     for text in judgement.cautions["text"]:
         yield line(f"! {text}", "yellow")

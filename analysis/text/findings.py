@@ -25,7 +25,7 @@ from analysis.text.numbers import (
     subject,
     tau_with_trials,
 )
-from trainers.records import COMPLETED, PRUNED, STATUSES
+from trainers.records import COMPLETED, STATUSES
 
 EVEN: Final = 1.1
 """Two costs within a tenth of each other count as the same."""
@@ -143,52 +143,6 @@ def earliest_epoch(names: Sequence[str], epoch: int) -> str:
         f"{criteria} {'does' if one else 'do'} not clearly rank the trials even at the last epoch: the 95% CI of τ is "
     )
     return f"{text}not above 0. This sweep gives no reason to prune by {'it' if one else 'any of them'}."
-
-
-def pruning_as_it_ran(audit: DataFrame) -> tuple[str, ...]:
-    """What pruning did to each sweep as it ran, and how often it stopped a better trial."""
-    return tuple(f"{stopped(row)} {false_prunes(row)}" for row in audit.to_dict("records"))
-
-
-def stopped(row: Row) -> str:
-    """How much a pruner stopped, from its row of audit.csv."""
-    pruner = f"The {row['pruner']} pruner" if row["pruner"] != "none" else "Pruning"
-    text = f"{pruner}, watching {subject(row['objective'])}, stopped {row['pruned']} of {row['trials']} trials"
-    saved: str = f" and saved {percent(row['epochs_saved'])} of the epochs" if pd.notna(row["epochs_saved"]) else ""
-    return f"{text}{saved}."
-
-
-def false_prunes(row: Row) -> str:
-    """How often it stopped a trial clearly better than the selected one, as far as the audit tells."""
-    if pd.notna(row["rate"]):
-        ran = f"{counted(row['measured'], 'trial')} that it would have stopped ran to the end"
-        return (
-            f"As an audit, {ran}: {row['false_prunes']} of {row['measured']} ended clearly above the selected trial. "
-            f"So {percent(row['rate'])} of its stops ({interval(row, 'rate', percent)}) lose a better trial."
-        )
-    unknown = "How often it stops a better trial is not known, because"
-    if not row["measured"]:
-        return f"{unknown} no audited trial was measured. In the next sweep, set `pruner.audit=0.2`."
-    if pd.isna(row["oracle"]):
-        return f"{unknown} the selected trial was not measured."
-    return f"{unknown} the number of test images (`oracle_n`) is missing."
-
-
-def replayed_trials(judgement: Judgement, results: Results) -> tuple[str, ...]:
-    """The trials that the replay of pruners rests on."""
-    if judgement.pruning.empty:
-        return ()
-    pruned = results.trials["status"] == PRUNED
-    curves = int(results.trials.loc[~pruned, "trial"].isin(results.reports["trial"]).sum())
-    n = int(judgement.pruning["n"].max())
-    which = f"the first {n} of {curves} full curves" if n < curves else counted(n, "full curve")
-    text = f"Optuna's pruners were replayed on {which}, with the reports in the order in which they arrived."
-    if pruned.any():
-        text += (
-            f" The sweep pruned {counted(int(pruned.sum()), 'trial')}. These have no full curve and are left out, so "
-        )
-        text += "the replay is mostly over trials that the pruner let run."
-    return (text,)
 
 
 def ceilings(ceiling: DataFrame) -> tuple[str, ...]:
