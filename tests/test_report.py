@@ -395,7 +395,8 @@ def test_the_pruner_that_saves_most_at_no_loss_is_told() -> None:
         columns=["criterion", "pruner", "epochs_saved", "regret"],
     ).assign(best_oracle=0.9)  # fmt: skip
     assert replayed_pruners(table) == (
-        "Watching LiDAR, “median” would have saved 30.0% of the epochs at no loss (regret 2.0 pp).",
+        "Watching LiDAR, “median” would have saved 30.0% of the epochs and selected a trial no worse than without "
+        "pruning (regret 2.0 pp).",
         "Watching the loss, every pruner that saves epochs would have selected a worse trial than no pruning does.",
     )
     assert replayed_pruners(table.assign(regret=np.nan)) == replayed_pruners(DataFrame()) == ()

@@ -66,7 +66,8 @@ def replayed_pruners(pruning: DataFrame) -> tuple[str, ...]:
             continue
         best = no_worse.iloc[-1]
         saved, regret = percent(best["epochs_saved"]), points(best["regret"], best["best_oracle"])
-        lines.append(f"{text}“{best['pruner']}” would have saved {saved} of the epochs at no loss (regret {regret}).")
+        text += f"“{best['pruner']}” would have saved {saved} of the epochs and selected a trial no worse than without "
+        lines.append(f"{text}pruning (regret {regret}).")
     return tuple(lines)
 
 
