@@ -70,7 +70,8 @@ def read_source(text: str) -> dict[str, CriterionInfo]:
             said = {name: ast.literal_eval(given[name]) for name in (*SAID, "reads_views") if name in given}
             conditions = ("n", "q") if said.pop("reads_views") else ("n",)
             settings = string_keys(given["settings"]) if "settings" in given else ()
-            found[ast.literal_eval(call.args[0])] = CriterionInfo(**said, conditions=(*conditions, *settings))
+            name = given["name"] if "name" in given else call.args[0]
+            found[ast.literal_eval(name)] = CriterionInfo(**said, conditions=(*conditions, *settings))
     return found
 
 

@@ -26,7 +26,7 @@ from sweeper.config.names import (
 from sweeper.config.pruners import read_pruner
 from sweeper.config.resources import read_resources
 from sweeper.config.space import Axis, Choices, FloatRange, IntRange, check_centre, check_values, read_fixed, read_space
-from sweeper.errors import did_you_mean
+from sweeper.errors import ConfigError, did_you_mean
 from trainers.records import CriteriaSample
 
 
@@ -51,8 +51,18 @@ def parse_config(mapping: Mapping[str, Any], *, source: str, cluster: bool = Fal
     return _parse(Document(mapping, source), cluster=cluster)
 
 
+def _load_plugins() -> None:
+    from trainers.plugins import load_all_plugins
+
+    try:
+        load_all_plugins()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     """What is quick to check first; then the names, for which the laboratory has to be imported."""
+    _load_plugins()
     _refuse_unknown_keys(document)
     _refuse_bare_names(document)
     plain = read_values(SweepConfig, document, (), beside=_READ_APART)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.store.layout import SweepFolder
@@ -33,10 +31,7 @@ def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None 
         ResultsError: they have changed since.
     """
     images = images or read_images(config)
-    digest = hashlib.blake2b(digest_size=16)
-    for split in (images.train, images.test):
-        digest.update(split.data)
-    found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
+    found = {"train": len(images.train), "test": len(images.test), "digest": images.fingerprint}
     begun = record_once(folder, "images", found)
     if begun != found:
         counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]

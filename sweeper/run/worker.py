@@ -82,7 +82,10 @@ def _do(task: Task, images: Images | None, send: Send) -> None:
 
 def _guarded(task: Task, log: FileIO | None, send: Send, work: Callable[[], None]) -> None:
     """Do the work; an exception becomes a Failure, and a trial's own failure is kept in its folder."""
+    from trainers.plugins import load_all_plugins
+
     try:
+        load_all_plugins()
         work()
     except Exception as error:
         failure = Failure(reason_of(error), kind_of(error))

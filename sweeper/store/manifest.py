@@ -88,7 +88,9 @@ def record_once(folder: SweepFolder, key: str, value: Any) -> Any:
 
 
 def provenance(config: SweepConfig) -> dict[str, Any]:
-    """Where and with what the sweep was started, and what its criteria say of themselves, for the judge."""
+    """Where and with what the sweep was started, and what its criteria say of themselves, which the judge reads."""
+    from trainers.criteria import CRITERIA
+
     packages = {}
     for name in ("sweeper", *PACKAGES):
         try:
@@ -102,6 +104,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "packages": packages,
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
+        "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
     }
 
 

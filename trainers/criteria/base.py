@@ -62,6 +62,10 @@ class Criterion:
         """The layer that the plain column repeats for a method."""
         return self.layer_by_method.get(method, self.layer)
 
+    def description(self, method: str) -> dict[str, str | bool]:
+        """What a sweep's sweep.yaml records of it, for the judge."""
+        return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": self.layer_of(method)}
+
     def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
         """The criterion's columns (see `criterion_columns`): of a value of both layers, those of one layer are NaN."""
         plain, *of_layer = criterion_columns(self.name)
