@@ -33,7 +33,7 @@ class CriterionInfo:
     """Its name as people write it."""
     higher_is_better: bool = True
     layer: str = EMBEDDING
-    """The layer that its plain column repeats, unless the method names another; "" where it has no layers."""
+    """The layer that its plain column repeats for most methods; "" for the loss."""
     conditions: tuple[str, ...] = ()
     """What its value depends on, one column `<criterion>_<condition>` each; empty where it is not known."""
 
@@ -59,7 +59,7 @@ def shelf() -> Known:
 def read_source(text: str) -> dict[str, CriterionInfo]:
     """The criteria that a source file makes at its top level, from the literal arguments of `Criterion(...)`.
 
-    >>> read_source("X = Criterion('x', f, label='X', reads_views=False, higher_is_better=False)")
+    >>> read_source("X = Criterion(name='x', label='X', function=f, reads_views=False, higher_is_better=False)")
     {'x': CriterionInfo(label='X', higher_is_better=False, layer='embedding', conditions=('n',))}
     """
     found = {}
@@ -70,8 +70,7 @@ def read_source(text: str) -> dict[str, CriterionInfo]:
             said = {name: ast.literal_eval(given[name]) for name in (*SAID, "reads_views") if name in given}
             conditions = ("n", "q") if said.pop("reads_views") else ("n",)
             settings = string_keys(given["settings"]) if "settings" in given else ()
-            name = given["name"] if "name" in given else call.args[0]
-            found[ast.literal_eval(name)] = CriterionInfo(**said, conditions=(*conditions, *settings))
+            found[ast.literal_eval(given["name"])] = CriterionInfo(**said, conditions=(*conditions, *settings))
     return found
 
 
