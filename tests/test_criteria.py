@@ -17,7 +17,8 @@ from analysis.data.criteria import LOSS, CriterionInfo, known_criteria, label, l
 from analysis.data.load import load
 from analysis.report.judgement import judge
 from analysis.stats.ranking import kendall
-from analysis.text.cautions import about_conditions, across, layers_of
+from analysis.stats.layers import layers_of
+from analysis.text.cautions import about_conditions, across
 from trainers.criteria import CRITERIA
 
 TOY = {"toy_spread": {"label": "Toy spread", "higher_is_better": False, "layer": "representation"}}

@@ -17,8 +17,9 @@ from small_sweeps import mapping
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.search.configurations import configuration, points_of, trial_seed
+from sweeper.search.configurations import configuration, points_of
 from sweeper.search.samplers import check_trials
+from sweeper.search.seeds import trial_seed
 from sweeper.search.storage import in_memory, open_study
 from sweeper.search.study import Study
 
@@ -253,7 +254,7 @@ def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
 def test_a_storage_that_cannot_serve_says_so_without_the_password(images: Path, tmp_path: Path) -> None:
     config = sweep(images, "random")
     url = f"sqlite:///{tmp_path}/study.db"
-    with pytest.raises(ResultsError, match=r"there is no .*study\.db, so it cannot go on"):
+    with pytest.raises(ResultsError, match=r"study\.db is missing, so the sweep cannot continue"):
         open_study(config, url=url, name="absent", create=False)
     assert not (tmp_path / "study.db").exists()
     open_study(config, url=url, name="s", create=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sweeper.config.model import CollapseRule
+from sweeper.search.seeds import audit_draw
 from sweeper.search.study import Study
 from trainers.records import COLLAPSED, EMBEDDING, PRUNED, EpochReport
 
@@ -110,5 +110,4 @@ def is_audited(seed: int, number: int, share: float) -> bool:
     >>> sum(is_audited(0, number, 0.2) for number in range(10_000)) / 10_000
     0.2002
     """
-    digest = hashlib.blake2b(f"audit {seed} {number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64 < share
+    return audit_draw(seed, number) < share

@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.errors import ResultsError
-from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config, trial_seed
+from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config
 from sweeper.search.samplers import make_sampler
+from sweeper.search.seeds import trial_seed
 from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, Scalar, TrialConfig
 
 SETTLED: Final = (
