@@ -498,10 +498,10 @@ def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "bad", "trials=2"]
     ran = sweeper(*line, "space={}", "fixed={optimizer: sgd, lr: 1e30}", "--json")
     assert ran.code == 0, ran
-    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"collapsed": 2}
-    assert "2 collapsed" in sweeper("list", "--results", tmp_path).out
+    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"diverged": 2}
+    assert "2 diverged" in sweeper("list", "--results", tmp_path).out
     data = sweeper("show", "bad", "--trial", "1", "--results", tmp_path, "--json").json
-    assert (data["status"], data["loss"]) == ("collapsed", None)
+    assert (data["status"], data["loss"]) == ("diverged", None)
     assert data["reason"] in sweeper("show", "bad", "--trial", "1", "--results", tmp_path).out
     said = refused("best", "bad", "--results", tmp_path)
     assert said == f"no trial of bad has completed; `sweeper show {tmp_path / 'bad'}` says why"

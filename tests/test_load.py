@@ -140,7 +140,11 @@ def test_scores_are_signed_and_never_infinite() -> None:
         (TINY, {"criteria": ["rankme", "lidar"]}, "must have the column rankme, but it has lidar, accuracy"),
         (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
         (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
-        (TINY.assign(status="done"), {}, "`status` in .* must be one of completed, pruned, collapsed, failed, but got"),
+        (
+            TINY.assign(status="done"),
+            {},
+            "`status` in .* must be one of completed, pruned, collapsed, diverged, failed, but got",
+        ),
         (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice"),
         (TINY.head(0), {}, "must hold at least one trial"),
         (TINY, {"criteria": ["lidar", "-lidar"]}, "must name each column once"),

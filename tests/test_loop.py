@@ -273,7 +273,9 @@ def test_spread_is_scale_free_and_sees_a_point() -> None:
     assert spread(cloud) == pytest.approx(1 / 8, rel=0.02)
     assert spread(7 * cloud) == pytest.approx(spread(cloud), rel=1e-6)
     assert spread(1 + 1e-4 * cloud) < 1e-3
-    assert math.isnan(spread(torch.zeros(4, 3)))
+    assert spread(torch.zeros(4, 3)) == 0.0
+    assert math.isnan(spread(torch.full((4, 3), math.nan)))
+    assert not math.isfinite(spread(torch.full((4, 3), math.inf)))
 
 
 def test_hyperparameters_belong_to_one_part_each() -> None:

@@ -639,14 +639,14 @@ def test_a_collapse_is_its_own_outcome(images: Path, tmp_path: Path) -> None:
     assert all(trial.user_attrs["collapsed"] for trial in study.trials)
 
 
-def test_a_loss_that_explodes_is_a_collapse(images: Path, tmp_path: Path) -> None:
+def test_a_loss_that_explodes_is_a_divergence(images: Path, tmp_path: Path) -> None:
     space = {"lr": {"type": "float", "low": 1e30, "high": 1e31, "log": True}}
     run_here(small_config(images, trials=1, space=space, oracle_pruned=True), tmp_path / "s")
     row = trials_of(tmp_path / "s").iloc[0]
-    assert row["status"] == "collapsed"
+    assert row["status"] == "diverged"
     assert "nan at epoch" in row["reason"]
     assert np.isnan(row["oracle"])
-    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"collapsed": 1}
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"diverged": 1}
 
 
 def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> None:

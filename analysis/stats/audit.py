@@ -11,7 +11,7 @@ from pandas import DataFrame
 from analysis.data.columns import ScoreColumn, make_score_column
 from analysis.data.criteria import known_criteria
 from analysis.stats.selection import completed, order_by
-from trainers.records import COLLAPSED, PRUNED
+from trainers.records import COLLAPSED, DIVERGED, PRUNED
 
 PROBE, PROBE_EVERY_EPOCH = "probe", "probe every epoch"
 WORK = ("training", "criteria", PROBE, PROBE_EVERY_EPOCH)
@@ -58,6 +58,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "trials": len(trials),
         "pruned": int(pruned.sum()),
         "collapsed": int((trials["status"] == COLLAPSED).sum()),
+        "diverged": int((trials["status"] == DIVERGED).sum()),
         "audited": int(marked.sum()),
         "measured": len(measured),
         "epochs_saved": float((full - ran[pruned]).sum(skipna=False)) / (full * len(trials)),

@@ -17,7 +17,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.data.columns import ScoreColumn, make_score_column
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -120,7 +120,7 @@ def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | Non
         at = place + 0.5
         if arrived is not None and trial in finished and finished[trial] is not pd.NaT:
             at = max(at, float((arrived <= finished[trial]).sum()) - 0.5)
-        if status == COLLAPSED:  # judged with its last report, before the pruner
+        if status in (COLLAPSED, DIVERGED):  # judged with its last report, before the pruner
             at = place - 0.5
         events.append((at, Event(trial, last.epoch, last.value, status)))
     return [event for _, event in sorted(events, key=lambda one: one[0])]
@@ -149,14 +149,14 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
     """Tell the study of one event; the status of the trial if it ends with it, else ""."""
     from optuna.trial import TrialState
 
-    states = {COMPLETED: TrialState.COMPLETE, COLLAPSED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+    states = {COMPLETED: TrialState.COMPLETE, FAILED: TrialState.FAIL}
     if event.status in (COMPLETED, FAILED):
         study.tell(trial, event.value if event.status == COMPLETED else None, state=states[event.status])
         return event.status
     trial.report(event.value, event.epoch)
-    if event.status == COLLAPSED or not math.isfinite(event.value):
+    if event.status in (COLLAPSED, DIVERGED) or not math.isfinite(event.value):
         study.tell(trial, state=TrialState.PRUNED)
-        return COLLAPSED
+        return event.status or COLLAPSED
     if event.epoch >= last or not trial.should_prune():
         return ""
     study.tell(trial, state=TrialState.PRUNED)

@@ -16,7 +16,7 @@ from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
-from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
@@ -26,6 +26,7 @@ STYLES: Final = {
     COMPLETED: "green",
     PRUNED: "yellow",
     COLLAPSED: "magenta",
+    DIVERGED: "magenta",
     FAILED: "red",
     RUNNING: "bold",
     INTERRUPTED: "yellow",

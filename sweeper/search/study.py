@@ -20,7 +20,7 @@ from sweeper.errors import ResultsError
 from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config
 from sweeper.search.samplers import make_sampler
 from sweeper.search.seeds import trial_seed
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, Scalar, TrialConfig
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED, Scalar, TrialConfig
 
 SETTLED: Final = (
     *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
@@ -31,8 +31,11 @@ STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
     COLLAPSED: TrialState.PRUNED,
+    DIVERGED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
 }
+MARKED: Final = (COLLAPSED, DIVERGED)
+"""Statuses that Optuna does not have: PRUNED with a user attribute of that name."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,8 @@ class Study:
             return
         if reason:
             self._note(number, "reason", reason)
-        if status == COLLAPSED:
-            self._note(number, "collapsed", True)
+        if status in MARKED:
+            self._note(number, status, True)
         self.study.tell(number, value if status == COMPLETED else None, state=STATES[status])
 
     def _note(self, number: int, key: str, value: Any) -> None:
@@ -212,12 +215,13 @@ class Study:
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
     status = next((name for name, state in STATES.items() if state == trial.state), "")
+    marked = [name for name in MARKED if attributes.get(name) and status == PRUNED]
     return TrialRecord(
         number=trial.number,
         configuration=attributes["configuration"],
         seed=attributes["seed"],
         hyperparameters=dict(trial.params),
-        status=COLLAPSED if attributes.get("collapsed") and status == PRUNED else status,
+        status=marked[0] if marked else status,
         reason=attributes.get("reason", ""),
         audited=attributes.get("audited", False),
         would_prune_epoch=attributes.get("would_prune_epoch"),
