@@ -18,6 +18,7 @@ from sweeper.config.names import (
     DEFAULT_OBJECTIVE,
     DEFAULT_ORACLE,
 )
+from sweeper.config.storage import mask_password
 from trainers.records import CriteriaSample, Scalar
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ class SweepConfig:
     jobs: Annotated[int, AtLeast(1)] | Literal["auto"] = "auto"
     """Trials at once; auto = as many as the machine has room for."""
     storage: str | None = None
-    """Any Optuna storage URL; null = study.db in the sweep's folder."""
+    """Any Optuna storage URL; null = study.db in the sweep's folder. Its password is written nowhere: a resume takes
+    the whole URL from `--storage` or from the environment variable SWEEPER_STORAGE."""
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
     """Which checkpoints stay: best = the completed trial's with the best objective (never by the oracle), last = every
     trial's last epoch, all = every epoch of every trial."""
@@ -134,6 +136,7 @@ def to_mapping(config: SweepConfig) -> dict[str, Any]:
     written["space"] = {name: _axis_mapping(config, name) for name in config.space}
     written["criteria"] = list(config.criteria)
     written["oracle"] = list(config.oracle) or "none"
+    written["storage"] = None if config.storage is None else mask_password(config.storage)
     for name in ("criteria_sample", "search", "collapse", "resources"):
         written[name] = asdict(written[name])
     pruner = config.pruner
