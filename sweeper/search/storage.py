@@ -69,7 +69,7 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
         raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
     except KeyError:
         raise ResultsError(f"the storage {mask_password(url)} holds no study named {name}; was it moved?") from None
-    except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+    except (ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
         reason = hide_password(_first_line(error), url)
         raise ResultsError(f"the storage {mask_password(url)} cannot be opened: {reason}") from None
 

@@ -214,6 +214,11 @@ class Study:
 
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
+    if not isinstance(attributes.get("configuration"), int) or not isinstance(attributes.get("seed"), int):
+        raise ResultsError(
+            f"trial {trial.number} of the study has no `configuration` and `seed`, so another program added it; "
+            "delete it from the study, or run a new sweep"
+        )
     status = next((name for name, state in STATES.items() if state == trial.state), "")
     marked = [name for name in MARKED if attributes.get(name) and status == PRUNED]
     return TrialRecord(
