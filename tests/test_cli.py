@@ -544,7 +544,7 @@ def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> Non
     assert sweeper("list", "--results", copied, "--json").json[0]["trials"] == {"completed": 4}
     assert len(show(copied)["trials"]) == 4
     assert sweeper("best", "small", "--results", copied, "--json").json["checkpoint"] is None
-    assert "none is there" in sweeper("best", "small", "--results", copied).out
+    assert "none was kept" in sweeper("best", "small", "--results", copied).out
 
 
 # The doctor

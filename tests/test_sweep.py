@@ -225,7 +225,7 @@ def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_pat
     """A driver killed before the first report leaves no more than these; so does one killed even earlier."""
     folder = tmp_path / "s"
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), folder, LOCAL, Broken(1))
+        run_sweep(small_config(images), folder, LOCAL, [Broken(1)])
     for path in [*(folder / "trials").rglob("*"), folder / "reports.jsonl", folder / "baselines.parquet"]:
         path.unlink() if path.is_file() else None
     assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
@@ -282,7 +282,7 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
 
 def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images, trials=1), tmp_path / "s", LOCAL, Broken(1))
+        run_sweep(small_config(images, trials=1), tmp_path / "s", LOCAL, [Broken(1)])
     log = tmp_path / "s" / "reports.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     log.write_text("".join(json.dumps({key: row[key] for key in row if key != "lidar_seconds"}) + "\n" for row in rows))
@@ -343,7 +343,7 @@ def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path
 @pytest.mark.parametrize("content", [None, "{}", '{"trial": 0, "sta'])
 def test_a_lost_result_is_probed_again(images: Path, done: Path, tmp_path: Path, content: str | None) -> None:
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(4))
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, [Broken(4)])
     result = tmp_path / "s" / "trials" / "0000" / "result.json"
     result.unlink() if content is None else result.write_text(content)
     lines = shown()
@@ -365,7 +365,7 @@ def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path
 def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path, size: int | None) -> None:
     """A file cut short, or one that was never a checkpoint."""
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(5))
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, [Broken(5)])
     checkpoint = tmp_path / "s" / "trials" / "0001" / "checkpoint.pt"
     checkpoint.write_bytes(b"this is no checkpoint" if size is None else checkpoint.read_bytes()[:size])
     (tmp_path / "s" / "baselines.parquet").write_bytes(b"x" * (size or 0))

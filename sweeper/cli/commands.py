@@ -252,7 +252,7 @@ def doctor(results: Path, as_json: bool) -> int:
     for check in check_machine(results):
         checks.append(check)
         if not as_json:
-            print_parts(check.line(), soft_wrap=True)
+            print_parts(check.line())
     if as_json:
         print_json([check.__dict__ for check in checks])
     return 1 if worst(checks) == "fail" else 0
