@@ -11,9 +11,7 @@ from typing import Final
 from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
 
 CRITERION: Final = (
-    Column(
-        "<criterion>", "number", "repeats a layer: see [criteria](../search_spaces/README.md#criteria)"
-    ),
+    Column("<criterion>", "number", "repeats a layer: see [criteria](../search_spaces/README.md#criteria)"),
     Column("<criterion>.representation", "number", "the criterion of the encoder's output"),
     Column("<criterion>.embedding", "number", "the criterion of the projector's output"),
 )
