@@ -1,9 +1,9 @@
-"""What can go wrong, as one tree; each error owns the exit code of the command that meets it.
+"""The errors as one tree; each has the exit code of the command that it ends.
 
 SweeperError                 1
 ├── ConfigError              2   the search-space file, an override or an option is wrong
 ├── ResultsError             2   a results folder is missing, empty, half-written or in use
-└── SweepError               1   the sweep itself could not go on
+└── SweepError               1   the sweep could not continue
 """
 
 from __future__ import annotations
@@ -35,4 +35,4 @@ class ResultsError(SweeperError):
 
 
 class SweepError(SweeperError):
-    """The sweep could not go on: every trial fails, the disk is full, Ray does not start."""
+    """The sweep could not continue: every trial fails, the disk is full, Ray does not start."""

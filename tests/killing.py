@@ -92,7 +92,9 @@ def some(folder: Path, pattern: str) -> bool:
 def before_first_report(victim: Victim) -> bool:
     """A worker has begun, and nothing new has been reported."""
     logs = [path.read_text() for path in victim.folder.glob("trials/*/log.txt")]
-    return any(re.search(r"begins|goes on", text) for text in logs) and len(lines(victim.folder)) <= victim.lines_before
+    return (
+        any(re.search(r"begins|continues", text) for text in logs) and len(lines(victim.folder)) <= victim.lines_before
+    )
 
 
 def between_reports(victim: Victim) -> bool:

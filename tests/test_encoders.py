@@ -52,6 +52,53 @@ def test_a_vit_that_keeps_every_patch_sees_the_image() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "size", "channels"),
+    [
+        ({"name": "vit", "dim": 32, "depth": 3, "patch": 7}, 28, 1),
+        ({"name": "timm/vit_tiny_patch16_224"}, 32, 3),
+    ],
+)
+def test_a_transformer_shows_its_tokens(options: dict[str, int | str], size: int, channels: int) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(options, size, channels).eval()
+    assert encoder.has_tokens
+    images = torch.randn(2, channels, size, size)
+    kept = torch.tensor([[0, 3], [2, 1]])
+    with torch.no_grad():
+        whole, some = encoder.tokens(images), encoder.tokens(images, kept, last_blocks=2)
+        assert torch.equal(whole.prefix[:, 0], encoder(images))  # both read the class token
+        assert torch.equal(some.prefix[:, 0], encoder(images, kept))
+        torch.testing.assert_close(encoder.model.norm(some.blocks[-1]), some.sequence)
+        torch.testing.assert_close(encoder.model.blocks[-1](some.blocks[0]), some.blocks[1])
+    assert whole.patches.shape == (2, encoder.patches, encoder.dim)
+    assert torch.equal(whole.positions, torch.arange(encoder.patches).expand(2, -1))
+    assert some.patches.shape == (2, 2, encoder.dim)
+    assert torch.equal(some.positions, kept)
+    assert [tuple(output.shape) for output in some.blocks] == [(2, 3, encoder.dim)] * 2
+    assert (whole.prefixes, whole.blocks) == (1, ())
+
+
+def test_a_patch_token_follows_its_patch() -> None:
+    """Without attention between tokens, a token depends on its own patch and position alone."""
+    torch.manual_seed(0)
+    encoder = build_encoder({"name": "vit", "dim": 32, "depth": 1, "patch": 7}, 28, 1).eval()
+    encoder.model.blocks = torch.nn.Sequential()
+    images, kept = torch.randn(2, 1, 28, 28), torch.tensor([[5, 0, 11], [15, 2, 3]])
+    with torch.no_grad():
+        whole, some = encoder.tokens(images), encoder.tokens(images, kept)
+    for image in range(2):
+        torch.testing.assert_close(some.patches[image], whole.patches[image, some.positions[image]])
+
+
+def test_convolutional_encoders_have_no_tokens() -> None:
+    for name in ("resnet", "timm/resnet10t"):
+        encoder = build_encoder({"name": name}, 32, 3)
+        assert not encoder.has_tokens
+        with pytest.raises(TypeError, match="has no tokens"):
+            encoder.tokens(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
     ("encoder", "words"),
     [
         ({"name": "resnett"}, "resnet, vit or timm/MODEL"),

@@ -23,7 +23,7 @@ from trainers.records import EPOCH_COLUMNS, TRIAL_COLUMNS, names_of
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("sweeper", "trainers", "analysis")
-SHELVES = ("methods", "criteria", "datasets")
+SHELVES = ("methods", "criteria", "datasets", "oracles")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -152,6 +152,8 @@ def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> Non
         *("sweeper/config/names.py", "sweeper/config/reference.py", "sweeper/config/schema.py"),
     }
     assert importers("trainers.probe") <= allowed
+    shelf = within(importers("trainers.oracles"), "trainers/oracles")
+    assert importers("trainers.oracles") <= allowed | shelf | {"trainers/probe.py", "trainers/plugins.py"}
 
 
 def test_shelves_do_not_import_one_another() -> None:
@@ -175,8 +177,9 @@ def test_a_catalogue_names_its_files(shelf: str) -> None:
     from trainers.criteria import CRITERIA
     from trainers.datasets import DATASETS
     from trainers.methods import METHODS
+    from trainers.oracles import ORACLES
 
-    catalogues = {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS}
+    catalogues = {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS, "oracles": ORACLES}
     stems = {path.stem for path in (ROOT / "trainers" / shelf).glob("*.py")} - {"__init__", "base"}
     assert set(catalogues[shelf]) == stems
 

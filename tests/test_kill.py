@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def without_worker_then_without_raylet(victim: Victim) -> bool:
     os.kill(raylet, signal.SIGKILL)
     victim.wait_gone()
     assert victim.process.returncode == 1
-    assert "Ray has died under the sweep; `sweeper resume" in victim.output
+    assert "Ray has died; `sweeper resume" in victim.output
     assert (victim.folder / "trials.parquet").is_file()
     return True
 
@@ -141,3 +142,15 @@ def test_a_second_driver_is_refused_while_the_first_lives(sweep_file: Path, tmp_
     assert second.process.returncode == 1
     assert f"in use by another process (pid {first.process.pid})" in second.output
     kill_driver(first)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.5, 3.0])
+def test_a_sigterm_while_ray_starts_is_heard(sweep_file: Path, tmp_path: Path, seconds: float) -> None:
+    """Ray sets a handler of its own in the midst of its start, which would end the driver without a word."""
+    victim = Victim.start(sweep_file, tmp_path / "sweep")
+    assert wait_for(victim, lambda one: (root := one.root()) is not None and (root / "r").is_dir())
+    time.sleep(seconds)
+    victim.process.send_signal(signal.SIGTERM)
+    victim.wait_gone()
+    assert victim.process.returncode == 0, victim.output
+    assert f"told to end; continue with: sweeper resume {victim.folder}" in victim.output

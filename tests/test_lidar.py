@@ -13,9 +13,9 @@ from scipy import linalg
 from torch import Tensor
 
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import CHUNK_ROWS, EmbeddingSample
+from trainers.criteria.base import CHUNK_ROWS, Features
 from trainers.criteria.lidar import lidar
-from trainers.records import HIGHER_IS_BETTER, TRIAL_COLUMNS
+from trainers.records import TRIAL_COLUMNS, names_of
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -267,13 +267,30 @@ def test_the_catalogue_measures_the_views_and_records_the_settings() -> None:
     criterion = CRITERIA["lidar"]
     views = views_of(40, 5, 8)
     clean = torch.zeros(40, 8, dtype=torch.float64)
-    assert criterion(EmbeddingSample(views=views, clean=clean)) == lidar(views, delta=1e-4, epsilon=1e-8)
+    assert criterion.function is not None
+    assert criterion.function(Features(views=views, clean=clean)) == lidar(views, delta=1e-4, epsilon=1e-8)
     recorded = criterion.record(40, 5)
     assert recorded == {"lidar_n": 40, "lidar_q": 5, "lidar_delta": 1e-4, "lidar_epsilon": 1e-8}
 
 
-def test_every_criterion_has_its_name_its_direction_and_its_columns() -> None:
+def test_every_criterion_says_what_it_is() -> None:
     for name, criterion in CRITERIA.items():
         assert criterion.name == name
-        assert HIGHER_IS_BETTER[name]
-        assert set(criterion.record(2, 2)) <= set(TRIAL_COLUMNS)
+        assert criterion.label
+        assert isinstance(criterion.higher_is_better, bool)
+        recorded = criterion.record(2, 2)
+        assert all(column.startswith(f"{name}_") for column in recorded)
+        assert not set(recorded) & set(names_of(TRIAL_COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("method", "lidar_layer", "rankme_layer"),
+    [
+        ("simclr", "embedding", "embedding"),
+        ("dino", "embedding", "embedding"),
+        ("vicreg", "representation", "embedding"),
+    ],
+)
+def test_the_plain_column_repeats_the_layer_of_the_method(method: str, lidar_layer: str, rankme_layer: str) -> None:
+    assert CRITERIA["lidar"].layer_of(method) == lidar_layer
+    assert CRITERIA["rankme"].layer_of(method) == rankme_layer

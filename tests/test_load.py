@@ -10,8 +10,8 @@ import pytest
 from pandas import DataFrame
 from simulated import World, three_methods, write_sweep
 
-from analysis.data import load
-from analysis.data.columns import Criterion, ResultsUnreadable, find_criteria, make_criterion, parse_criteria
+from analysis.data.columns import ResultsUnreadable, ScoreColumn, find_criteria, make_score_column, parse_criteria
+from analysis.data.load import load
 from analysis.report.write import analyze
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
@@ -109,15 +109,15 @@ def test_a_sweep_that_still_runs_is_left_out_with_a_note(tmp_path: Path) -> None
 
 
 def test_directions_come_from_the_records_and_a_sign_says_which() -> None:
-    assert make_criterion("lidar").higher_is_better
-    assert not make_criterion("loss").higher_is_better
-    assert not make_criterion("-loss").higher_is_better
-    assert make_criterion("+loss").higher_is_better
-    assert not make_criterion("loss.embedding").higher_is_better
-    assert make_criterion("+loss.embedding") == Criterion("loss.embedding", higher_is_better=True)
-    assert not make_criterion("-lidar.embedding").higher_is_better
-    assert make_criterion("mine").higher_is_better
-    assert not make_criterion("-mine").higher_is_better
+    assert make_score_column("lidar").higher_is_better
+    assert not make_score_column("loss").higher_is_better
+    assert not make_score_column("-loss").higher_is_better
+    assert make_score_column("+loss").higher_is_better
+    assert not make_score_column("loss.embedding").higher_is_better
+    assert make_score_column("+loss.embedding") == ScoreColumn("loss.embedding", higher_is_better=True)
+    assert not make_score_column("-lidar.embedding").higher_is_better
+    assert make_score_column("mine").higher_is_better
+    assert not make_score_column("-mine").higher_is_better
 
 
 def test_criteria_are_found_among_the_columns_of_the_contract(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_criteria_are_found_among_the_columns_of_the_contract(tmp_path: Path) ->
 
 
 def test_scores_are_signed_and_never_infinite() -> None:
-    scores = make_criterion("loss").scores(DataFrame({"loss": [1.0, np.inf, np.nan]}))
+    scores = make_score_column("loss").scores(DataFrame({"loss": [1.0, np.inf, np.nan]}))
     assert scores.iloc[0] == -1
     assert scores.iloc[1:].isna().all()
 
@@ -140,7 +140,11 @@ def test_scores_are_signed_and_never_infinite() -> None:
         (TINY, {"criteria": ["rankme", "lidar"]}, "must have the column rankme, but it has lidar, accuracy"),
         (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
         (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
-        (TINY.assign(status="done"), {}, "`status` in .* must be one of completed, pruned, collapsed, failed, but got"),
+        (
+            TINY.assign(status="done"),
+            {},
+            "`status` in .* must be one of completed, pruned, collapsed, diverged, failed, but got",
+        ),
         (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice"),
         (TINY.head(0), {}, "must hold at least one trial"),
         (TINY, {"criteria": ["lidar", "-lidar"]}, "must name each column once"),

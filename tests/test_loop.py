@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import Criterion, EmbeddingSample
+from trainers.criteria.base import Criterion, Features
 from trainers.datasets.base import Images
 from trainers.loop import Trainer, train
 from trainers.measure import Sample, embed_clean, embed_views, measure, spread, untrained
@@ -21,9 +22,9 @@ from trainers.methods import METHODS
 from trainers.methods.base import Batch, Method
 from trainers.network import build_method, load_network, measurable
 from trainers.optim import learning_rate
-from trainers.records import CHECKPOINT, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, EMBEDDING, REPRESENTATION, CriteriaSample, EpochReport, TrialConfig
 from trainers.settings import hyperparameters, resolve
-from trainers.splits import Data
+from trainers.splits import Data, Split, in_order
 
 SMALL = {
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},
@@ -57,9 +58,17 @@ def config(method: str = "simclr", **changes: object) -> TrialConfig:
     return dataclasses.replace(base, **changes)
 
 
-def plain_layer(method: str, criterion: str) -> str:
-    """The layer that the plain column repeats."""
-    return METHODS[method].layers.get(criterion, CRITERIA[criterion].layer)
+def everything(split: Split) -> torch.Tensor:
+    """Every image of a split."""
+    return torch.cat(list(in_order(split, 7)))
+
+
+def sample_of(trial: TrialConfig, data: Data) -> Sample:
+    return Sample(build_method(trial, data), data, trial.criteria_sample, resolve(trial))
+
+
+def pixels(sample: Sample) -> torch.Tensor:
+    return torch.cat([views for views, _ in sample.views()])
 
 
 def numbers(report: EpochReport) -> tuple[object, ...]:
@@ -73,8 +82,8 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
     assert [(r.epoch, r.step) for r in reports] == [(1, 4), (2, 8), (3, 12)]
     for report in reports:
         assert math.isfinite(report.loss)
-        assert report.criteria["lidar"] == report.criteria[f"lidar.{plain_layer(method, 'lidar')}"]
-        assert report.criteria["rankme"] == report.criteria[f"rankme.{plain_layer(method, 'rankme')}"]
+        assert report.criteria["lidar"] == report.criteria[f"lidar.{CRITERIA['lidar'].layer_of(method)}"]
+        assert report.criteria["rankme"] == report.criteria[f"rankme.{CRITERIA['rankme'].layer_of(method)}"]
         assert len(report.criteria) == 6
         assert all(1 <= value <= 16 for value in report.criteria.values())
 
@@ -82,12 +91,42 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
 def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the catalogue is enough: no method has to know it."""
 
-    def mean_norm(sample: EmbeddingSample) -> float:
-        return float(sample.clean.norm(dim=1).mean())
+    def mean_norm(features: Features) -> float:
+        return float(features.clean.norm(dim=1).mean())
 
-    monkeypatch.setitem(CRITERIA, "norm", Criterion("norm", mean_norm, reads_views=False, layer=REPRESENTATION))
+    norm = Criterion(
+        name="norm",
+        label="Norm",
+        function=mean_norm,
+        reads_views=False,
+        layer=REPRESENTATION,
+        layer_by_method={"vicreg": EMBEDDING},
+    )
+    monkeypatch.setitem(CRITERIA, "norm", norm)
     (report,) = train(config(epochs=1, criteria=("norm",)), images=images)
     assert report.criteria["norm"] == report.criteria["norm.representation"] != report.criteria["norm.embedding"]
+    (report,) = train(config("vicreg", epochs=1, criteria=("norm",)), images=images)
+    assert report.criteria["norm"] == report.criteria["norm.embedding"] != report.criteria["norm.representation"]
+
+
+def test_a_criterion_may_read_both_layers(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its value belongs to neither of them: the columns of single layers are NaN."""
+
+    def widening(features: Mapping[str, Features]) -> float:
+        return features[REPRESENTATION].views.shape[2] / features[EMBEDDING].clean.shape[1]
+
+    ratio = Criterion(name="ratio", label="Ratio", joint_function=widening, reads_views=True)
+    monkeypatch.setitem(CRITERIA, "ratio", ratio)
+    (report,) = train(config(epochs=1, criteria=("ratio", "rankme")), images=images)
+    assert report.criteria["ratio"] == 16 / 8
+    assert math.isnan(report.criteria["ratio.representation"])
+    assert math.isnan(report.criteria["ratio.embedding"])
+    assert "ratio" in report.seconds
+
+
+def test_a_criterion_has_one_function() -> None:
+    with pytest.raises(ValueError, match="`none` must have either `function` or `joint_function`"):
+        Criterion(name="none", label="None", reads_views=False)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -137,7 +176,7 @@ def test_criteria_views_keep_the_default_where_the_sweep_varies_it(images: Image
 
     def views(value: float, swept: tuple[str, ...]) -> torch.Tensor:
         trial = config(hyperparameters={"crop_scale_min": value}, swept=swept)
-        return torch.cat(list(Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation).views()))
+        return pixels(sample_of(trial, data))
 
     assert torch.equal(views(0.1, ("crop_scale_min",)), views(0.9, ("crop_scale_min",)))
     assert not torch.equal(views(0.1, ()), views(0.9, ()))
@@ -145,12 +184,11 @@ def test_criteria_views_keep_the_default_where_the_sweep_varies_it(images: Image
 
 def test_the_sample_is_the_same_whether_kept_or_drawn_again(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     data, trial = Data(images, "cpu"), config()
-    augmentation = resolve(trial).criteria_augmentation
-    kept = torch.cat(list(Sample(data, trial.criteria_sample, augmentation).views()))
+    kept = pixels(sample_of(trial, data))
     monkeypatch.setattr("trainers.measure.KEPT_BYTES", 0)
-    again = Sample(data, trial.criteria_sample, augmentation)
+    again = sample_of(trial, data)
     for _ in range(2):
-        assert torch.equal(torch.cat(list(again.views())), kept)
+        assert torch.equal(pixels(again), kept)
 
 
 def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_path: Path) -> None:
@@ -158,14 +196,14 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     last = list(train(trial, images=images, folder=tmp_path))[-1]
     data = Data(images, "cpu")
     network = load_network(trial, data, tmp_path / CHECKPOINT)
-    sample = Sample(data, trial.criteria_sample, resolve(trial).criteria_augmentation)
-    assert measure(network, sample, trial.criteria).criteria == last.criteria
+    sample = sample_of(trial, data)
+    assert measure(network, sample, trial.criteria, trial.method).criteria == last.criteria
 
 
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reading of the clock is a second: what a criterion alone would take is counted in readings."""
     clock = itertools.count()
-    monkeypatch.setattr("trainers.device.now", lambda device: float(next(clock)))
+    monkeypatch.setattr("trainers.measure.now", lambda device: float(next(clock)))
     monkeypatch.setattr("trainers.loop.now", lambda device: float(next(clock)))
     (report, *_) = train(config(), images=images)
     assert report.seconds == {"train": 1.0, "criteria": 9.0, "lidar": 3.0, "rankme": 3.0}
@@ -180,7 +218,7 @@ def test_batchnorm_that_saw_masked_images_is_estimated_again(images: Images) -> 
     assert network is not method
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
     stem = network.encoder.stem  # type: ignore[union-attr]
-    seen = stem[0](data.clean(data.train))
+    seen = stem[0](data.clean(everything(data.train)))
     torch.testing.assert_close(stem[1].running_mean, seen.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
 
 
@@ -211,9 +249,9 @@ def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     assert (report.epoch, report.step) == (0, 0)
     assert math.isnan(report.loss)
     data = Data(images, "cpu")
-    sample = Sample(data, config().criteria_sample, resolve(config()).criteria_augmentation)
+    sample = sample_of(config(), data)
     network = measurable(build_method(config(), data), config(), data, untrained=True)
-    assert measure(network, sample, config().criteria).criteria == report.criteria
+    assert measure(network, sample, config().criteria, "simclr").criteria == report.criteria
 
 
 def test_a_diverged_trial_says_so(images: Images) -> None:
@@ -224,7 +262,7 @@ def test_a_diverged_trial_says_so(images: Images) -> None:
 
 def test_normalised_training_images_have_zero_mean_and_unit_deviation(images: Images) -> None:
     data = Data(images, "cpu")
-    clean = data.clean(data.train)
+    clean = data.clean(everything(data.train))
     torch.testing.assert_close(clean.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(clean.std((0, 2, 3)), torch.ones(3), rtol=1e-4, atol=0)
 
@@ -235,7 +273,9 @@ def test_spread_is_scale_free_and_sees_a_point() -> None:
     assert spread(cloud) == pytest.approx(1 / 8, rel=0.02)
     assert spread(7 * cloud) == pytest.approx(spread(cloud), rel=1e-6)
     assert spread(1 + 1e-4 * cloud) < 1e-3
-    assert math.isnan(spread(torch.zeros(4, 3)))
+    assert spread(torch.zeros(4, 3)) == 0.0
+    assert math.isnan(spread(torch.full((4, 3), math.nan)))
+    assert not math.isfinite(spread(torch.full((4, 3), math.inf)))
 
 
 def test_hyperparameters_belong_to_one_part_each() -> None:
@@ -270,6 +310,7 @@ class Recorder(Method):
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
+        self.params = self.Params()
         self.weight = nn.Parameter(torch.ones(2, 2))
         self.dropout = nn.Dropout(0.5)
         self.patches, self.patch = 9, 1
@@ -302,7 +343,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, **changes: object) -> Trainer:
     recorder = Recorder()
     monkeypatch.setattr("trainers.loop.build_method", lambda config, data: recorder)
     off = {"jitter_probability": 0.0, "blur_probability": 0.0, "flip_probability": 0.0}
-    return Trainer(config(hyperparameters=off | changes), gray_images())
+    trial = config(hyperparameters=off | changes)
+    recorder.params = resolve(trial).params
+    return Trainer(trial, gray_images())
 
 
 def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,8 +361,8 @@ def test_views_of_an_image_stay_together_down_to_the_criteria(monkeypatch: pytes
 
 def test_the_oracles_images_are_not_augmented(images: Images) -> None:
     data = Data(images, "cpu")
-    sample = Sample(data, CriteriaSample(16, 3), resolve(config()).criteria_augmentation)
     method = Recorder().eval()
+    sample = Sample(method, data, CriteriaSample(16, 3), resolve(config()))
     first_pixel = embed_clean(method, sample)["representation"][:, 1]
     torch.testing.assert_close(first_pixel, data.clean(sample.images)[:, 0, 0, 0])
     assert not torch.allclose(embed_views(method, sample)["representation"][:, 0, 1], first_pixel)
@@ -338,7 +381,7 @@ def test_an_epoch_sees_every_image_once_in_its_own_order(monkeypatch: pytest.Mon
     assert isinstance(method, Recorder)
     orders = [torch.cat([batch.views[0][:, 0, 0, 0] for batch in method.batches[e : e + 4]]) for e in (0, 4)]
     for order in orders:
-        torch.testing.assert_close(order.sort().values, trainer.data.clean(trainer.data.train)[:, 0, 0, 0])
+        torch.testing.assert_close(order.sort().values, trainer.data.clean(everything(trainer.data.train))[:, 0, 0, 0])
         assert not torch.equal(order, order.sort().values)
     assert not torch.equal(*orders)
     for batch in method.batches:
@@ -397,5 +440,5 @@ def test_the_sample_is_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda self, x: seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)) or x,
     )
     trainer = recorded(monkeypatch)
-    measure(trainer.method.eval(), trainer.sample, ("rankme",))
+    measure(trainer.method.eval(), trainer.sample, ("rankme",), "simclr")
     assert set(seen) == {(False, True)}

@@ -19,7 +19,7 @@ from small_sweeps import make_images, mapping
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.search.cmaes import GENERATION
-from sweeper.search.configurations import seed_of
+from sweeper.search.seeds import seed_of
 from sweeper.search.storage import in_memory, open_study
 from sweeper.search.study import Study
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.ema import update_ema
+from trainers.ema import Teacher, update_ema
 from trainers.encoders import build_encoder
 from trainers.optim import OPTIMIZERS, Optimizer, build_optimizer, learning_rate, set_schedules
 from trainers.records import Scalar
@@ -76,6 +76,23 @@ def test_ema_moves_by_one_minus_the_momentum() -> None:
     expected = 0.9 * teacher.weight.detach() + 0.1 * student.weight.detach()
     update_ema(teacher, student, 0.9)
     torch.testing.assert_close(teacher.weight.detach(), expected)
+
+
+def test_a_teacher_begins_as_its_students_and_never_has_a_gradient() -> None:
+    students = {"encoder": network(), "head": nn.Linear(3, 2)}
+    teacher = Teacher(0.5, students)
+    start = {name: copy.state_dict() for name, copy in teacher.copies.items()}
+    for name, student in students.items():
+        assert all(torch.equal(value, start[name][key]) for key, value in student.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert all(parameter.requires_grad for student in students.values() for parameter in student.parameters())
+    before = teacher.copies["head"].weight.clone()
+    with torch.no_grad():
+        students["head"].weight.add_(1.0)
+    teacher.update(students, 0.5)  # halfway on the cosine from 0.5 to 1: a momentum of 0.75
+    torch.testing.assert_close(teacher.copies["head"].weight, before + 0.25)
+    teacher.update(students, 1.0)
+    torch.testing.assert_close(teacher.copies["head"].weight, before + 0.25)
 
 
 def test_unknown_optimizer_is_said() -> None:

@@ -15,18 +15,18 @@ import pytest
 from pandas import DataFrame
 from simulated import World, simulate
 
-from analysis.data.columns import make_criterion
+from analysis.data.columns import make_score_column
 from analysis.data.load import Results
 from analysis.figures import build as figures
 from analysis.figures import plots
 from analysis.figures.style import (
     CRITERION_COLOURS,
     INK,
+    LOSS_COLOUR,
     MUTED,
     ON_DARK,
     PAPER,
     RULE,
-    SPARE_COLOURS,
     STEPS,
     colour_of,
     to_svg,
@@ -51,12 +51,12 @@ def judgement(results: Results) -> Judgement:
 
 
 def make_all(results: Results, judgement: Judgement, folder: Path) -> list[figures.Drawn]:
-    criteria = [make_criterion(name) for name in ("lidar", "rankme", "loss")]
+    criteria = [make_score_column(name) for name in ("lidar", "rankme", "loss")]
     return [
         *figures.ranking_figures(results, judgement, criteria, folder),
         *figures.curve_figures(results, criteria, folder),
         *figures.epoch_figures(judgement, folder),
-        *figures.kept_figure(results, judgement, folder),
+        *figures.selection_figure(results, judgement, folder),
         *figures.pruning_figure(judgement, folder),
         *figures.forest_figure(judgement, folder),
     ]
@@ -121,7 +121,7 @@ def test_every_trial_with_reports_has_a_line(drawn: dict[str, figures.Drawn], re
 
 
 def test_the_table_of_a_scatter_is_what_was_drawn(results: Results, judgement: Judgement) -> None:
-    table = figures.scatter_table(results.trials, judgement.selection, make_criterion("lidar"))
+    table = figures.scatter_table(results.trials, judgement.selection, make_score_column("lidar"))
     figure = plots.scatter(table, "lidar", results.baselines)
     offsets = figure.axes[0].collections[0].get_offsets()
     np.testing.assert_allclose(np.asarray(offsets), table[["value", "oracle"]].to_numpy())
@@ -137,19 +137,19 @@ def words_of(figure: Figure) -> str:
 
 
 def test_the_figures_say_what_they_show(results: Results, judgement: Judgement) -> None:
-    table = figures.scatter_table(results.trials, judgement.selection, make_criterion("loss"))
+    table = figures.scatter_table(results.trials, judgement.selection, make_score_column("loss"))
     words = words_of(plots.scatter(table, "loss", results.baselines))
     for expected in ("untrained 55.0%", "raw pixels 74.0%", "selected:", "loss (lower is better)", "oracle accuracy"):
         assert expected in words
     words = words_of(plots.over_epochs(judgement.by_epoch, "tau", "τ"))
     assert all(name in words for name in ("LiDAR", "RankMe", "loss", "epoch"))
-    words = words_of(plots.kept(figures.kept_table(judgement.selection, results.baselines)))
+    words = words_of(plots.kept(figures.selection_table(judgement.selection, results.baselines)))
     for expected in ("best trial", "LiDAR", "random choice", "untrained encoder", "raw pixels"):
         assert expected in words
 
 
 def test_the_better_the_oracle_the_stronger_the_line(results: Results) -> None:
-    table, shown, there = figures.curve_table(results, make_criterion("lidar"))
+    table, shown, there = figures.curve_table(results, make_score_column("lidar"))
     assert shown == there == results.reports["trial"].nunique()
     steps = table.groupby("trial")[["oracle", "step"]].first().sort_values("oracle").dropna()
     assert steps["step"].is_monotonic_increasing
@@ -160,10 +160,10 @@ def test_the_better_the_oracle_the_stronger_the_line(results: Results) -> None:
 def test_of_many_trials_some_are_drawn_evenly_and_the_caption_says_so(tmp_path: Path) -> None:
     trials, reports, baselines = simulate(World(name="s", trials=300, epochs=2))
     many = Results(trials, reports, baselines)
-    table, shown, there = figures.curve_table(many, make_criterion("lidar"))
+    table, shown, there = figures.curve_table(many, make_score_column("lidar"))
     assert (shown, there, table["trial"].nunique()) == (figures.LINES, 300, figures.LINES)
     assert {trials["oracle"].min(), trials["oracle"].max()} <= set(table["oracle"])
-    (one,) = figures.curve_figures(many, [make_criterion("lidar")], tmp_path)
+    (one,) = figures.curve_figures(many, [make_score_column("lidar")], tmp_path)
     assert "80 of 300 trials" in one.caption
 
 
@@ -220,7 +220,7 @@ def test_colours_can_be_seen_on_paper_and_on_a_dark_page() -> None:
     for colour in (INK, MUTED):
         assert contrast(colour, "#ffffff") >= 4.5
         assert contrast(ON_DARK[colour], ON_DARK[PAPER]) >= 4.5
-    for colour in CRITERION_COLOURS.values():
+    for colour in (*CRITERION_COLOURS[:2], LOSS_COLOUR):
         assert contrast(colour, "#ffffff") >= 3
         assert contrast(ON_DARK[colour], ON_DARK[PAPER]) >= 3
     assert contrast(RULE, "#ffffff") < contrast(MUTED, "#ffffff")
@@ -242,7 +242,8 @@ def seen_without(colour: str, kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["protan", "deutan"])
 def test_criteria_can_be_told_apart_by_the_colour_blind(kind: str) -> None:
-    for palette in (list(CRITERION_COLOURS.values()), [ON_DARK[c] for c in CRITERION_COLOURS.values()]):
+    colours = (*CRITERION_COLOURS[:2], LOSS_COLOUR)
+    for palette in (colours, [ON_DARK[colour] for colour in colours]):
         seen = [seen_without(colour, kind) for colour in palette]
         apart = [float(np.linalg.norm(a - b)) for i, a in enumerate(seen) for b in seen[:i]]
         assert min(apart) > 0.15
@@ -251,8 +252,8 @@ def test_criteria_can_be_told_apart_by_the_colour_blind(kind: str) -> None:
 def test_each_criterion_keeps_its_colour_and_a_layer_has_its_criterions() -> None:
     names = ["lidar", "new", "other", "new.embedding"]
     assert colour_of("lidar.embedding", names) == colour_of("lidar", names)
-    assert colour_of("new", names) == colour_of("new.embedding", names) == SPARE_COLOURS[0]
-    assert colour_of("other", names) == SPARE_COLOURS[1]
+    assert colour_of("new", names) == colour_of("new.embedding", names) == CRITERION_COLOURS[2]
+    assert colour_of("other", names) == CRITERION_COLOURS[3]
 
 
 def test_matplotlib_is_not_imported_before_a_figure_is_drawn_nor_optuna_before_a_replay() -> None:

@@ -17,11 +17,12 @@ from trainers.datasets import open_dataset
 from trainers.datasets.folder import Folder
 from trainers.loop import train
 from trainers.network import load_network
-from trainers.probe import ORACLES, Protocol, _fit, linear_probe, probe, probe_pixels, standardised
+from trainers.oracles import ORACLES
+from trainers.oracles.lidar_paper import LIDAR_PAPER as PAPER
+from trainers.oracles.lidar_paper import LinearProbe, fit, standardised
+from trainers.probe import probe, probe_pixels
 from trainers.records import CHECKPOINT, CriteriaSample, OracleScore, TrialConfig
-from trainers.splits import Data
-
-PAPER = ORACLES["lidar_paper"]
+from trainers.splits import Data, Split, in_order
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -34,18 +35,18 @@ def blobs(per_class: int, d: int = 6, classes: int = 4, noise: float = 0.1, seed
     return torch.eye(d)[labels] + noise * torch.randn(len(labels), d, generator=seeded(seed)), labels
 
 
-def score(protocol: Protocol = PAPER, *, noise: float = 0.1, seed: int = 0) -> OracleScore:
-    return linear_probe(*blobs(500, noise=noise), *blobs(100, noise=noise, seed=1), protocol, seed=seed)
+def score(*, noise: float = 0.1, seed: int = 0) -> OracleScore:
+    return PAPER.score(*blobs(500, noise=noise), *blobs(100, noise=noise, seed=1), seed=seed)
 
 
 # the protocol
 
 
 def test_the_protocol_is_the_papers() -> None:
-    assert Protocol(epochs=20, batch_size=256, lr=0.01, drop_after_epoch=15, drop_factor=10.0) == PAPER
+    assert LinearProbe(epochs=20, batch_size=256, lr=0.01, drop_after_epoch=15, drop_factor=10.0) == PAPER
 
 
-def written_out(features: Tensor, labels: Tensor, protocol: Protocol, seed: int) -> list[NDArray[np.float64]]:
+def written_out(features: Tensor, labels: Tensor, protocol: LinearProbe, seed: int) -> list[NDArray[np.float64]]:
     """Weights and biases after the protocol in NumPy and float64: softmax regression by Adam."""
     x = features.double().numpy()
     targets = np.eye(int(labels.max()) + 1)[labels.numpy()]
@@ -73,10 +74,10 @@ def written_out(features: Tensor, labels: Tensor, protocol: Protocol, seed: int)
 
 @pytest.mark.parametrize(("epochs", "drop_after_epoch"), [(1, 5), (6, 3), (6, 5), (6, 6)])
 def test_the_layer_is_trained_as_written_out(epochs: int, drop_after_epoch: int) -> None:
-    protocol = Protocol(epochs=epochs, batch_size=64, lr=0.01, drop_after_epoch=drop_after_epoch, drop_factor=10.0)
+    protocol = LinearProbe(epochs=epochs, batch_size=64, lr=0.01, drop_after_epoch=drop_after_epoch, drop_factor=10.0)
     features, labels = blobs(50, noise=1.0)
     weight, bias = written_out(features, labels, protocol, seed=3)
-    layer = _fit(features, labels, 4, protocol, seed=3)
+    layer = fit(features, labels, 4, protocol, seed=3)
     np.testing.assert_allclose(layer.weight.detach().numpy().T, weight, atol=2e-6)
     np.testing.assert_allclose(layer.bias.detach().numpy(), bias, atol=2e-6)
 
@@ -89,7 +90,7 @@ def test_the_score_is_the_share_of_test_images_that_the_layer_names() -> None:
     weight, bias = written_out(standard, labels, PAPER, seed=0)
     logits = standard_test.double().numpy() @ weight + bias
     expected = (logits.argmax(1) == test_labels.numpy()).mean()
-    found = linear_probe(features * spread + 5, labels, test * spread + 5, test_labels, PAPER)
+    found = PAPER.score(features * spread + 5, labels, test * spread + 5, test_labels)
     assert 0.4 < found.accuracy < 0.9
     assert found.accuracy == pytest.approx(expected, abs=0.002)  # float32 may decide a tie otherwise
 
@@ -108,9 +109,9 @@ def test_labels_without_a_pattern_are_guessed() -> None:
     train, labels = blobs(250)
     test, test_labels = blobs(250, seed=1)
     mixed = labels[torch.randperm(len(labels), generator=seeded(2))]
-    assert linear_probe(train, mixed, test, test_labels, PAPER).accuracy == pytest.approx(0.25, abs=0.25)
+    assert PAPER.score(train, mixed, test, test_labels).accuracy == pytest.approx(0.25, abs=0.25)
     noise = torch.randn(1000, 6, generator=seeded(3))
-    assert linear_probe(noise, labels, noise.flip(0), test_labels, PAPER).accuracy == pytest.approx(0.25, abs=0.08)
+    assert PAPER.score(noise, labels, noise.flip(0), test_labels).accuracy == pytest.approx(0.25, abs=0.08)
 
 
 def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
@@ -126,13 +127,13 @@ def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
 def test_shifts_scales_and_dead_features_do_not_matter() -> None:
     train, labels = blobs(500, noise=0.7)
     test, test_labels = blobs(250, noise=0.7, seed=1)
-    plain = linear_probe(train, labels, test, test_labels, PAPER).accuracy
+    plain = PAPER.score(train, labels, test, test_labels).accuracy
     powers = torch.tensor([2.0**-20, 2.0**-3, 1.0, 2.0**3, 2.0**10, 2.0**30])
-    assert linear_probe(train * powers, labels, test * powers, test_labels, PAPER).accuracy == plain
-    moved = linear_probe(train + 3, labels, test + 3, test_labels, PAPER).accuracy
+    assert PAPER.score(train * powers, labels, test * powers, test_labels).accuracy == plain
+    moved = PAPER.score(train + 3, labels, test + 3, test_labels).accuracy
     assert moved == pytest.approx(plain, abs=0.003)
     train[:, 5], test[:, 5] = 0.1, 1e6
-    found = linear_probe(train, labels, test, test_labels, PAPER)
+    found = PAPER.score(train, labels, test, test_labels)
     assert found.accuracy == pytest.approx(plain, abs=0.03)
 
 
@@ -149,16 +150,16 @@ def test_standardising_is_by_the_training_split_alone() -> None:
 def test_half_precision_features_are_probed_in_float32() -> None:
     train, labels = blobs(500)
     test, test_labels = blobs(500, seed=1)
-    assert linear_probe(train.bfloat16(), labels, test.bfloat16(), test_labels, PAPER).accuracy == 1.0
+    assert PAPER.score(train.bfloat16(), labels, test.bfloat16(), test_labels).accuracy == 1.0
 
 
 def test_labels_may_be_any_numbers_and_unseen_ones_are_mistakes() -> None:
     train, labels = blobs(500)
     test, test_labels = blobs(500, seed=1)
     names = torch.tensor([-7, 3, 1000, 4])
-    assert linear_probe(train, names[labels], test, names[test_labels], PAPER).accuracy == 1.0
+    assert PAPER.score(train, names[labels], test, names[test_labels]).accuracy == 1.0
     seen = labels != 2
-    assert linear_probe(train[seen], labels[seen], test, test_labels, PAPER).accuracy == 0.75
+    assert PAPER.score(train[seen], labels[seen], test, test_labels).accuracy == 0.75
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -168,7 +169,7 @@ def test_features_that_are_not_finite_are_refused(bad: float) -> None:
         features = [train.clone(), train.clone()]
         features[place][3, 2] = bad
         with pytest.raises(ValueError, match="must be finite to be probed"):
-            linear_probe(features[0], labels, features[1], labels, PAPER)
+            PAPER.score(features[0], labels, features[1], labels)
 
 
 # on a trial
@@ -200,14 +201,19 @@ def config(root: Path, **changes: object) -> TrialConfig:
     return dataclasses.replace(base, **changes)
 
 
+def everything(split: Split) -> torch.Tensor:
+    """Every image of a split."""
+    return torch.cat(list(in_order(split, 7)))
+
+
 def by_hand(trial: TrialConfig, checkpoint: Path | None) -> float:
     dataset = open_dataset(trial.dataset)
     data = Data(dataset.images(), "cpu")
     network = load_network(trial, data, checkpoint)
     with torch.no_grad():
-        features = [network.represent(data.clean(images)) for images in (data.train, data.test)]
+        features = [network.represent(data.clean(everything(split))) for split in (data.train, data.test)]
     labels = [torch.from_numpy(dataset.labels(split)) for split in ("train", "test")]
-    return linear_probe(features[0], labels[0], features[1], labels[1], PAPER).accuracy
+    return PAPER.score(features[0], labels[0], features[1], labels[1]).accuracy
 
 
 def test_it_reads_the_network_of_the_checkpoint_or_the_untrained_one(pictures: Path, tmp_path: Path) -> None:
@@ -224,7 +230,7 @@ def test_it_reads_the_network_of_the_checkpoint_or_the_untrained_one(pictures: P
 
 def test_every_protocol_asked_for_is_scored(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = dataclasses.replace(PAPER, epochs=1)
-    monkeypatch.setattr("trainers.probe.ORACLES", {"lidar_paper": PAPER, "short": short})
+    monkeypatch.setitem(ORACLES, "short", short)
     assert list(probe(config(pictures, oracle=("short", "lidar_paper")))) == ["short", "lidar_paper"]
 
 

@@ -16,8 +16,7 @@ from pandas import DataFrame
 from simulated import World, simulate
 from small_sweeps import make_images, small_config
 
-from analysis import replay
-from analysis.data import load
+from analysis import load, replay
 from analysis.stats.audit import audit, clearly_above, cost
 from analysis.stats.frontier import efficient, frontier
 from analysis.stats.pruning import default_pruners

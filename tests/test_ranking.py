@@ -292,7 +292,7 @@ def two_criteria(first: float, second: float, n: int, generator: np.random.Gener
 def test_equal_criteria_are_called_unequal_no_more_often_than_said(n: int) -> None:
     generator = np.random.default_rng(6)
     tables = [two_criteria(1, 1, n, generator) for _ in range(300)]
-    decided = sum(not compare(t, ["a", "b"], resamples=2)["verdict"].iloc[0].startswith("cannot") for t in tables)
+    decided = sum(compare(t, ["a", "b"], resamples=2)["verdict"].iloc[0] != "" for t in tables)
     assert decided / len(tables) <= 0.07
 
 
@@ -315,12 +315,12 @@ def test_the_probability_is_that_of_resamples_judged_by_scipy() -> None:
     assert row["probability"] == pytest.approx(known, abs=0.01)
 
 
-def test_a_criterion_against_itself_and_too_few_trials_cannot_be_told() -> None:
+def test_a_criterion_against_itself_and_too_few_trials_have_no_verdict() -> None:
     table = two_criteria(1, 1, 20, np.random.default_rng(9)).assign(b=lambda t: t["a"])
     row = compare(table, ["a", "b"]).iloc[0]
-    assert (row["verdict"], row["probability"]) == ("cannot tell at n = 20", 0.5)
-    assert compare(table.head(2), ["a", "b"])["verdict"].iloc[0] == "cannot tell at n = 2"
-    assert compare(table.assign(oracle=np.nan), ["a", "b"])["verdict"].iloc[0] == "cannot tell at n = 0"
+    assert (row["verdict"], row["probability"]) == ("", 0.5)
+    assert compare(table.head(2), ["a", "b"])["verdict"].iloc[0] == ""
+    assert compare(table.assign(oracle=np.nan), ["a", "b"])["verdict"].iloc[0] == ""
 
 
 def test_partial_tau_is_kendalls_formula() -> None:

@@ -13,7 +13,7 @@ from scipy import linalg
 from torch import Tensor
 
 from trainers.criteria import CRITERIA
-from trainers.criteria.base import CHUNK_ROWS, EmbeddingSample, effective_rank
+from trainers.criteria.base import CHUNK_ROWS, Features, effective_rank
 from trainers.criteria.rankme import rankme
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -191,5 +191,6 @@ def test_the_catalogue_measures_the_clean_images_and_records_how_many() -> None:
     criterion = CRITERIA["rankme"]
     clean = embeddings_of(40, 8)
     views = torch.zeros(40, 5, 8, dtype=torch.float64)
-    assert criterion(EmbeddingSample(views=views, clean=clean)) == rankme(clean, epsilon=1e-7)
+    assert criterion.function is not None
+    assert criterion.function(Features(views=views, clean=clean)) == rankme(clean, epsilon=1e-7)
     assert criterion.record(40, 5) == {"rankme_n": 40}

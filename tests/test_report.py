@@ -16,13 +16,16 @@ from simulated import World, simulate, three_methods, write_sweep
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.load import load
-from analysis.report.tables import Printed, to_html, to_latex, to_markdown
+from analysis.report.html import Section, make_page
+from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.report.write import Report, analyze
 from analysis.stats.audit import audit, cost
 from analysis.stats.hyperparameters import partial
+from analysis.stats.layers import layers_of
 from analysis.stats.ranking import kendall
-from analysis.text.cautions import about_doubt, across, cautions, layers_of
-from analysis.text.findings import audit_words, cost_words, verdict_on
+from analysis.text.cautions import about_doubt, across, cautions, of_each_sweep
+from analysis.text.findings import comparisons, costs, earliest_epochs, relation, selection
+from analysis.text.pruning_findings import pruning_as_it_ran, replayed_pruners
 
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
 SELECTION = {"sweep", "criterion", "trial", "oracle", "best_oracle", "regret"}
@@ -140,11 +143,11 @@ def test_baselines_chance_and_the_states_are_in_the_table(three: tuple[Path, Rep
         "untrained",
         "raw pixels",
         "random choice",
-        "τ over completed 12",
-        "τ [95%]",
+        "τ covers completed 12",
+        "τ [95% CI]",
         "regret",
         "pp",
-        "best ",
+        "the best is trial ",
     ):
         assert expected in text
 
@@ -156,11 +159,17 @@ def test_the_terminal_table_fits_80_columns(three: tuple[Path, Report]) -> None:
     assert re.search(r"LiDAR .*\[−?\d\.\d\d, −?\d\.\d\d\] ", text)  # an interval is not broken
 
 
-def test_what_cannot_be_told_is_said_so(three: tuple[Path, Report]) -> None:
-    results, _ = three
+def test_what_is_not_clear_is_said_to_be_unclear(three: tuple[Path, Report]) -> None:
+    results, report = three
     text = (results / "vicreg" / "analysis" / "report.md").read_text(encoding="utf-8")
-    assert re.search(r"cannot tell at n = \d+", text)
-    assert "cannot be told from a useless criterion" in text
+    assert "No clear relation between " in text
+    assert re.search(r"^\d+ trials do not show which ranks better: ", text, re.MULTILINE)
+    assert re.search(r"\| not clear \|", text)
+    verdicts = set(report.judgement.comparison["verdict"])
+    assert "" in verdicts
+    assert verdicts <= {"", "lidar", "rankme", "loss"}
+    written = pd.read_csv(results / "analysis" / "comparison.csv")["verdict"]
+    assert written.fillna("").tolist() == report.judgement.comparison["verdict"].tolist()
 
 
 def test_nothing_is_written_but_the_analysis(three: tuple[Path, Report]) -> None:
@@ -218,7 +227,7 @@ def test_a_sweep_without_labels_has_a_report_without_judgement(tmp_path: Path) -
     assert "sweeper probe" in text
     assert f"select trial {best}" in text or f"selects trial {best}" in text
     assert "n = 0" not in text
-    assert "the better its oracle" not in text
+    assert "higher accuracy" not in text
     assert "nan" not in text
     lidar = next(line.split() for line in shown(report).splitlines() if line.startswith("LiDAR"))
     assert lidar[1] == str(best)
@@ -314,12 +323,88 @@ def test_a_criterion_that_falls_with_training_is_said_to(sound: DataFrame) -> No
         assert ("high at the start" in cautioned(trials, base)) is warned
 
 
-def test_a_verdict_needs_an_interval_and_a_p_that_agree() -> None:
-    row = {"tau": 0.5, "tau_low": 0.2, "tau_high": 0.7, "tau_p": 0.01, "n": 20}
-    assert verdict_on(row).startswith("ranks the trials (")
-    assert verdict_on(row | {"tau_p": 0.13}).startswith("may rank the trials: τ's interval leaves out 0, but p = 0.130")
-    assert verdict_on(row | {"tau_low": -0.1}).startswith("may rank the trials: p = 0.010, but")
-    assert verdict_on(row | {"tau_low": -0.1, "tau_p": 0.2}).startswith("cannot be told from a useless criterion")
+TAU = {"criterion": "lidar", "higher_is_better": True, "tau": 0.5, "tau_low": 0.2, "tau_high": 0.7, "n": 20}
+
+
+def test_a_relation_is_certain_if_its_interval_and_its_p_agree() -> None:
+    row = TAU | {"tau_p": 0.01}
+    known = "(τ 0.50, 95% CI 0.20 to 0.70, 20 trials)"
+    assert relation(row) == f"Higher LiDAR went with higher accuracy {known}."
+    unsure = f"Higher LiDAR went with higher accuracy {known}, but this is not certain: "
+    assert relation(row | {"tau_p": 0.13}) == f"{unsure}the interval excludes 0, and p is 0.130."
+    assert relation(row | {"tau_p": np.nan}) == f"{unsure}the interval excludes 0, and p cannot be computed."
+    assert relation(row | {"tau_low": -0.1}).endswith("not certain: the interval includes 0, and p is 0.010.")
+    unclear = relation(row | {"tau_low": -0.1, "tau_p": 0.2})
+    assert unclear.startswith("No clear relation between LiDAR and accuracy (τ 0.50, 95% CI −0.10 to 0.70, 20 trials)")
+    assert unclear.endswith("; if anything, higher LiDAR went with higher accuracy.")
+    assert "if anything" not in relation(row | {"tau": 0.0, "tau_low": -0.4, "tau_high": 0.4, "tau_p": 1.0})
+
+
+def test_the_direction_of_a_relation_is_that_of_the_column() -> None:
+    backwards = TAU | {"tau": -0.5, "tau_low": -0.7, "tau_high": -0.2, "tau_p": 0.01}
+    assert relation(backwards).startswith("Higher LiDAR went with lower accuracy (")
+    assert relation(backwards).endswith("): LiDAR ranks these trials backwards.")
+    loss = {"criterion": "loss", "higher_is_better": False, "tau_p": 0.01}
+    assert relation(TAU | loss).startswith("Lower loss went with higher accuracy (")
+    assert relation(backwards | loss).startswith("Lower loss went with lower accuracy (")
+    assert relation(backwards | loss).endswith("): the loss ranks these trials backwards.")
+
+
+def test_a_selection_is_told_beside_the_best_and_a_random_choice() -> None:
+    row = {"trial": 4, "oracle": 0.76, "best_oracle": 0.831, "regret": 0.071, "random_oracle": 0.7597}
+    assert selection(row) == ("It selects trial 4: 76.0%; the best trial has 83.1%; a random choice averages 76.0%.")
+    assert selection(row | {"oracle": 0.831, "regret": 0.0}).startswith("It selects trial 4: 83.1%, the best of all")
+    assert selection(row | {"oracle": np.nan, "regret": np.nan}) == (
+        "It selects trial 4, whose accuracy was not measured."
+    )
+    assert selection(row | {"trial": pd.NA}) == "It selects no trial, because no completed trial has a value of it."
+
+
+def test_pairs_are_told_by_the_criterion_that_ranks_better() -> None:
+    pairs = DataFrame(
+        [("lidar", "rankme", 12, 0.1, ""), ("lidar", "loss", 12, -0.7, "loss"), ("rankme", "loss", 12, -0.8, "loss")],
+        columns=["first", "second", "n", "difference", "verdict"],
+    )
+    assert comparisons(pairs) == (
+        "The loss ranks these trials better than LiDAR and RankMe.",
+        "12 trials do not show which ranks better: LiDAR or RankMe.",
+    )
+    assert comparisons(pairs.assign(difference=np.nan)) == ()
+    assert comparisons(DataFrame()) == ()
+
+
+def test_the_epoch_from_which_a_criterion_ranks_the_trials_is_told() -> None:
+    ranking = DataFrame(
+        {"criterion": ["lidar", "rankme", "loss", "lidar.embedding"], "tau": 0.5, "known_from": [3, pd.NA, pd.NA, 1]}
+    )
+    assert earliest_epochs(ranking) == (
+        "LiDAR clearly ranks the trials from epoch 3 on: the 95% CI of τ stays above 0. A pruner that watches it "
+        "should not stop trials earlier.",
+        "RankMe and the loss do not clearly rank the trials even at the last epoch: the 95% CI of τ is not above 0. "
+        "This sweep gives no reason to prune by any of them.",
+    )
+    assert earliest_epochs(ranking.drop(columns="known_from")) == ()
+
+
+def test_the_pruner_that_saves_most_at_no_loss_is_told() -> None:
+    table = DataFrame(
+        [
+            ("lidar", "none", 0.0, 0.02), ("lidar", "median", 0.3, 0.02), ("lidar", "halving", 0.5, 0.03),
+            ("loss", "none", 0.0, 0.0), ("loss", "median", 0.3, 0.01), ("rankme", "median", 0.3, 0.01),
+        ],
+        columns=["criterion", "pruner", "epochs_saved", "regret"],
+    ).assign(best_oracle=0.9)  # fmt: skip
+    assert replayed_pruners(table) == (
+        "Watching LiDAR, “median” would have saved 30.0% of the epochs and selected a trial no worse than without "
+        "pruning (regret 2.0 pp).",
+        "Watching the loss, every pruner that saves epochs would have selected a worse trial than no pruning does.",
+    )
+    assert replayed_pruners(table.assign(regret=np.nan)) == replayed_pruners(DataFrame()) == ()
+
+
+def test_a_caution_about_several_sweeps_is_given_once() -> None:
+    table = DataFrame([("a", "One."), ("b", "Two."), ("c", "One.")], columns=["sweep", "text"])
+    assert of_each_sweep(table) == ("a and c: One.", "b: Two.")
 
 
 def test_columns_that_nobody_named_are_named(tmp_path: Path) -> None:
@@ -361,10 +446,10 @@ def test_the_layer_of_a_plain_column_is_seen(sound: DataFrame) -> None:
 
 
 def test_a_table_reads_the_same_three_ways() -> None:
-    printed = Printed("t", ("name", "τ"), (("a_b & <c>", "−0.5"), ("x|y", "50%")), (True, False), groups=(1,))
-    assert to_markdown(printed).splitlines()[2:] == ["| a_b & \\<c> | −0.5 |", "| x\\|y | 50% |"]
-    assert "a_b &amp; &lt;c&gt;" in to_html(printed)
-    latex = to_latex(printed).splitlines()
+    table = TextTable("t", ("name", "τ"), (("a_b & <c>", "−0.5"), ("x|y", "50%")), (True, False), groups=(1,))
+    assert to_markdown(table).splitlines()[2:] == ["| a_b & \\<c> | −0.5 |", "| x\\|y | 50% |"]
+    assert "a_b &amp; &lt;c&gt;" in make_page("", "", [Section("", tables=(table,))])
+    latex = to_latex(table).splitlines()
     assert latex[4] == r"a\_b \& $<$c$>$ & $-$0.5 \\"
     assert latex[5:7] == [r"\midrule", r"x|y & 50\% \\"]
 
@@ -380,7 +465,9 @@ def test_a_small_p_beside_an_interval_that_holds_zero_is_explained() -> None:
 def test_sweeps_with_a_criterion_of_unlike_layers_are_told_apart(sound: DataFrame) -> None:
     other = sound.assign(sweep="v", lidar=sound["lidar.representation"])
     assert across(sound) == []
-    assert across(pd.concat([sound, other])) == ["LiDAR is of the embedding in s; of the representation in v."]
+    assert across(pd.concat([sound, other])) == [
+        "LiDAR was measured on the embedding in s and on the representation in v: compare ranks, not values."
+    ]
 
 
 def audited(oracle: float) -> DataFrame:
@@ -401,37 +488,42 @@ def audited(oracle: float) -> DataFrame:
 
 def test_what_an_audit_found_is_said_in_a_sentence() -> None:
     settings = {"s": {"pruner": {"name": "median"}, "objective": "lidar", "epochs": 10}}
-    (text,) = audit_words(audit(audited(0.8), settings))
+    (text,) = pruning_as_it_ran(audit(audited(0.8), settings))
     assert text == (
-        "The median pruner, watching LiDAR, stopped 1 of 8 trials and saved 10.0% of the epochs. To audit it, 2 "
-        "that it would have stopped ran on: 1 of them ended clearly above the trial kept, so 50.0% [9.5%, 90.5%] of "
-        "its stops are false."
+        "The median pruner, watching LiDAR, stopped 1 of 8 trials and saved 10.0% of the epochs. As an audit, 2 trials "
+        "that it would have stopped ran to the end: 1 of 2 ended clearly above the selected trial. So 50.0% of its "
+        "stops (95% CI 9.5% to 90.5%) lose a better trial."
     )
-    (none,) = audit_words(audit(audited(0.8).assign(audited=False), settings))
-    assert "not known" in none
-    (bare,) = audit_words(audit(audited(0.8).drop(columns="epochs"), {}))
+    (none,) = pruning_as_it_ran(audit(audited(0.8).assign(audited=False), settings))
+    assert "is not known, because no audited trial was measured: raise `pruner.audit` in the next sweep." in none
+    untouched = audited(0.8).assign(audited=False, status="completed")
+    (lossless,) = pruning_as_it_ran(audit(untouched, settings))
+    assert "stopped 0 of 8 trials and " in lossless
+    assert lossless.endswith("So it lost no better trial.")
+    (bare,) = pruning_as_it_ran(audit(audited(0.8).drop(columns="epochs"), {}))
     assert bare.startswith("Pruning, watching LiDAR, stopped 1 of 8 trials. ")
 
 
 @pytest.mark.parametrize(
-    ("lidar_seconds", "said"),
+    ("lidar_seconds", "sentence"),
     [
-        (0.1, "LiDAR at every epoch takes 10.0%, 5.0 times less than the probe would, and no more than the one probe"),
+        (0.1, "adds 10.0%, 5.0 times less than a probe at every epoch, and no more than one probe at the end."),
         (
             0.4,
-            "LiDAR at every epoch takes 40.0%, 1.2 times less than the probe would. It pays against probing as often",
+            "adds 40.0%, 1.2 times less than a probe at every epoch. One probe at the end is cheaper, but needs "
+            "labels.",
         ),
-        (0.6, "LiDAR at every epoch takes 60.0%, no less than the probe would. It saves labels, not time."),
+        (0.6, "adds 60.0%, no less than a probe at every epoch. It saves labels, but no time."),
     ],
 )
-def test_whether_a_criterion_pays_is_said(lidar_seconds: float, said: str) -> None:
+def test_the_time_of_a_criterion_is_told_beside_that_of_the_probe(lidar_seconds: float, sentence: str) -> None:
     reports = DataFrame(
         {"sweep": "s", "trial": 0, "epoch": [1, 2, 3, 4], "train_seconds": 1.0, "lidar_seconds": lidar_seconds}
     ).assign(rankme_seconds=np.nan)
     trials = DataFrame({"sweep": ["s"], "trial": [0], "oracle_seconds": [0.5]})
-    first, second = cost_words(cost(trials, reports))
-    assert (
-        first
-        == "A probe at every epoch would take 50.0% of the training's time; the one at the end of a trial takes 12.5%."
+    first, second = costs(cost(trials, reports))
+    assert first == (
+        "A probe at every epoch would add 50.0% to the training time, and one probe at the end of each trial adds "
+        "12.5%."
     )
-    assert second.startswith(said)
+    assert second == f"LiDAR at every epoch {sentence}"

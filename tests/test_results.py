@@ -91,7 +91,7 @@ def test_sweep_yaml_is_the_configuration_and_where_it_came_from(folder: SweepFol
 
 
 def test_an_existing_sweep_is_refused_with_both_ways_out(folder: SweepFolder, config: SweepConfig) -> None:
-    with pytest.raises(ResultsError, match=r"is there already; continue it with --resume, or choose another --name"):
+    with pytest.raises(ResultsError, match=r"exists; continue it with --resume, or choose another --name"):
         create_folder(folder.path, config, study="s")
 
 

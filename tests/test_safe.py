@@ -11,7 +11,7 @@ from pandas import DataFrame
 from rich.console import Console
 
 from analysis.data.columns import ResultsUnreadable
-from analysis.report.tables import Printed, to_latex, to_markdown
+from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.report.write import analyze
 from analysis.text.safe import folder_name, folder_names, for_csv
 
@@ -75,9 +75,9 @@ def test_a_hostile_table_is_reported_as_data(tmp_path: Path, labels: bool) -> No
 
 
 def test_a_row_stays_one_row() -> None:
-    printed = Printed("", ("a\nb", "n"), (("[x\n|", "−0.5"),), (True, False))
-    assert to_markdown(printed).splitlines()[2:] == ["| [x \\| | −0.5 |"]
-    assert to_latex(printed).splitlines()[2:5] == [r"a b & n \\", r"\midrule", r"{}[x | & $-$0.5 \\"]
+    table = TextTable("", ("a\nb", "n"), (("[x\n|", "−0.5"),), (True, False))
+    assert to_markdown(table).splitlines()[2:] == ["| [x \\| | −0.5 |"]
+    assert to_latex(table).splitlines()[2:5] == [r"a b & n \\", r"\midrule", r"{}[x | & $-$0.5 \\"]
 
 
 def test_only_text_is_quoted_in_a_csv() -> None:

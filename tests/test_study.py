@@ -17,8 +17,9 @@ from small_sweeps import mapping
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.search.configurations import configuration, points_of, trial_seed
+from sweeper.search.configurations import configuration, points_of
 from sweeper.search.samplers import check_trials
+from sweeper.search.seeds import trial_seed
 from sweeper.search.storage import in_memory, open_study
 from sweeper.search.study import Study
 
@@ -202,16 +203,17 @@ def test_a_trial_enters_the_storage_whole(images: Path) -> None:
 def test_how_trials_end_in_the_study(images: Path) -> None:
     config = sweep(images, "random")
     study = Study(config, in_memory(config))
-    for number, status in enumerate(["completed", "pruned", "collapsed", "failed"]):
+    for number, status in enumerate(["completed", "pruned", "collapsed", "diverged", "failed"]):
         study.start()
         study.report(number, 1, 2.0)
-        study.report(number, 2, math.nan if status == "collapsed" else 7.0)
+        study.report(number, 2, math.nan if status in ("collapsed", "diverged") else 7.0)
         study.finish(number, status, f"because {status}", value=7.0)
         study.finish(number, "failed", "said again")
     states = [trial.state for trial in study.study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
-    assert [trial.value for trial in study.study.trials] == [7.0, 7.0, None, None]
-    assert [record.status for record in study.records()] == ["completed", "pruned", "collapsed", "failed"]
+    pruned = [TrialState.PRUNED] * 3
+    assert states == [TrialState.COMPLETE, *pruned, TrialState.FAIL]
+    assert [trial.value for trial in study.study.trials] == [7.0, 7.0, None, None, None]
+    assert [record.status for record in study.records()] == ["completed", "pruned", "collapsed", "diverged", "failed"]
     assert [record.reason for record in study.records()] == [f"because {record.status}" for record in study.records()]
 
 
@@ -253,7 +255,7 @@ def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
 def test_a_storage_that_cannot_serve_says_so_without_the_password(images: Path, tmp_path: Path) -> None:
     config = sweep(images, "random")
     url = f"sqlite:///{tmp_path}/study.db"
-    with pytest.raises(ResultsError, match=r"there is no .*study\.db, so it cannot go on"):
+    with pytest.raises(ResultsError, match=r"study\.db is missing, so the sweep cannot continue"):
         open_study(config, url=url, name="absent", create=False)
     assert not (tmp_path / "study.db").exists()
     open_study(config, url=url, name="s", create=True)

@@ -106,7 +106,7 @@ def test_a_trial_that_is_told_to_stop_stops_and_is_not_probed(task: Task, arrays
     assert (task.trial_folder / "checkpoint.pt").is_file()
     assert "stopped after epoch 2" in (task.trial_folder / LOG).read_text()
     assert epochs(sent_by(task, arrays)) == [1, 2, 3]
-    assert "goes on from its checkpoint" in (task.trial_folder / LOG).read_text()
+    assert "continues from its checkpoint" in (task.trial_folder / LOG).read_text()
 
 
 def test_a_stopped_trial_is_probed_as_it_was(task: Task, arrays: Images) -> None:

@@ -23,13 +23,13 @@ LOCAL_SHARE: Final = 3 / 7
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The knobs of the two-view (and multi-crop) augmentation; each is a hyperparameter that can be swept.
+    """Hyperparameters of the two-view (and multi-crop) augmentation; each can be swept.
 
     Scales are shares of the image's area, strengths those of torchvision's ColorJitter, probabilities per view.
     `second_*` differ for the second view where not None (BYOL's asymmetry). Local crops are extra, smaller views.
 
     Raises:
-        ValueError: a knob outside its range.
+        ValueError: a value outside its range.
     """
 
     crop_scale_min: float = 0.08
@@ -37,25 +37,25 @@ class Augmentation:
     crop_scale_max: float = 1.0
     """Largest share of the area that a crop keeps, in (0, 1]."""
     flip_probability: float = 0.5
-    """Of a left-right flip."""
+    """Probability of a left-right flip."""
     jitter_probability: float = 0.8
-    """Of the colour jitter, whose four parts come in random order."""
+    """Probability of the colour jitter, whose four parts come in random order."""
     brightness: float = 0.8
     """The factor is uniform in [max(0, 1 - strength), 1 + strength]."""
     contrast: float = 0.8
-    """As brightness."""
+    """Range of the factor, as for `brightness`."""
     saturation: float = 0.8
-    """As brightness; for images of three channels."""
+    """Range of the factor, as for `brightness`; for images of three channels."""
     hue: float = 0.2
     """The shift is uniform in [-strength, strength], at most 0.5, in turns; for images of three channels."""
     grayscale_probability: float = 0.2
-    """Of losing all colour; for images of three channels."""
+    """Probability of conversion to gray; for images of three channels."""
     blur_probability: float = 0.5
-    """Of a Gaussian blur."""
+    """Probability of a Gaussian blur."""
     second_blur_probability: float | None = None
     """The same for the second view; null = as the first."""
     solarize_probability: float = 0.0
-    """Of inverting the bright half of the pixels."""
+    """Probability of inverting the bright half of the pixels."""
     second_solarize_probability: float | None = None
     """The same for the second view; null = as the first."""
     local_crops: int = 0
@@ -67,7 +67,7 @@ class Augmentation:
     local_scale_max: float = 0.4
     """Largest share of the area that a local crop keeps, in (0, 1]."""
     local_blur_probability: float | None = None
-    """Of blurring a local crop; null = as the first view."""
+    """Probability of blurring a local crop; null = as the first view."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -119,18 +119,20 @@ def local_side(image_size: int, multiple: int = 1) -> int:
     return max(1, round(LOCAL_SHARE * image_size / multiple)) * multiple
 
 
-def repeat_views(images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator) -> Tensor:
-    """`views` whole-size views of every image, first-view and second-view draws by turns, kept together.
+def repeat_views(
+    images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """`views` whole-size views of every image, drawn in turn as a first and as a second view.
 
     Args:
         images: (b, h, w, c), uint8, on the generator's device.
 
     Returns:
-        (b, views, c, h, w), float32 in [0, 1].
+        `views` tensors (b, c, h, w), float32 in [0, 1].
     """
     pixels = to_float(images)
     kinds = (augmentation, _second(augmentation))
-    return torch.stack([_view(pixels, kinds[view % 2], generator) for view in range(views)], dim=1)
+    return tuple(_view(pixels, kinds[view % 2], generator) for view in range(views))
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -139,7 +141,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
-    """(…, c, h, w) with each channel's mean taken off and its standard deviation divided out.
+    """(…, c, h, w) minus each channel's mean, divided by its standard deviation.
 
     >>> normalize(torch.ones(1, 1, 1, 1), mean=[0.5], std=[0.25]).item()
     2.0
@@ -150,7 +152,7 @@ def normalize(images: Tensor, mean: Sequence[float] | Tensor, std: Sequence[floa
 
 
 def _second(first: Augmentation) -> Augmentation:
-    """The second view's kind."""
+    """The augmentation of the second view."""
     blur, solarize = first.second_blur_probability, first.second_solarize_probability
     return replace(
         first,
@@ -160,7 +162,7 @@ def _second(first: Augmentation) -> Augmentation:
 
 
 def _local(first: Augmentation) -> Augmentation:
-    """The local crops' kind."""
+    """The augmentation of local crops."""
     blur = first.local_blur_probability
     return replace(
         first,
@@ -193,9 +195,9 @@ def _view(
 def _jitter(images: Tensor, kind: Augmentation, generator: torch.Generator) -> Tensor:
     """torchvision's ColorJitter on a share of the images, each with its own strengths and order of the parts.
 
-    The whole batch takes one blending step at a time, each image with the part whose turn it is. Hue comes before one
-    of these steps or after the last: the batch is dealt evenly over the places, since a group of random size would
-    make the host wait for the device.
+    The whole batch takes one blending step at a time, each image with the part that comes next in its own order. Hue
+    comes before one of these steps or after the last. The batch is divided evenly over these places, because a group
+    of random size would make the host wait for the device.
     """
     batch, channels = images.shape[:2]
     strengths = [kind.brightness, kind.contrast] + [kind.saturation] * (channels == 3)

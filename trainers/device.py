@@ -1,4 +1,4 @@
-"""What a trial computes on: cores, precision, and random generators on the training device."""
+"""What a trial computes on: its cores, its precision and its clock."""
 
 from __future__ import annotations
 
@@ -7,41 +7,28 @@ from contextlib import AbstractContextManager
 
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
-
-from trainers.seeds import seed_of
 
 
 def limit_threads(threads: int) -> None:
-    """Let this process compute on so many cores, PyTorch and NumPy's BLAS alike: sums come out the same everywhere."""
+    """Limit PyTorch and NumPy's BLAS to so many cores; sums depend on how many there are."""
     torch.set_num_threads(threads)
     threadpool_limits(threads, user_api="blas")
 
 
 def exact() -> AbstractContextManager[None]:
-    """Convolutions that are the same in every run, and whose float32 is float32; of no effect on the CPU."""
+    """Make convolutions on a GPU deterministic and in full float32, without TF32; no effect on the CPU."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
-def shuffled(count: int, device: torch.device, *parts: object) -> Tensor:
-    """A permutation of `count` that is a function of the parts alone, whatever the device."""
-    return torch.randperm(count, generator=seeded(torch.device("cpu"), *parts)).to(device)
-
-
-def seeded(device: torch.device, *parts: object) -> torch.Generator:
-    """A generator on the device whose stream is a function of the parts alone."""
-    return torch.Generator(device).manual_seed(seed_of(*parts))
-
-
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is native there: where it is emulated, it is slower than float32."""
+    """Whether the device computes bfloat16 natively; emulated, it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock, once the device has done what it was told."""
+    """Seconds on a clock, after the device has finished all work given to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

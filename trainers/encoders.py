@@ -1,4 +1,4 @@
-"""Encoders: a small ResNet, a ViT of any size, and every timm model, all with one way to hide patches."""
+"""Encoders: a small ResNet, a ViT of any size, and every timm model. Each can hide patches of its images."""
 
 from __future__ import annotations
 
@@ -56,10 +56,34 @@ class TimmOptions:
     """Any model that timm can create, without its classifier and without pretrained weights."""
 
     mask_patch: int | None = None
-    """As for resnet; models with patch tokens drop them instead."""
+    """As for resnet; vision transformers drop the patch tokens instead."""
 
 
 ENCODERS: Final[Mapping[str, type[ResNetOptions] | type[ViTOptions]]] = {"resnet": ResNetOptions, "vit": ViTOptions}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of b images after a transformer's last block and its norm: p prefix tokens, then k patch tokens."""
+
+    sequence: Tensor
+    """(b, p + k, dim)"""
+    prefixes: int
+    """p: class token and registers."""
+    positions: Tensor
+    """(b, k), int64: where each patch token lies in the grid of the image, in row-major order."""
+    blocks: tuple[Tensor, ...] = ()
+    """Outputs of the last blocks before the norm, the last one at the end: each (b, p + k, dim)."""
+
+    @property
+    def prefix(self) -> Tensor:
+        """(b, p, dim)"""
+        return self.sequence[:, : self.prefixes]
+
+    @property
+    def patches(self) -> Tensor:
+        """(b, k, dim)"""
+        return self.sequence[:, self.prefixes :]
 
 
 class Encoder(nn.Module):
@@ -70,10 +94,25 @@ class Encoder(nn.Module):
     """Number of patches in the grid of a whole image: what `mask_ratio` counts."""
     patch: int = 1
     """Side in pixels of which the side of every view must be a multiple."""
+    has_tokens: bool = False
+    """Whether `tokens` is there: for a method that needs them to `check`."""
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         """(b, c, h, w) -> (b, dim); `kept` (b, kept patches) names the patches that are seen, None sees all."""
         raise TypeError(f"{type(self).__name__} must define `forward`")
+
+    def tokens(self, images: Tensor, kept: Tensor | None = None, *, last_blocks: int = 0) -> Tokens:
+        """One token per patch that is seen, of (b, c, h, w) images, and the outputs of the last blocks.
+
+        Args:
+            images: (b, c, h, w).
+            kept: (b, k), the patches that are seen; None sees all.
+            last_blocks: how many blocks' outputs are returned, at most as many as there are.
+
+        Raises:
+            TypeError: the encoder has no tokens.
+        """
+        raise TypeError(f"{type(self).__name__} has no tokens")
 
 
 class BasicBlock(nn.Module):
@@ -130,6 +169,8 @@ class ResNet(Encoder):
 class ViT(Encoder):
     """A timm VisionTransformer that reads its class token (or its pooled patches) and may drop patches."""
 
+    has_tokens = True
+
     def __init__(self, model: VisionTransformer, image_size: int) -> None:
         super().__init__()
         self.model = model
@@ -138,14 +179,23 @@ class ViT(Encoder):
         self.patches = patch_grid(image_size, self.patch)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        model = self.model
-        tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
-        if kept is not None:
-            prefix = model.num_prefix_tokens
-            chosen = (kept + prefix).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
-            tokens = torch.cat([tokens[:, :prefix], tokens.gather(1, chosen)], 1)
-        pooled: Tensor = model.forward_head(model.norm(model.blocks(tokens)), pre_logits=True)
+        pooled: Tensor = self.model.forward_head(self.tokens(images, kept).sequence, pre_logits=True)
         return pooled
+
+    def tokens(self, images: Tensor, kept: Tensor | None = None, *, last_blocks: int = 0) -> Tokens:
+        model, prefixes = self.model, self.model.num_prefix_tokens
+        sequence = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        if kept is None:
+            kept = torch.arange(sequence.shape[1] - prefixes, device=images.device).expand(len(images), -1)
+        else:
+            chosen = (kept + prefixes).unsqueeze(-1).expand(-1, -1, sequence.shape[-1])
+            sequence = torch.cat([sequence[:, :prefixes], sequence.gather(1, chosen)], 1)
+        outputs: list[Tensor] = []
+        for index, block in enumerate(model.blocks):
+            sequence = block(sequence)
+            if index >= len(model.blocks) - last_blocks:
+                outputs.append(sequence)
+        return Tokens(model.norm(sequence), prefixes, kept, tuple(outputs))
 
 
 class TimmModel(Encoder):
@@ -179,11 +229,11 @@ def build_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
     return _build_timm(str(encoder["name"]).removeprefix(TIMM_PREFIX), options, image_size, channels)
 
 
-def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> None:
-    """Build the encoder without its numbers and pass one image through it, so that no trial is the first to try.
+def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int) -> Encoder:
+    """Build the encoder on the meta device, where it has no numbers, and pass images through it before any trial does.
 
     Raises:
-        ValueError: with one line that says why the encoder cannot read such images.
+        ValueError: one line that says why the encoder cannot read such images.
     """
     with torch.device("meta"):
         network = build_encoder(encoder, image_size, channels).eval()
@@ -194,13 +244,14 @@ def check_encoder(encoder: Mapping[str, Scalar], image_size: int, channels: int)
             raise ValueError(f"`encoder` {encoder['name']} cannot read the images: {problem}") from error
     if shape != (2, network.dim):
         raise ValueError(f"`encoder` {encoder['name']} must give one vector per image, but gave {tuple(shape[1:])}")
+    return network
 
 
 def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions | TimmOptions:
     """The options of an encoder as its frozen dataclass.
 
     Raises:
-        ValueError: an unknown name or option, or a number that cannot be.
+        ValueError: an unknown name or option, or an impossible number.
     """
     name = encoder.get("name")
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""One trial: a TrialConfig goes in, an EpochReport comes out after every epoch. It runs anywhere torch runs."""
+"""Train one trial: take a TrialConfig, and give an EpochReport after every epoch. It needs nothing but torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from trainers.augment import local_side, make_views
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.device import exact, fast_bfloat16, limit_threads, now, seeded, shuffled
-from trainers.masks import keep_random
+from trainers.device import exact, fast_bfloat16, limit_threads, now
 from trainers.measure import Sample, measure
-from trainers.methods.base import Batch
 from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig
-from trainers.seeds import seed_of
+from trainers.seeds import augmentation_generator, dropout_seed, training_order
 from trainers.settings import resolve
 from trainers.splits import Data
 
@@ -31,18 +28,18 @@ from trainers.splits import Data
 def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:
     """Pretrain and yield a report after every epoch.
 
-    With a `folder`, everything that the rest of the run needs is in its checkpoint before a report is yielded; if
-    the checkpoint is already there, its reports are yielded once more and training goes on behind them; one that is
-    damaged is warned of, and training begins anew. The numbers do not depend on where it was interrupted, on a GPU as
-    far as its kernels are deterministic.
+    With a `folder`, each epoch is saved in its checkpoint before the report is yielded. If there is a checkpoint
+    already, its reports are yielded again and training continues after them; if it is damaged, a warning says so and
+    training starts from the beginning. The numbers do not depend on where training was interrupted; on a GPU, as far
+    as its kernels are deterministic.
 
     Args:
         config: the trial.
-        images: the data set's images, where the caller has them; otherwise they are read.
-        folder: where the checkpoint lives.
+        images: the data set's images, if the caller has read them already.
+        folder: where the checkpoint is.
 
     Raises:
-        ValueError: the configuration cannot be trained, or the checkpoint is another configuration's.
+        ValueError: the configuration cannot be trained, or the checkpoint belongs to another configuration.
     """
     trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
     checkpoint = folder / CHECKPOINT if folder is not None else None
@@ -69,12 +66,8 @@ class Trainer:
                 f"`batch_size` must be at most the {len(self.data.train)} training images, but got {config.batch_size}"
             )
         self.method = build_method(config, self.data)
-        self.augmentation = self.settings.augmentation
-        if self.augmentation.local_crops and self.augmentation.local_size is None:
-            side = local_side(self.data.image_size, self.method.patch)
-            self.augmentation = replace(self.augmentation, local_size=side)
         self.optimizer = build_optimizer(self.method, self.settings.optimizer)
-        self.sample = Sample(self.data, config.criteria_sample, self.settings.criteria_augmentation)
+        self.sample = Sample(self.method, self.data, config.criteria_sample, self.settings)
         self.epoch = 0
         self.reports: list[EpochReport] = []
 
@@ -84,7 +77,7 @@ class Trainer:
         return self.epoch * self.steps_per_epoch
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch, measure the criteria on what came out, and report both."""
+        """Train one epoch, measure the criteria of the network, and report both."""
         began = now(self.data.device)
         with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
             loss = self._train_epoch()
@@ -92,7 +85,7 @@ class Trainer:
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
         ready = now(self.data.device)
-        found = measure(network, self.sample, self.config.criteria)
+        found = measure(network, self.sample, self.config.criteria, self.config.method)
         train_seconds = trained - began
         each = {name: ready - trained + seconds for name, seconds in found.seconds.items()}
         report = EpochReport(
@@ -109,10 +102,10 @@ class Trainer:
         return report
 
     def _train_epoch(self) -> float:
-        """Mean loss over one pass through the training images, in an order drawn for this seed and epoch."""
+        """Train on every image once, in an order drawn for this seed and epoch, and return the mean loss."""
         config, method = self.config, self.method.train()
-        generator = seeded(self.data.device, config.seed, self.epoch + 1)
-        order = shuffled(len(self.data.train), self.data.device, config.seed, "order", self.epoch + 1)
+        generator = augmentation_generator(self.data.device, config.seed, self.epoch + 1)
+        order = training_order(len(self.data.train), self.data.device, config.seed, self.epoch + 1)
         steps = config.epochs * self.steps_per_epoch
         total = torch.zeros((), device=self.data.device, dtype=torch.float64)
         for index in range(self.steps_per_epoch):
@@ -120,7 +113,8 @@ class Trainer:
             step = self.step + index
             method.progress = step / steps
             set_schedules(self.optimizer, self.settings.optimizer, step, steps)
-            batch = self._batch(self.data.train[chosen], generator)
+            batch = method.make_batch(self.data.train.take(chosen), self.settings.augmentation, generator)
+            batch = replace(batch, views=tuple(map(self.data.normalize, batch.views)))
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
                 loss = method.loss(batch)
             self.optimizer.zero_grad(set_to_none=True)
@@ -132,20 +126,8 @@ class Trainer:
             total += loss.detach()
         return float(total) / self.steps_per_epoch
 
-    def _batch(self, images: Tensor, generator: torch.Generator) -> Batch:
-        """Augmented, normalised views of uint8 images (b, h, w, c), and the patches that the student sees of each."""
-        views = tuple(self.data.normalize(v) for v in make_views(images, self.augmentation, generator))
-        ratio = self.settings.params.mask_ratio
-        patches = self.method.patches
-        # Local crops are a student's partial view already: only the whole-size views lose patches.
-        kept = tuple(
-            keep_random(len(view), patches, ratio, generator) if ratio and index < 2 else None
-            for index, view in enumerate(views)
-        )
-        return Batch(views, kept)
-
     def save(self, checkpoint: Path) -> None:
-        """Write the checkpoint to a temporary name, then rename it: it is whole or it is the one before."""
+        """Write the checkpoint to a temporary file, then rename it: an interrupted write leaves the previous one."""
         state = {
             "config": identity(self.config),
             "epoch": self.epoch,
@@ -161,7 +143,7 @@ class Trainer:
         temporary.replace(checkpoint)
 
     def restore(self, state: dict[str, Any], checkpoint: Path) -> list[EpochReport]:
-        """Go on from the state in a checkpoint; its reports, oldest first."""
+        """Restore the state of a checkpoint, and return its reports, oldest first."""
         if state["config"] != identity(self.config):
             raise ValueError(f"`folder` holds the checkpoint of another configuration: {checkpoint}; remove it first")
         self.method.load_state_dict(state["method"])
@@ -172,24 +154,24 @@ class Trainer:
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
-    """The state in a checkpoint; None, and a warning, where it is damaged."""
+    """Return the state in a checkpoint, or warn and return None if it is damaged."""
     try:
         return load_state(checkpoint)
     except ValueError as error:
-        warnings.warn(f"{error}; training begins anew", stacklevel=2)
+        warnings.warn(f"{error}; training starts from the beginning", stacklevel=2)
         return None
 
 
 def identity(config: TrialConfig) -> dict[str, Any]:
-    """What the training of a checkpoint depends on; it may go on elsewhere, and be probed otherwise."""
+    """The part of a configuration that training depends on: it may continue on another device or with other oracles."""
     elsewhere = ("dataset", "device", "threads", "oracle")
     return {name: value for name, value in asdict(config).items() if name not in elsewhere}
 
 
 @contextmanager
 def dropping(device: torch.device, seed: int, epoch: int) -> Iterator[None]:
-    """Torch's own generators seeded for an epoch, for encoders that drop paths or units, and then as they were."""
+    """Seed torch's global generators for an epoch, for encoders with dropout, and restore them afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed_of(seed, "dropout", epoch))
+        torch.manual_seed(dropout_seed(seed, epoch))
         yield

@@ -1,4 +1,4 @@
-"""The network of a trial and the images that it sees: built, moved to its device, loaded for measuring."""
+"""Build the network of a trial, load it from a checkpoint, and prepare it for measuring."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from trainers.device import exact, shuffled
+from trainers.device import exact
 from trainers.encoders import build_encoder
 from trainers.methods import METHODS
 from trainers.methods.base import Method
 from trainers.records import TrialConfig
-from trainers.seeds import seed_of
+from trainers.seeds import recalibration_order, weights_seed
 from trainers.settings import resolve
 from trainers.splits import Data
 
 RECALIBRATION: Final = (8, 256)
-"""Batches, and images in each, over which the statistics of BatchNorm are re-estimated."""
+"""Batches, and images in each, over which the statistics of BatchNorm are estimated again."""
 
 
 def build_method(config: TrialConfig, data: Data) -> Method:
-    """The untrained networks of a trial, drawn from its seed on the CPU, then moved: the same on every device."""
+    """Draw the untrained networks of a trial on the CPU from its seed, the same for every device, and move them there.
+
+    Raises:
+        ValueError: the method cannot train such an encoder.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(config.seed, "weights"))
+        torch.manual_seed(weights_seed(config.seed))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
-        method = METHODS[config.method](encoder, resolve(config).params)
+        kind, params = METHODS[config.method], resolve(config).params
+        kind.check(encoder, params)
+        method = kind(encoder, params)
     return method.to(data.device).to(memory_format=torch.channels_last)
 
 
 def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Method:
-    """The network of a checkpoint as criteria and oracle read it; the untrained one where `checkpoint` is None."""
+    """The network of a checkpoint as criteria and oracle read it; without a checkpoint, the untrained network."""
     method = build_method(config, data)
     if checkpoint is not None:
         method.load_state_dict(load_state(checkpoint)["method"])
@@ -45,7 +51,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """The state in a checkpoint, on the CPU.
 
     Raises:
-        ValueError: the file is missing, cut short, or no checkpoint at all.
+        ValueError: the file is missing, truncated, or not a checkpoint.
     """
     try:
         if not zipfile.is_zipfile(checkpoint):  # what torch.save writes; torch.load would try older formats
@@ -59,11 +65,11 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
 def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bool = False) -> Method:
     """The network that criteria and oracle read, in eval mode.
 
-    Where BatchNorm has seen masked images only, or nothing at all, that is a copy whose statistics are re-estimated
-    on whole training images: otherwise the criteria would measure the mismatch. In a sweep over `mask_ratio` that
-    holds for every trial, those without a mask too, so that the criteria do not jump there by construction.
+    If BatchNorm has seen only masked images, or none, this is a copy whose statistics are estimated again on whole
+    training images; otherwise the criteria would measure the difference between masked and whole images. In a sweep
+    over `mask_ratio`, every trial is treated so, also one without a mask: the criteria must not jump at 0.
     """
-    masked = "mask_ratio" in config.swept or resolve(config).params.mask_ratio > 0
+    masked = "mask_ratio" in config.swept or resolve(config).params.hidden_share > 0
     norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms or not (untrained or (masked and not method.measures_teacher)):
         return method.eval()
@@ -73,9 +79,9 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
             module.reset_running_stats()
             module.momentum = None  # the plain average over the batches below
     batches, size = RECALIBRATION
-    order = shuffled(len(data.train), data.device, config.criteria_sample.seed, "recalibration")
+    order = recalibration_order(len(data.train), data.device, config.criteria_sample.seed)
     with torch.no_grad(), exact():
         for chosen in order[: batches * size].split(size):
             if len(chosen) > 1:
-                whole.embed(data.clean(data.train[chosen]))
+                whole.embed(data.clean(data.train.take(chosen)))
     return whole.eval()

@@ -22,11 +22,11 @@ class Optimizer:
     lr: float = 1e-3
     """Peak learning rate as used: it is not scaled by the batch size."""
     weight_decay: float = 0.05
-    """Decay of matrices and kernels."""
+    """Weight decay of matrices and kernels."""
     final_weight_decay: float | None = None
     """Cosine from `weight_decay` to this over the run, as in DINO; null holds it."""
     momentum: float = 0.9
-    """Of sgd and lars."""
+    """Momentum of sgd and lars."""
     warmup: float = 0.1
     """Share of the updates over which the learning rate rises linearly from 0."""
     final_lr: float = 0.0
@@ -93,7 +93,7 @@ def learning_rate(settings: Optimizer, step: int, steps: int) -> float:
 
 
 def set_schedules(optimizer: torch.optim.Optimizer, settings: Optimizer, step: int, steps: int) -> None:
-    """Write the learning rate and the weight decay of update `step` into the optimiser."""
+    """Set the learning rate and the weight decay of update `step` (from 0) of `steps`."""
     lr = learning_rate(settings, step, steps)
     decay = settings.weight_decay
     if settings.final_weight_decay is not None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Any, Final
-
-GROUPS: Final = ("methods", "criteria", "datasets", "oracles")
+from typing import Any
 
 
 def load_all_plugins() -> None:
@@ -17,9 +15,11 @@ def load_all_plugins() -> None:
     from trainers.criteria import CRITERIA
     from trainers.datasets import DATASETS
     from trainers.methods import METHODS
+    from trainers.oracles import ORACLES
 
     catalogues: dict[str, dict[str, Any]] = {
         "methods": METHODS,
+        "oracles": ORACLES,
         "criteria": CRITERIA,
         "datasets": DATASETS,
     }

@@ -1,14 +1,13 @@
 """The records that flow from the laboratory to the judge, and the name of every column.
 
-TrialConfig goes in, EpochReports and one TrialResult come out. Standard library only: the conductor,
-the laboratory and the judge all read this file, and none of them needs the others to do so.
+A trial takes a TrialConfig and gives EpochReports and one TrialResult. This file imports the standard library only,
+because the conductor, the laboratory and the judge all read it without needing each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, Literal
 
 Scalar = bool | int | float | str | None
@@ -16,8 +15,9 @@ Scalar = bool | int | float | str | None
 COMPLETED: Final = "completed"
 PRUNED: Final = "pruned"
 COLLAPSED: Final = "collapsed"
+DIVERGED: Final = "diverged"
 FAILED: Final = "failed"
-STATUSES: Final = (COMPLETED, PRUNED, COLLAPSED, FAILED)
+STATUSES: Final = (COMPLETED, PRUNED, COLLAPSED, DIVERGED, FAILED)
 
 REPRESENTATION: Final = "representation"
 EMBEDDING: Final = "embedding"
@@ -28,13 +28,10 @@ RAW_PIXELS: Final = "raw_pixels"
 BASELINES: Final = (UNTRAINED, RAW_PIXELS)
 
 CHECKPOINT: Final = "checkpoint.pt"
-"""In a trial's folder: the network, and all that the rest of its run needs, after the last epoch."""
+"""File in a trial's folder: the network after its last epoch, and everything needed to continue."""
 
 CONFIG_PREFIX: Final = "config."
 ORACLE_PREFIX: Final = "oracle."
-
-HIGHER_IS_BETTER: Final[Mapping[str, bool]] = MappingProxyType({"lidar": True, "rankme": True, "loss": False})
-"""Direction of each criterion, and of the pretraining loss, the baseline that every criterion must beat."""
 
 Kind = Literal["text", "whole", "number", "moment", "flag", "value"]
 """What the cells of a column are; a `value` is a hyperparameter's: a number, a text or a flag."""
@@ -72,7 +69,7 @@ TRIAL_COLUMNS: Final = (
     Column("method", "text", "the method's name"),
     Column("dataset", "text", "the data set's name"),
     Column("encoder", "text", "the encoder's name"),
-    Column("status", "text", "`completed`, `pruned`, `collapsed` or `failed`"),
+    Column("status", "text", "`completed`, `pruned`, `collapsed`, `diverged` or `failed`"),
     Column("reason", "text", "why, in words; empty for completed trials"),
     Column("epochs", "whole", "epochs finished; 0 for a trial that failed before its first report"),
     Column("oracle", "number", "accuracy of the first oracle, in [0, 1]; absent with `oracle: none`"),
@@ -112,7 +109,7 @@ def criterion_columns(criterion: str) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class CriteriaSample:
-    """The images and draws on which every trial of a sweep is judged: n `images` with q `views` each."""
+    """The images and draws on which the criteria of every trial are measured: n `images` with q `views` each."""
 
     images: int = 1000
     """n: how many images."""
@@ -126,7 +123,7 @@ class CriteriaSample:
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """One trial, in plain scalars: all that the laboratory is told.
+    """One trial as plain scalars: everything that the laboratory is given.
 
     `hyperparameters` may name any field of the method's Params, of the optimiser or of the augmentation.
     """
@@ -138,7 +135,7 @@ class TrialConfig:
     batch_size: int
     hyperparameters: Mapping[str, Scalar] = field(default_factory=dict)
     swept: tuple[str, ...] = ()
-    """Those of the hyperparameters that differ between trials: the criteria's views keep the method's default there."""
+    """The hyperparameters that differ between trials: for the criteria's views they keep the method's default."""
     criteria: tuple[str, ...] = ("lidar", "rankme")
     criteria_sample: CriteriaSample = CriteriaSample()
     oracle: tuple[str, ...] = ()
@@ -151,7 +148,7 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch showed. It has no field for an accuracy: labels do not reach the search."""
+    """The results of one epoch. It has no field for an accuracy: labels do not reach the search."""
 
     trial: int
     epoch: int
@@ -165,7 +162,7 @@ class EpochReport:
     spread: float
     """Mean standard deviation per dimension over mean norm, of the embeddings of the criteria sample."""
     seconds: Mapping[str, float]
-    """`train`, `criteria`, and each criterion by its name: what it would take alone, from the trained network on."""
+    """Of `train`, of `criteria`, and of each criterion by its name: the time that it would take alone."""
     images_per_second: float
     """Source images per second of training."""
 

@@ -20,7 +20,9 @@ class Settings:
     optimizer: Optimizer
     augmentation: Augmentation
     criteria_augmentation: Augmentation
-    """What the criteria see: the method's default, and what the sweep holds fixed; never what it varies."""
+    """Of the criteria's views: the method's default, and what the sweep holds fixed; never what it varies."""
+    criteria_params: MethodParams
+    """The same of the method's hyperparameters, for a method whose views are masks."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,14 @@ def resolve(config: TrialConfig) -> Settings:
     augmentation = replace(method.augmentation, **of_part["augmentation"])
     if augmentation.local_crops and not method.multi_crop:
         raise ValueError(f"`local_crops` must be 0 for {config.method}, but got {augmentation.local_crops}")
-    held = {name: value for name, value in of_part["augmentation"].items() if name not in config.swept}
+    held = {
+        part: {name: value for name, value in values.items() if name not in config.swept}
+        for part, values in of_part.items()
+    }
     return Settings(
         params=method.Params(**of_part["method"]),
         optimizer=replace(method.optimizer, **of_part["optimiser"]),
         augmentation=augmentation,
-        criteria_augmentation=replace(method.augmentation, **held),
+        criteria_augmentation=replace(method.augmentation, **held["augmentation"]),
+        criteria_params=method.Params(**held["method"]),
     )

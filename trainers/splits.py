@@ -1,8 +1,10 @@
-"""The images of a data set on the training device."""
+"""The images of a data set as the laboratory sees them: two splits that hand out images on the training device."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -10,36 +12,76 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.augment import normalize, to_float
-from trainers.datasets.base import Images
+from trainers.datasets.base import Images, fingerprint
+
+STATISTICS_BATCH: Final = 4096
+"""Images whose pixels are counted at once; the statistics do not depend on it."""
+
+
+class Split(Protocol):
+    """The images of one split. Nobody asks how they are stored."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, h, w, c)."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of every pixel, in order."""
+
+    def __len__(self) -> int:
+        """n."""
+
+    def take(self, indices: Tensor) -> Tensor:
+        """uint8 images (b, h, w, c) on the device, for int64 indices (b,) on any device."""
+
+
+class InMemory:
+    """A split that lies on the training device as a whole."""
+
+    def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
+        with warnings.catch_warnings():
+            # Arrays in Ray's object store are read-only, and torch warns of writing to them; nothing here does.
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+            self._images = torch.from_numpy(images).to(device)  # on the CPU it shares the caller's memory
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        n, height, width, channels = self._images.shape
+        return n, height, width, channels
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self._images.cpu().numpy())
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def take(self, indices: Tensor) -> Tensor:
+        return self._images[indices.to(self._images.device)]
 
 
 class Data:
-    """The images of a data set as uint8 tensors (n, h, w, c) on the training device, and their statistics."""
+    """Both splits of a data set, and the statistics of the training split."""
 
     def __init__(self, images: Images, device: str) -> None:
         self.device = torch.device(device)
-        self.train = to_tensor(images.train, self.device)
-        self.test = to_tensor(images.test, self.device)
-        _, height, width, channels = self.train.shape
+        self.train: Split = InMemory(images.train, self.device)
+        self.test: Split = InMemory(images.test, self.device)
+        _, height, width, _ = self.train.shape
         if height != width:
             raise ValueError(f"`images` must be square, but got {height}×{width}")
-        flat = self.train.flatten(0, 2)
-        levels = torch.arange(256, dtype=torch.float64, device=self.device)
-        histogram = torch.stack([flat[:, c].bincount(minlength=256) for c in range(channels)]).double()
-        mean = histogram @ levels / len(flat)
-        variance = (histogram * (levels - mean[:, None]).square()).sum(1) / max(1, len(flat) - 1)
-        self.mean = (mean / 255).float()
-        self.std = variance.sqrt().clamp_min(1e-3).div(255).float()
+        self.mean, self.std = pixel_statistics(self.train)
 
     @property
     def image_size(self) -> int:
         """Side of the (square) images in pixels."""
-        return int(self.train.shape[1])
+        return self.train.shape[1]
 
     @property
     def channels(self) -> int:
         """Channels of an image."""
-        return int(self.train.shape[3])
+        return self.train.shape[3]
 
     def clean(self, images: Tensor) -> Tensor:
         """uint8 images (b, h, w, c) as the network reads them: (b, c, h, w), normalised, not augmented."""
@@ -50,9 +92,23 @@ class Data:
         return normalize(views, self.mean, self.std)
 
 
-def to_tensor(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 (n, h, w, c) as a tensor on the device; on the CPU it shares the caller's memory, which is only read."""
-    with warnings.catch_warnings():
-        # Arrays in Ray's object store are read-only, and torch warns of writing to them; nothing here does.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
-        return torch.from_numpy(images).to(device)
+def in_order(split: Split, batch: int) -> Iterator[Tensor]:
+    """All images of a split in their order, at most `batch` at once."""
+    for start in range(0, len(split), batch):
+        yield split.take(torch.arange(start, min(start + batch, len(split))))
+
+
+def pixel_statistics(split: Split) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (c,) per channel of pixels in [0, 1]; exact, from the counts of the 256 levels."""
+    counts: Tensor | None = None
+    for images in in_order(split, STATISTICS_BATCH):
+        batch = torch.stack([channel.bincount(minlength=256) for channel in images.flatten(0, 2).unbind(1)])
+        counts = batch if counts is None else counts + batch
+    if counts is None:
+        raise ValueError("`images` must hold at least one training image, but got none")
+    histogram = counts.double()
+    pixels = int(counts[0].sum())
+    levels = torch.arange(256, dtype=torch.float64, device=counts.device)
+    mean = histogram @ levels / pixels
+    variance = (histogram * (levels - mean[:, None]).square()).sum(1) / max(1, pixels - 1)
+    return (mean / 255).float(), variance.sqrt().clamp_min(1e-3).div(255).float()

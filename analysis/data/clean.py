@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ResultsUnreadable, numbers, oracle_column, parse_criteria
+from analysis.data.columns import Criteria, ResultsUnreadable, numbers, oracle_column, parse_criteria
+from analysis.data.criteria import Known
 from trainers.records import COMPLETED, STATUSES
 
 
 def complete_trials(
-    trials: DataFrame, path: Path, name: str, oracle: str | None, criteria: Sequence[str] | None
+    trials: DataFrame, path: Path, name: str, oracle: str | None, criteria: Criteria, known: Known
 ) -> DataFrame:
     """The trials with every column that the judge leans on."""
     if trials.empty:
@@ -22,7 +23,7 @@ def complete_trials(
     chosen = oracle_column(trials.columns, oracle, path)
     trials = trials.assign(oracle=trials[chosen] if chosen else float("nan"))
     trials["oracle"] = numbers(trials["oracle"], chosen or "oracle", path)
-    for criterion in parse_criteria(trials.columns, criteria, path):
+    for criterion in parse_criteria(trials.columns, criteria, path, known=known):
         trials[criterion.name] = numbers(trials[criterion.name], criterion.name, path)
     if "status" not in trials:
         trials["status"] = COMPLETED

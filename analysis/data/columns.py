@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.data.criteria import LOSS, Known, shelf
 from analysis.text.safe import one_line
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,
     EPOCH_COLUMNS,
-    HIGHER_IS_BETTER,
     LAYERS,
     ORACLE_PREFIX,
     TRIAL_COLUMNS,
@@ -37,7 +37,7 @@ class ResultsUnreadable(ValueError):
 
 
 @dataclass(frozen=True)
-class Criterion:
+class ScoreColumn:
     """One column that claims to rank trials, and whether more of it is better."""
 
     name: str
@@ -57,6 +57,10 @@ class Criterion:
         return values if self.higher_is_better else -values
 
 
+Criteria = Sequence[str | ScoreColumn] | None
+"""Which criteria to judge, by name or as columns; None stands for all that a table holds."""
+
+
 def is_layer(column: str) -> bool:
     """Does the column hold one layer's value of a criterion?
 
@@ -66,19 +70,23 @@ def is_layer(column: str) -> bool:
     return column.rpartition(".")[2] in LAYERS and "." in column
 
 
-def make_criterion(name: str) -> Criterion:
-    """A criterion from its name: of `-name` less is better, of `+name` more, of a bare name what is known of it.
+def make_score_column(criterion: str | ScoreColumn, known: Known | None = None) -> ScoreColumn:
+    """The column of a name: of `-name` less is better, of `+name` more, of a bare name what is known of the criterion.
 
-    >>> make_criterion("loss").higher_is_better, make_criterion("-loss").higher_is_better
+    `known` is what a sweep says of its criteria (`load(...).criteria`), the catalogue's by default.
+
+    >>> make_score_column("loss").higher_is_better, make_score_column("-loss").higher_is_better
     (False, False)
-    >>> make_criterion("+loss").higher_is_better, make_criterion("lidar").higher_is_better
+    >>> make_score_column("+loss").higher_is_better, make_score_column("lidar").higher_is_better
     (True, True)
-    >>> make_criterion("-uniformity")
-    Criterion(name='uniformity', higher_is_better=False)
+    >>> make_score_column("-uniformity")
+    ScoreColumn(name='uniformity', higher_is_better=False)
     """
-    if name.startswith(SIGNS):
-        return Criterion(without_sign(name), name.startswith("+"))
-    return Criterion(name, known_direction(name))
+    if isinstance(criterion, ScoreColumn):
+        return criterion
+    if criterion.startswith(SIGNS):
+        return ScoreColumn(without_sign(criterion), criterion.startswith("+"))
+    return ScoreColumn(criterion, known_direction(criterion, known))
 
 
 def without_sign(name: str) -> str:
@@ -90,12 +98,13 @@ def without_sign(name: str) -> str:
     return name[1:] if name.startswith(SIGNS) else name
 
 
-def known_direction(column: str) -> bool:
-    """Is more of a column better, by what is known of its name? Of an unknown one it is."""
-    return HIGHER_IS_BETTER.get(column.partition(".")[0] if is_layer(column) else column, True)
+def known_direction(column: str, known: Known | None = None) -> bool:
+    """Is more of a column better, by what is known of its criterion? Of an unknown one it is."""
+    info = (known or shelf()).get(column.rpartition(".")[0] if is_layer(column) else column)
+    return info.higher_is_better if info else True
 
 
-def find_criteria(columns: Iterable[str]) -> list[str]:
+def find_criteria(columns: Iterable[str], known: Known | None = None) -> list[str]:
     """The criterion columns of a table: the known ones, and whatever was measured on both layers; plain ones first.
 
     >>> find_criteria(["trial", "loss", "lidar", "lidar.embedding", "lidar_n", "config.lr", "oracle"])
@@ -103,44 +112,62 @@ def find_criteria(columns: Iterable[str]) -> list[str]:
     """
     names = list(columns)
     measured = {name for name in names if f"{name}.{EMBEDDING}" in names}
-    plain = [name for name in HIGHER_IS_BETTER if name in names]
+    plain = [name for name in known or shelf() if name in names]
     plain += [name for name in names if name in measured and name not in plain]
     layers = [layer for name in plain for layer in criterion_columns(name)[1:] if layer in names]
-    return [name for name in plain if name != "loss"] + [name for name in plain if name == "loss"] + layers
+    return [name for name in plain if name != LOSS] + [name for name in plain if name == LOSS] + layers
+
+
+def condition_columns(columns: Iterable[str]) -> list[str]:
+    """The columns that say under which conditions the criteria of a table were measured.
+
+    Of a criterion that is not in the catalogue these are all columns that begin with its name and an underscore.
+
+    >>> condition_columns(["lidar", "lidar_n", "lidar_seconds", "new", "new.embedding", "new_q", "oracle_n"])
+    ['lidar_n', 'new_q']
+    """
+    names = list(columns)
+    criteria = find_criteria(names)
+    exact = {f"{name}_{condition}" for name, info in shelf().items() for condition in info.conditions}
+    prefixes = tuple(f"{name}_" for name in criteria if name not in shelf() and not is_layer(name))
+    return [name for name in names if name in exact or (name.startswith(prefixes) and name not in criteria)]
 
 
 def parse_criteria(
-    columns: Iterable[str], criteria: Sequence[str] | None = None, path: Path | None = None
-) -> tuple[Criterion, ...]:
-    """The criteria asked for, or all that the columns hold.
+    columns: Iterable[str], criteria: Criteria = None, path: Path | None = None, *, known: Known | None = None
+) -> tuple[ScoreColumn, ...]:
+    """The criteria asked for, or all that the columns hold; `known` is what a sweep says of them.
 
     Raises:
         ResultsUnreadable: a criterion that is not a column, or no criterion at all.
     """
     names = list(columns)
     where = f"`{path}`" if path else "the table"
-    chosen = find_criteria(names) if criteria is None else list(dict.fromkeys(criteria))
     # A column found in the table is named as it is, also where its name begins with a sign.
-    found = [Criterion(n, known_direction(n)) if criteria is None else make_criterion(n) for n in chosen]
+    found = (
+        [ScoreColumn(name, known_direction(name, known)) for name in find_criteria(names, known)]
+        if criteria is None
+        else [make_score_column(criterion, known) for criterion in dict.fromkeys(criteria)]
+    )
     missing = [criterion.name for criterion in found if criterion.name not in names]
     if missing:
         columns = "column" if len(missing) == 1 else "columns"
         raise ResultsUnreadable(
             f"{where} must have the {columns} {', '.join(missing)}, but it has {', '.join(could_be_criteria(names))}"
         )
-    if not chosen:
+    if not found:
         raise ResultsUnreadable(
-            f"{where} must have a criterion column, but none of {', '.join(HIGHER_IS_BETTER)} is there; "
+            f"{where} must have a criterion column, but none of {', '.join(known or shelf())} is there; "
             f"name yours with --criteria (columns: {', '.join(could_be_criteria(names)) or 'none'})"
         )
     if len({criterion.name for criterion in found}) < len(found):
-        raise ResultsUnreadable(f"`criteria` must name each column once, but got {', '.join(chosen)}")
+        raise ResultsUnreadable(f"`criteria` must name each column once, but got {', '.join(map(str, criteria or ()))}")
     return tuple(found)
 
 
 def could_be_criteria(columns: Sequence[str]) -> list[str]:
     """The columns that are no part of the contract: what a user may have meant."""
-    known = {*names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)), "weight"} - set(HIGHER_IS_BETTER)
+    known = {*names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)), *condition_columns(columns), "weight"} - {LOSS}
     return [name for name in columns if name not in known and not name.startswith((CONFIG_PREFIX, ORACLE_PREFIX))]
 
 

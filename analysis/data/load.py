@@ -13,7 +13,15 @@ import yaml
 from pandas import DataFrame
 
 from analysis.data.clean import audit_weights, complete_trials, split_names
-from analysis.data.columns import ResultsUnreadable, could_be_criteria, oracle_column, parse_criteria
+from analysis.data.columns import (
+    Criteria,
+    ResultsUnreadable,
+    ScoreColumn,
+    could_be_criteria,
+    oracle_column,
+    parse_criteria,
+)
+from analysis.data.criteria import Known, known_criteria, merge_criteria, shelf
 from analysis.text.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
@@ -37,13 +45,17 @@ class Results:
     """sweep -> where its analysis goes, unless told otherwise."""
     home: Path | None = None
     """Where the analysis of all the sweeps together goes; None where they lie in different folders."""
+    criteria: Known = field(default_factory=shelf)
+    """What the sweeps and the catalogue say of each criterion."""
     notes: tuple[str, ...] = ()
     """What had to be left out or understood, in words."""
 
+    def score_columns(self, criteria: Criteria = None) -> tuple[ScoreColumn, ...]:
+        """The criteria to judge, each in the direction that the sweeps give; `kendall`, `select` … take them."""
+        return parse_criteria(self.trials.columns, criteria, known=self.criteria)
 
-def load(
-    paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Sequence[str] | None = None
-) -> Results:
+
+def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Criteria = None) -> Results:
     """Read one sweep, a folder of sweeps, a parquet, a CSV, or a list of these.
 
     `oracle` names the column to judge against (`oracle` by default, and `knn` finds `oracle.knn`); `criteria` only
@@ -51,7 +63,8 @@ def load(
     stem, a missing `trial` the row's number.
 
     Raises:
-        ResultsUnreadable: nothing to read, a file that is not what it says, or a column that is missing.
+        ResultsUnreadable: nothing to read, a file that is not what it says, a column that is missing, or sweeps that
+            disagree on the direction of a criterion.
     """
     named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not named:
@@ -68,6 +81,7 @@ def load(
         sweeps={name: sweep for part in parts for name, sweep in part.sweeps.items()},
         folders={name: folder for part in parts for name, folder in part.folders.items()},
         home=shared_home(named, parts),
+        criteria=shared_criteria(parts),
         notes=tuple(notes) + tuple(note for part in parts for note in part.notes),
     )
 
@@ -117,7 +131,7 @@ def unfinished(folder: Path) -> str:
     return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
 
 
-def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None) -> Results:
+def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results:
     """One sweep's folder or one table, checked and completed."""
     folder = source if source.is_dir() else source.parent
     table = table_in(source, "trials") if source.is_dir() else source
@@ -126,9 +140,10 @@ def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None
     ours = source.is_dir() or table.stem == "trials"
     settings = read_settings(folder / SWEEP_FILE) if ours and (folder / SWEEP_FILE).is_file() else {}
     name = folder.resolve().name if ours else table.stem
+    known = read_criteria(settings, folder / SWEEP_FILE)
     rows = read_table(table)
     own = source.is_dir() and bool(settings)  # a sweep's name is its folder's, also where it was copied or renamed
-    trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria)
+    trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
         read_beside(folder, stem, name, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
@@ -151,6 +166,7 @@ def read_source(source: Path, oracle: str | None, criteria: Sequence[str] | None
         sweeps=dict.fromkeys(trials["sweep"].unique(), settings) if settings else {},
         folders=folders_below(home, list(trials["sweep"].unique())),
         home=home,
+        criteria=known,
         notes=notes,
     )
 
@@ -231,6 +247,22 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         raise ResultsUnreadable(f"`{path}` must be a mapping, but got {type(settings).__name__}")
     return settings
+
+
+def read_criteria(settings: Mapping[str, Any], path: Path) -> Known:
+    """What a sweep.yaml says of its criteria, and the catalogue of the others."""
+    try:
+        return known_criteria(settings)
+    except ValueError as error:
+        raise ResultsUnreadable(f"`{path}`: {error}") from error
+
+
+def shared_criteria(parts: Sequence[Results]) -> Known:
+    """What all the sweeps together say of their criteria."""
+    try:
+        return merge_criteria([part.criteria for part in parts])
+    except ValueError as error:
+        raise ResultsUnreadable(str(error)) from error
 
 
 def rename_sweeps(part: Results, source: Path) -> Results:

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, is_layer
+from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.load import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
-from analysis.report.judgement import Judgement
-from analysis.text.numbers import accuracy, label_of, number, sentence
+from analysis.report.judgement import Judgement, without_layers
+from analysis.text import captions
+from analysis.text.numbers import label_of
 from analysis.text.safe import for_csv
 from trainers.records import COMPLETED
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 80
-"""Trials in a figure of curves; of more, so many are drawn, evenly over the oracle's ranks."""
+"""The most trials that a figure of curves shows; of more trials, these are spread evenly over the oracle's ranks."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path
 
 
 def ranking_figures(
-    results: Results, judgement: Judgement, criteria: Sequence[Criterion], folder: Path
+    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> Iterator[Drawn]:
     """Criterion against oracle, one figure per criterion that has any pairs."""
     for criterion in criteria:
@@ -55,47 +56,39 @@ def ranking_figures(
         if table.empty:
             continue
         row = judgement.ranking.set_index("criterion").loc[criterion.name]
-        known = f"τ = {number(row['tau'])} [{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}"
-        caption = f"{sentence(label_of(criterion.name))} against the oracle at the end of each trial: "
-        caption += f"{known if pd.notna(row['tau']) else 'τ is not defined'}. The ring is its choice."
+        caption = captions.scatter(criterion.name, row.to_dict())
         baselines = results.baselines if "oracle" in results.baselines else None
         figure = plots.scatter(table, criterion.name, baselines)
         yield save(f"oracle-{file_name(criterion.name)}", table, figure, caption, folder)
 
 
-def scatter_table(trials: DataFrame, selection: DataFrame, criterion: Criterion) -> DataFrame:
+def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
     """trial, value, oracle, status, selected, higher_is_better, note."""
     chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
     table = trials[["trial", "oracle", "status"]].assign(
         value=pd.to_numeric(trials[criterion.name], errors="coerce"), higher_is_better=criterion.higher_is_better
     )
     table["selected"] = table["trial"].isin(chosen) & (table["status"] == COMPLETED)
-    table["note"] = [
-        f"trial {row['trial']} · {label_of(criterion.name)} {number(row['value'])} · oracle {accuracy(row['oracle'])}"
-        + ("" if row["status"] == COMPLETED else f" · {row['status']}")
-        for row in table.to_dict("records")
-    ]
+    table["note"] = [captions.trial_dot(label_of(criterion.name), row) for row in table.to_dict("records")]
     finite = np.isfinite(table[["value", "oracle"]].to_numpy(dtype=float)).all(axis=1)
     return table.iloc[np.flatnonzero(finite)].reset_index(drop=True)
 
 
-def curve_figures(results: Results, criteria: Sequence[Criterion], folder: Path) -> Iterator[Drawn]:
+def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Path) -> Iterator[Drawn]:
     """Each criterion over epochs, one line per trial."""
     for criterion in criteria:
         if criterion.name not in results.reports or "epoch" not in results.reports:
             continue
-        table, drawn, there = curve_table(results, criterion)
+        table, drawn, trials = curve_table(results, criterion)
         if table.empty:
             continue
-        caption = f"{sentence(label_of(criterion.name))} over epochs, one line per trial"
-        judged = (table["step"] != plots.NO_ORACLE).any()
-        caption += "; the stronger the line, the better its oracle." if judged else "."
-        caption += f" {drawn} of {there} trials, evenly over the oracle's ranks." if drawn < there else ""
+        has_oracle = bool((table["step"] != plots.NO_ORACLE).any())
+        caption = captions.curves(criterion.name, drawn, trials, has_oracle=has_oracle)
         figure = plots.curves(table, criterion.name)
         yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)
 
 
-def curve_table(results: Results, criterion: Criterion) -> tuple[DataFrame, int, int]:
+def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
     """trial, epoch, value, oracle, step, note; how many trials are drawn, and how many there are."""
     oracle = results.trials.set_index("trial")["oracle"]
     reports = results.reports
@@ -108,10 +101,7 @@ def curve_table(results: Results, criterion: Criterion) -> tuple[DataFrame, int,
     place = (table["oracle"] - low) / (high - low) if high > low else table["oracle"] * 0 + 0.5
     steps = np.floor(place * len(STEPS)).clip(0, len(STEPS) - 1)
     table["step"] = steps.fillna(plots.NO_ORACLE).astype(int)
-    table["note"] = [
-        f"trial {trial} · oracle {accuracy(value)}"
-        for trial, value in zip(table["trial"], table["oracle"], strict=True)
-    ]
+    table["note"] = [captions.trial_line(*row) for row in zip(table["trial"], table["oracle"], strict=True)]
     return table.reset_index(drop=True), len(kept), len(order)
 
 
@@ -119,30 +109,23 @@ def epoch_figures(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
     """τ and regret of each criterion at each epoch."""
     table = judgement.by_epoch
     if "tau" in table and table["tau"].notna().any():
-        caption = "τ of the criterion at each epoch with the oracle at the end, with its 95% interval."
-        figure = plots.over_epochs(table, "tau", "τ with the final oracle")
-        yield save("epochs-tau", table, figure, caption, folder)
+        figure = plots.over_epochs(table, "tau", "τ with the accuracy at the end")
+        yield save("epochs-tau", table, figure, captions.TAU_BY_EPOCH, folder)
     if "regret" in table and table["regret"].notna().any():
-        caption = (
-            "What selecting at each epoch would have cost: the best final oracle less that of the trial selected then."
-        )
-        yield save(
-            "epochs-regret", table, plots.over_epochs(table, "regret", "regret of selecting then"), caption, folder
-        )
+        figure = plots.over_epochs(table, "regret", "regret of selecting at the epoch")
+        yield save("epochs-regret", table, figure, captions.REGRET_BY_EPOCH, folder)
 
 
-def kept_figure(results: Results, judgement: Judgement, folder: Path) -> Iterator[Drawn]:
-    """What each way of choosing keeps."""
-    table = kept_table(judgement.selection, results.baselines)
+def selection_figure(results: Results, judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+    """The accuracy of the trial that each criterion selects."""
+    table = selection_table(judgement.selection, results.baselines)
     if len(table):
-        caption = "Oracle accuracy of the trial that each criterion selects; the line is the best trial."
-        yield save("selection", table, plots.kept(table), caption, folder)
+        yield save("selection", table, plots.kept(table), captions.SELECTION, folder)
 
 
-def kept_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
-    """choice, criterion, oracle, kind: the best, the criteria, chance, and the baselines."""
-    plain = selection[~selection["criterion"].map(is_layer)]
-    plain = plain if len(plain) else selection
+def selection_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
+    """choice, criterion, oracle, kind: the best trial, the criteria, a random choice, and the baselines."""
+    plain = without_layers(selection)
     if plain["best_oracle"].isna().all():
         return DataFrame()
     rows = [("best trial", "", plain["best_oracle"].iloc[0], "reference")]
@@ -156,12 +139,12 @@ def kept_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
 
 
 def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
-    """Each baseline's name in words and its oracle."""
+    """The name of each baseline as people read it, and its oracle."""
     if "oracle" not in baselines:
         return []
-    words = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
+    labels = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
     return [
-        (words.get(str(row["baseline"]), str(row["baseline"])), row["oracle"]) for row in baselines.to_dict("records")
+        (labels.get(str(row["baseline"]), str(row["baseline"])), row["oracle"]) for row in baselines.to_dict("records")
     ]
 
 
@@ -171,16 +154,14 @@ def pruning_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
     if "regret" not in table or table["regret"].isna().all():
         return
     table = table.dropna(subset=["regret", "epochs_saved"])
-    caption = "Each dot is one of Optuna's pruners, replayed on the full curves; right is cheaper, low is better."
-    yield save("pruning", table, plots.frontier(table), caption, folder)
+    yield save("pruning", table, plots.frontier(table), captions.PRUNING, folder)
 
 
 def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
     """τ of every sweep and plain criterion, below one another."""
     table = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)].dropna(subset=["tau"])
     if len(table):
-        caption = "Kendall τ of each criterion with the oracle, sweep by sweep, with 95% intervals; nothing is pooled."
-        yield save("forest", table, plots.forest(table), caption, folder)
+        yield save("forest", table, plots.forest(table), captions.FOREST, folder)
 
 
 def file_name(text: str) -> str:

@@ -6,10 +6,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
+from analysis.data.criteria import LOSS, shelf
 from analysis.text.safe import for_figure
 
 if TYPE_CHECKING:
@@ -23,11 +25,10 @@ RULE: Final = "#d9dee4"
 GOOD: Final = "#0f7a5a"
 """The best trial that there was."""
 
-CRITERION_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
-    {"lidar": "#0072b2", "rankme": "#d55e00", "loss": "#7d8590"}
-)
-"""From Okabe & Ito 2008 ("Color Universal Design"); the loss, which all must beat, is grey."""
-SPARE_COLOURS: Final = ("#cc79a7", "#009e73", "#b58900", "#56b4e9")
+CRITERION_COLOURS: Final = ("#0072b2", "#d55e00", "#cc79a7", "#009e73", "#b58900", "#56b4e9")
+"""From Okabe & Ito 2008 ("Color Universal Design")."""
+LOSS_COLOUR: Final = "#7d8590"
+"""The loss, which every criterion must beat, is grey."""
 
 STEPS: Final = ("#c3d4e6", "#a5c2de", "#85aed4", "#6699c9", "#4a84bb", "#336fab", "#1f5a97", "#11467f", "#083264")
 """Oracle from low to high, light to dark on paper; a dark page turns them round."""
@@ -57,61 +58,37 @@ ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The same colour on a dark page."""
 
+STYLE: Final = Path(__file__).parent / "sweeper.mplstyle"
+"""Fonts, sizes and lines; the colours stay here, since a page turns them into variables."""
+
 SVG: Final = "http://www.w3.org/2000/svg"
 XLINK: Final = "http://www.w3.org/1999/xlink"
 
 
 def colour_of(criterion: str, all_criteria: list[str]) -> str:
-    """One colour per criterion, the same in every figure; a layer has its criterion's."""
+    """One colour per criterion, the catalogue's own the same in every figure; a layer has its criterion's."""
     plain = criterion.partition(".")[0]
-    if plain in CRITERION_COLOURS:
-        return CRITERION_COLOURS[plain]
-    others = [
-        name for name in dict.fromkeys(c.partition(".")[0] for c in all_criteria) if name not in CRITERION_COLOURS
-    ]
-    return SPARE_COLOURS[others.index(plain) % len(SPARE_COLOURS)] if plain in others else MUTED
+    if plain == LOSS:
+        return LOSS_COLOUR
+    names = [name for name in dict.fromkeys([*shelf(), *(c.partition(".")[0] for c in all_criteria)]) if name != LOSS]
+    return CRITERION_COLOURS[names.index(plain) % len(CRITERION_COLOURS)] if plain in names else MUTED
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """matplotlib without its default look, for the length of a block."""
-    import matplotlib
+    from matplotlib import style
 
-    settings: dict[Any, Any] = {
-        "font.size": 9,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    colours: dict[Any, Any] = {
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
-        "axes.labelsize": 8.5,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 9.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
         "axes.titlecolor": INK,
-        "axes.grid": True,
-        "axes.axisbelow": True,
         "grid.color": RULE,
-        "grid.linewidth": 0.6,
         "xtick.color": MUTED,
         "ytick.color": MUTED,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "xtick.major.pad": 4,
-        "ytick.major.pad": 4,
         "text.color": INK,
-        "figure.facecolor": "white",
-        "figure.dpi": 100,
-        "savefig.dpi": 200,
-        "pdf.fonttype": 42,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "sweeper",
     }
-    with matplotlib.rc_context(settings):
+    with style.context([STYLE, colours]):
         yield
 
 

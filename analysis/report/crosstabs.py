@@ -1,4 +1,4 @@
-"""Tables with one column per hyperparameter, or per criterion: what was long on disk is wide on paper."""
+"""Tables with one column per hyperparameter or per criterion, made wide from tables that are long on disk."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ from collections.abc import Sequence
 from pandas import DataFrame
 
 from analysis.report.table_columns import CRITERION, SWEEP, text
-from analysis.report.tables import Column, Printed, Row, print_table
+from analysis.report.tables import Row, TextColumn, TextTable, format_table
+from analysis.text import captions
 from analysis.text.numbers import accuracy, label_of, percent, points
 
 
-def by_hyperparameter(table: DataFrame) -> Printed:
-    """As in the papers: one row per chooser, one column per hyperparameter, cells with the regret."""
+def by_hyperparameter(table: DataFrame) -> TextTable:
+    """One row per criterion, one column per hyperparameter; cells have the accuracy and the regret."""
     names = list(dict.fromkeys(table["hyperparameter"]))
     rows = []
-    for (sweep, chooser), part in table.groupby(["sweep", "criterion"], sort=False):
+    for (sweep, criterion), part in table.groupby(["sweep", "criterion"], sort=False):
         cells = {row["hyperparameter"]: row for row in part.to_dict("records")}
-        rows.append({"sweep": sweep, "criterion": chooser, **cells})
+        rows.append({"sweep": sweep, "criterion": criterion, **cells})
 
-    def cell(name: str) -> Column:
-        return Column(name, lambda row: accuracy_and_regret(row.get(name)))
+    def cell(name: str) -> TextColumn:
+        return TextColumn(name, lambda row: accuracy_and_regret(row.get(name)))
 
     binned = (table["design"] == "binned").any()
-    note = (
-        "A hyperparameter's cell is the mean over thirds of its range, one trial selected in each; "
-        if binned
-        else "A hyperparameter's cell is over the trials in which it alone moves; "
-    ) + "in brackets the regret, in points."
+    note = captions.BINNED if binned else captions.ONE_AT_A_TIME
     several = table["sweep"].nunique() > 1
-    columns: Sequence[Column] = [*([SWEEP] if several else []), CRITERION, *(cell(name) for name in names)]
-    return print_table("Accuracy kept, by hyperparameter", rows, columns, note, "sweep")
+    columns: Sequence[TextColumn] = [*([SWEEP] if several else []), CRITERION, *(cell(name) for name in names)]
+    return format_table("Accuracy of the selected trial, by hyperparameter", rows, columns, note, "sweep")
 
 
-def pruning(table: DataFrame) -> tuple[Printed, ...]:
-    """One row per pruner, and for each criterion what is saved and what is lost by it."""
+def pruning(table: DataFrame) -> tuple[TextTable, ...]:
+    """One row per pruner, and for each criterion the epochs saved and the regret."""
     if table.empty:
         return ()
     names = list(dict.fromkeys(table["criterion"]))
@@ -42,14 +39,12 @@ def pruning(table: DataFrame) -> tuple[Printed, ...]:
     for pruner, part in table.groupby("pruner", sort=False):
         rows.append({"pruner": pruner, **{row["criterion"]: row for row in part.to_dict("records")}})
     columns = [text("pruner"), *(column for name in names for column in saved_and_regret(str(name)))]
-    note = "Saved: the share of epochs that need not have been run."
-    if table["regret"].notna().any():
-        note += " Regret: of the trial selected among those left."
-    return (print_table("Replayed over the full curves", rows, columns, note),)
+    note = f"{captions.SAVED} {captions.REGRET_AFTER_PRUNING}" if table["regret"].notna().any() else captions.SAVED
+    return (format_table("Pruners replayed on the full curves", rows, columns, note),)
 
 
-def saved_and_regret(criterion: str) -> tuple[Column, Column]:
-    """What pruning by a criterion saves, and what it loses."""
+def saved_and_regret(criterion: str) -> tuple[TextColumn, TextColumn]:
+    """The epochs that pruning by a criterion saves, and its regret."""
 
     def saved(row: Row) -> str:
         return percent(cell_of(row, criterion, "epochs_saved"))
@@ -57,7 +52,7 @@ def saved_and_regret(criterion: str) -> tuple[Column, Column]:
     def regret(row: Row) -> str:
         return points(cell_of(row, criterion, "regret"), cell_of(row, criterion, "best_oracle"))
 
-    return Column(f"{label_of(criterion)}: saved", saved), Column("regret", regret)
+    return TextColumn(f"{label_of(criterion)}: saved", saved), TextColumn("regret", regret)
 
 
 def cell_of(row: Row, criterion: str, name: str) -> object:
@@ -67,7 +62,7 @@ def cell_of(row: Row, criterion: str, name: str) -> object:
 
 
 def accuracy_and_regret(row: object) -> str:
-    """A cell: what is kept, and what that costs."""
+    """A cell: the accuracy of the selected trial, and the regret."""
     if not isinstance(row, dict):
         return "–"
     kept = accuracy(row["oracle"])

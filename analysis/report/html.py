@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from analysis.figures.build import Drawn
 from analysis.figures.style import page_colours
-from analysis.report.stylesheet import COPY_SCRIPT, STYLESHEET
-from analysis.report.tables import Printed, to_html, to_latex, to_markdown
-from analysis.text.safe import for_address, for_html, for_markdown
+from analysis.report.tables import TextTable, to_latex, to_markdown
+from analysis.text.safe import for_address, for_markdown, one_line
 
 
 @dataclass(frozen=True)
@@ -20,61 +23,41 @@ class Section:
 
     title: str
     text: tuple[str, ...] = ()
-    tables: tuple[Printed, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     figures: tuple[Drawn, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def make_page(title: str, headline: str, sections: Sequence[Section], links: Sequence[tuple[str, str]] = ()) -> str:
     """The whole page: style, figures and tables inside, nothing loaded from anywhere; `links` are text and address."""
-    colours = (
-        f":root{{{page_colours(dark=False)}}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{page_colours(dark=True)}}}}}"
+    colours = {"light": page_colours(dark=False), "dark": page_colours(dark=True)}
+    template = environment().get_template("page.html.jinja")
+    return template.render(title=title, headline=headline, sections=sections, links=links, colours=colours)
+
+
+@cache
+def environment() -> Environment:
+    """Jinja with every expression escaped, and control characters marked unless it is markup of our own."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else one_line(str(value)),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    ways = "".join(f'<a href="{for_address(to)}">{for_html(text)}</a> ' for text, to in links)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{for_html(title)}</title>'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{colours}{STYLESHEET}</style></head>'
-        f'<body><main><header><h1>{for_html(title)}</h1><p class="headline">{for_html(headline)}</p>'
-        + (f'<p class="links">Reports: {ways}</p>' if ways else "")
-        + f"</header>{''.join(map(section_html, sections))}</main><script>{COPY_SCRIPT}</script></body></html>\n"
-    )
+    made.filters.update(words=words_html, address=for_address, latex=to_latex, markdown=to_markdown)
+    return made
 
 
-def section_html(section: Section) -> str:
-    """One part as HTML."""
-    text = "".join(f"<p>{words_html(line)}</p>" for line in section.text)
-    points = "".join(f"<li>{words_html(line)}</li>" for line in section.warnings)
-    warnings = f"<aside><strong>Before you believe it</strong><ul>{points}</ul></aside>" if points else ""
-    figures = "".join(
-        f"<figure>{drawn.svg}<figcaption>{for_html(drawn.caption)}</figcaption></figure>" for drawn in section.figures
-    )
-    grid = f'<div class="figures">{figures}</div>' if figures else ""
-    tables = "".join(map(table_html, section.tables))
-    return f"<section><h2>{for_html(section.title)}</h2>{text}{warnings}{tables}{grid}</section>"
-
-
-def words_html(text: str) -> str:
+def words_html(text: str) -> Markup:
     """A sentence as HTML, with what is between backticks as code.
 
-    >>> words_html("a < b: `sweeper probe`")
+    >>> str(words_html("a < b: `sweeper probe`"))
     'a &lt; b: <code>sweeper probe</code>'
     """
-    return re.sub("`([^`]*)`", r"<code>\1</code>", for_html(text))
-
-
-def table_html(printed: Printed) -> str:
-    """A table, and the same as LaTeX and Markdown to copy."""
-    copies = "".join(
-        f"<details><summary>{kind}</summary><button>copy</button><pre>{html.escape(text)}</pre></details>"
-        for kind, text in (("LaTeX", to_latex(printed)), ("Markdown", to_markdown(printed)))
-    )
-    note = f'<p class="note">{for_html(printed.note)}</p>' if printed.note else ""
-    return (
-        f'<div class="table"><h3>{for_html(printed.title)}</h3><div class="scroll">{to_html(printed)}</div>{note}'
-        f'<div class="copies">{copies}</div></div>'
-    )
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(one_line(text)))))
 
 
 def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str:

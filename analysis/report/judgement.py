@@ -1,15 +1,16 @@
-"""Everything that is found out about sweeps, as tables: one CSV each, and all that a report draws or says."""
+"""Everything that is known about the sweeps, as tables: a CSV file each, from which a report is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, is_layer
+from analysis.data.criteria import labels_of
 from analysis.data.load import Results
 from analysis.stats.audit import audit, cost
 from analysis.stats.comparison import ceiling, compare
@@ -19,6 +20,7 @@ from analysis.stats.hyperparameters import partial, select_by_hyperparameter
 from analysis.stats.ranking import kendall
 from analysis.stats.selection import select
 from analysis.text.cautions import cautions
+from analysis.text.numbers import label_of
 from analysis.text.safe import for_csv
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The tables, each with a column `sweep`; empty where there is nothing to say."""
+    """The tables, each with a column `sweep`; a table that does not apply is empty."""
 
     ranking: DataFrame
     selection: DataFrame
@@ -42,11 +44,10 @@ class Judgement:
     cautions: DataFrame
 
 
-def judge(
-    results: Results, criteria: Sequence[str] | None = None, *, pruners: Mapping[str, BasePruner] | None = None
-) -> Judgement:
+def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, BasePruner] | None = None) -> Judgement:
     """Judge every sweep of `results`; nothing is pooled across sweeps."""
     trials, reports = results.trials, results.reports
+    criteria = results.score_columns(criteria)
     epochs = by_epoch(trials, reports, criteria)
     ranking = kendall(trials, criteria)
     if len(epochs):
@@ -54,6 +55,9 @@ def judge(
     names = {sweep: study_name(settings, sweep) for sweep, settings in results.sweeps.items()}
     given = partial(trials, criteria)
     replayed = len(reports) > 0 and "epoch" in reports
+    with labels_of(results.criteria):
+        ranking.insert(list(ranking.columns).index("criterion") + 1, "label", ranking["criterion"].map(label_of))
+        warnings = cautions(trials, results.baselines, ranking, given)
     return Judgement(
         ranking=ranking,
         selection=select(trials, criteria),
@@ -65,7 +69,7 @@ def judge(
         pruning=frontier(trials, reports, criteria, pruners=pruners, study_names=names) if replayed else DataFrame(),
         audit=audit(trials, results.sweeps),
         cost=cost(trials, reports) if replayed else DataFrame(),
-        cautions=cautions(trials, results.baselines, ranking, given),
+        cautions=warnings,
     )
 
 
@@ -85,13 +89,29 @@ def rows_of(table: DataFrame, sweep: str) -> DataFrame:
     return table[table["sweep"] == sweep].reset_index(drop=True) if "sweep" in table else table
 
 
+def rows_with(table: DataFrame, column: str) -> DataFrame:
+    """The rows that have a value in the column; none where the table lacks it."""
+    return table.dropna(subset=[column]) if column in table else table.head(0)
+
+
+def without_layers(table: DataFrame) -> DataFrame:
+    """The rows of plain criteria, or all rows where only single layers were asked for."""
+    plain = table[~table["criterion"].map(is_layer)]
+    return plain if len(plain) else table
+
+
+def has_oracle(results: Results) -> bool:
+    """Was any trial measured by an oracle?"""
+    return bool(results.trials["oracle"].notna().any())
+
+
 def tables(judgement: Judgement) -> dict[str, DataFrame]:
     """The tables by the name of their file."""
     return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
 
 
 def write_tables(judgement: Judgement, folder: Path) -> None:
-    """One CSV per table; a table of an earlier run that is empty now goes."""
+    """One CSV per table; the file of an empty table is deleted, since it is of an earlier run."""
     for name, table in tables(judgement).items():
         file = folder / f"{name}.csv"
         if table.empty:
@@ -100,7 +120,7 @@ def write_tables(judgement: Judgement, folder: Path) -> None:
             for_csv(table).to_csv(file, index=False)
 
 
-def plain_criteria(trials: DataFrame, criteria: Sequence[str] | None) -> list[Criterion]:
+def plain_criteria(results: Results, criteria: Criteria) -> list[ScoreColumn]:
     """The criteria that a report draws: not the single layers, unless nothing else was asked for."""
-    chosen = parse_criteria(trials.columns, criteria)
+    chosen = results.score_columns(criteria)
     return [criterion for criterion in chosen if not criterion.layer] or list(chosen)

@@ -1,4 +1,4 @@
-"""One table, three ways to read it: as Markdown, as LaTeX, as HTML."""
+"""A table of a report as text, and the same as Markdown and LaTeX; the template of the page makes HTML of it."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ from typing import Any
 
 from pandas import DataFrame
 
-from analysis.text.safe import for_html, for_latex, for_markdown
+from analysis.text.safe import for_latex, for_markdown
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column of a printed table: its heading, and how a row becomes its cell."""
+class TextColumn:
+    """One column of a table in a report: its heading, and how a row becomes a cell."""
 
     heading: str
     cell: Callable[[Row], str]
-    words: bool = False
-    """Words are set left, numbers right."""
+    is_text: bool = False
+    """Text is aligned left, numbers are aligned right."""
     always: bool = False
-    """Shown even where all its cells are empty."""
+    """Shown even if all its cells are empty."""
 
 
 @dataclass(frozen=True)
-class Printed:
-    """A table ready to print: headings and cells as text."""
+class TextTable:
+    """A table of a report, with headings and cells as text."""
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    words: tuple[bool, ...]
+    is_text: tuple[bool, ...]
     note: str = ""
     groups: tuple[int, ...] = ()
     """Rows above which a line is drawn."""
 
 
-def print_table(
-    title: str, table: DataFrame | Sequence[Row], columns: Sequence[Column], note: str = "", group: str = ""
-) -> Printed:
+def format_table(
+    title: str, table: DataFrame | Sequence[Row], columns: Sequence[TextColumn], note: str = "", group: str = ""
+) -> TextTable:
     """Cells as text, row by row; a column of empty cells is left out; `group` draws lines where it changes."""
     records: Sequence[Row] = table.to_dict("records") if isinstance(table, DataFrame) else table  # type: ignore[assignment]
     cells = [tuple(column.cell(row) for column in columns) for row in records]
-    if group and columns[0].heading == group:  # named once, on the first of its rows
+    if group and columns[0].heading == group:  # only the first row of a group shows its name
         again = [place > 0 and records[place][group] == records[place - 1][group] for place in range(len(records))]
         cells = [("", *row[1:]) if repeated else row for row, repeated in zip(cells, again, strict=True)]
     empty = [all(row[place] in ("", "–") for row in cells) for place in range(len(columns))]
     used = [place for place, column in enumerate(columns) if column.always or not empty[place]]
     breaks = [place for place in range(1, len(records)) if group and records[place][group] != records[place - 1][group]]
-    return Printed(
+    return TextTable(
         title,
         tuple(columns[place].heading for place in used),
         tuple(tuple(row[place] for place in used) for row in cells),
-        tuple(columns[place].words for place in used),
+        tuple(columns[place].is_text for place in used),
         note,
         tuple(breaks),
     )
 
 
-def to_markdown(printed: Printed) -> str:
-    """For a repository's page.
+def to_markdown(table: TextTable) -> str:
+    """For a Markdown page.
 
-    >>> print(to_markdown(Printed("", ("name", "n"), (("a|b", "3"),), (True, False))), end="")
+    >>> print(to_markdown(TextTable("", ("name", "n"), (("a|b", "3"),), (True, False))), end="")
     | name | n |
     |:--|--:|
     | a\\|b | 3 |
@@ -72,38 +72,24 @@ def to_markdown(printed: Printed) -> str:
     def cells(row: Sequence[str]) -> str:
         return "| " + " | ".join(map(for_markdown, row)) + " |"
 
-    lines = [cells(printed.headings)]
-    lines.append("|" + "|".join(":--" if words else "--:" for words in printed.words) + "|")
-    lines += map(cells, printed.rows)
+    lines = [cells(table.headings)]
+    lines.append("|" + "|".join(":--" if is_text else "--:" for is_text in table.is_text) + "|")
+    lines += map(cells, table.rows)
     return "\n".join(lines) + "\n"
 
 
-def to_latex(printed: Printed) -> str:
-    """For a paper; needs the package booktabs.
+def to_latex(table: TextTable) -> str:
+    """For a paper; it needs the LaTeX package booktabs.
 
-    >>> to_latex(Printed("", ("τ", "kept"), (("−0.5", "50%"),), (False, False))).splitlines()[4]
+    >>> to_latex(TextTable("", ("τ", "kept"), (("−0.5", "50%"),), (False, False))).splitlines()[4]
     '$-$0.5 & 50\\\\% \\\\\\\\'
     """
 
     def escaped(cells: Sequence[str]) -> str:
         return " & ".join(map(for_latex, cells)) + r" \\"
 
-    lines = [r"\begin{tabular}{" + "".join("l" if words else "r" for words in printed.words) + "}", r"\toprule"]
-    lines += [escaped(printed.headings), r"\midrule"]
-    for place, row in enumerate(printed.rows):
-        lines += [r"\midrule"] * (place in printed.groups) + [escaped(row)]
+    lines = [r"\begin{tabular}{" + "".join("l" if is_text else "r" for is_text in table.is_text) + "}", r"\toprule"]
+    lines += [escaped(table.headings), r"\midrule"]
+    for place, row in enumerate(table.rows):
+        lines += [r"\midrule"] * (place in table.groups) + [escaped(row)]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def to_html(printed: Printed) -> str:
-    """For the page, which styles it."""
-    kinds = ["w" if words else "n" for words in printed.words]
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(f'<{tag} class="{kind}">{for_html(cell)}</{tag}>' for kind, cell in zip(kinds, row, strict=True))
-
-    body = "".join(
-        f"<tr{' class=first' if place in printed.groups else ''}>{cells('td', row)}</tr>"
-        for place, row in enumerate(printed.rows)
-    )
-    return f"<table><thead><tr>{cells('th', printed.headings)}</tr></thead><tbody>{body}</tbody></table>"

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 from rich.console import RenderableType
 
-from analysis.data.columns import ResultsUnreadable
+from analysis.data.columns import Criteria, ResultsUnreadable
+from analysis.data.criteria import labels_of
 from analysis.data.load import Results, folders_below, load
 from analysis.report.html import Section, make_markdown, make_page
 from analysis.report.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
-from analysis.report.sections import combined_sections, headline, sweep_sections
+from analysis.report.sections import combined_sections, sweep_sections
 from analysis.report.terminal import on_terminal
+from analysis.text import findings, questions
 from analysis.text.cautions import across
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def analyze(
     *,
     out: Path | None = None,
     oracle: str | None = None,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     pruners: Mapping[str, BasePruner] | None = None,
 ) -> Report:
     """Judge the sweeps below `paths`; write what was found below each one's analysis/, or below `out`.
@@ -62,18 +64,25 @@ def analyze(
         ResultsUnreadable: there is nothing to judge, or a column is missing.
     """
     results = load(list(paths), oracle=oracle, criteria=criteria)
+    with labels_of(results.criteria):
+        return write_report(results, out, criteria, pruners)
+
+
+def write_report(
+    results: Results, out: Path | None, criteria: Criteria, pruners: Mapping[str, BasePruner] | None
+) -> Report:
+    """Judge what was read, and write every file."""
     home, folders = where(results, out)
     figures = {folder: prepared(folder) for folder in dict.fromkeys([*folders.values(), home])}
     judgement = judge(results, criteria, pruners=pruners)
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)
-        sections = sweep_sections(part, own, plain_criteria(part.trials, criteria), figures[folder])
-        write_files(folder, sweep, headline(part), sections, own)
+        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder])
+        write_files(folder, sweep, findings.headline(part), sections, own)
     if len(folders) > 1:
         sections = combined_sections(results, judgement, across(results.trials), figures[home])
-        line = f"{len(folders)} sweeps, {len(results.trials)} trials"
         links = [(sweep, relative(folder / "report.html", home)) for sweep, folder in folders.items()]
-        write_files(home, "How far can each criterion be trusted?", line, sections, judgement, links)
+        write_files(home, questions.TRUST, findings.headline_of_all(results), sections, judgement, links)
     return Report(
         home,
         on_terminal([(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders], results.notes),
@@ -95,9 +104,12 @@ def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
 
 def only(results: Results, sweep: str) -> Results:
     """The tables of one sweep."""
-    settings = {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {}
     return Results(
-        rows_of(results.trials, sweep), rows_of(results.reports, sweep), rows_of(results.baselines, sweep), settings
+        rows_of(results.trials, sweep),
+        rows_of(results.reports, sweep),
+        rows_of(results.baselines, sweep),
+        {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {},
+        criteria=results.criteria,
     )
 
 

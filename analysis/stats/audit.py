@@ -8,9 +8,10 @@ from typing import Any
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, make_criterion
+from analysis.data.columns import ScoreColumn, make_score_column
+from analysis.data.criteria import known_criteria
 from analysis.stats.selection import completed, order_by
-from trainers.records import COLLAPSED, PRUNED
+from trainers.records import COLLAPSED, DIVERGED, PRUNED
 
 PROBE, PROBE_EVERY_EPOCH = "probe", "probe every epoch"
 WORK = ("training", "criteria", PROBE, PROBE_EVERY_EPOCH)
@@ -41,10 +42,10 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
     """One row of audit.csv."""
     marked = trials["audited"].fillna(False).astype(bool) if "audited" in trials else trials["status"].isna()
     pruned = trials["status"] == PRUNED
-    truth = Criterion(oracle).scores(trials)
+    truth = ScoreColumn(oracle).scores(trials)
     ran = trials["epochs"].astype(float) if "epochs" in trials else truth * math.nan
     full = float(settings.get("epochs") or ran.max())
-    unpruned = order_by(completed(trials[~marked]), make_criterion(objective))
+    unpruned = order_by(completed(trials[~marked]), make_score_column(objective, known_criteria(settings)))
     kept = float(truth.loc[unpruned.index[0]]) if len(unpruned) else math.nan
     measured = truth[marked & truth.notna()]
     n = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
@@ -57,6 +58,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "trials": len(trials),
         "pruned": int(pruned.sum()),
         "collapsed": int((trials["status"] == COLLAPSED).sum()),
+        "diverged": int((trials["status"] == DIVERGED).sum()),
         "audited": int(marked.sum()),
         "measured": len(measured),
         "epochs_saved": float((full - ran[pruned]).sum(skipna=False)) / (full * len(trials)),

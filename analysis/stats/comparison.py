@@ -1,16 +1,15 @@
-"""Which criterion is better? Two criteria on the same trials and the same resamples, and how far any could come."""
+"""Which criterion ranks better: two criteria on the same trials and resamples; and how high τ can get at all."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import (
     RESAMPLES,
     Counts,
@@ -25,12 +24,10 @@ from analysis.stats.bootstrap import (
 )
 from analysis.stats.ranking import NORMAL, interval, is_constant, judged_trials
 
-UNDECIDED = "cannot tell"
-
 
 def compare(
     trials: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     resamples: int = RESAMPLES,
@@ -39,7 +36,7 @@ def compare(
     """One row per sweep and pair of criteria: the difference of their τ with its interval, P(first > second), verdict.
 
     Both are judged on the trials that have both, and each resample of trials serves both. The interval is that of the
-    difference ± 1.96 of its delete-one jackknife's errors; the verdict names a criterion only where it leaves out 0.
+    difference ± 1.96 of its delete-one jackknife's errors. `verdict` is the better criterion, "" where it includes 0.
 
     >>> table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "loss": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.2, 0.3, 0.4]})
     >>> compare(table)[["first", "second", "difference"]].values.tolist()
@@ -74,7 +71,9 @@ class Draw:
         return self.taus[key]
 
 
-def compare_two(trials: DataFrame, first: Criterion, second: Criterion, oracle: str, draw: Draw) -> dict[str, object]:
+def compare_two(
+    trials: DataFrame, first: ScoreColumn, second: ScoreColumn, oracle: str, draw: Draw
+) -> dict[str, object]:
     """One row of comparison.csv."""
     both = judged_trials(trials, first, oracle).join(
         judged_trials(trials, second, oracle)["score"].rename("other"), how="inner"
@@ -85,7 +84,7 @@ def compare_two(trials: DataFrame, first: Criterion, second: Criterion, oracle: 
     truth, groups = both["truth"].to_numpy(), both["configuration"].to_numpy()
     if n < 3 or any(is_constant(values) for values in (*scores, truth)):
         nothing = ("tau_first", "tau_second", "difference", "difference_low", "difference_high", "probability")
-        return {**row, **dict.fromkeys(nothing, math.nan), "verdict": f"{UNDECIDED} at n = {n}"}
+        return {**row, **dict.fromkeys(nothing, math.nan), "verdict": ""}
     weights = both["weight"].to_numpy() if both["weight"].nunique() > 1 else None
     pairs = [make_pairs(values, truth) for values in scores]
     (tau, influence), (other, other_influence) = (tau_and_influence(pair, weights) for pair in pairs)
@@ -100,7 +99,7 @@ def compare_two(trials: DataFrame, first: Criterion, second: Criterion, oracle: 
         "difference_low": difference - half,
         "difference_high": difference + half,
         "probability": share_above(drawn),
-        "verdict": verdict(first.name, second.name, difference, half, n),
+        "verdict": better_of(first.name, second.name, difference, half),
     }
 
 
@@ -110,14 +109,14 @@ def share_above(drawn: Floats) -> float:
     return float(((known > 0) + 0.5 * (known == 0)).mean()) if len(known) else math.nan
 
 
-def verdict(first: str, second: str, difference: float, half: float, n: int) -> str:
-    """The better criterion, or that it cannot be told.
+def better_of(first: str, second: str, difference: float, half: float) -> str:
+    """The criterion with the clearly higher τ, "" where the interval `difference` ± `half` includes 0.
 
-    >>> verdict("lidar", "rankme", 0.2, 0.3, 12), verdict("lidar", "rankme", 0.4, 0.3, 12)
-    ('cannot tell at n = 12', 'lidar')
+    >>> better_of("lidar", "rankme", 0.2, 0.3), better_of("lidar", "rankme", 0.4, 0.3)
+    ('', 'lidar')
     """
     if not math.isfinite(half) or half <= 0 or abs(difference) <= half:
-        return f"{UNDECIDED} at n = {n}"
+        return ""
     return first if difference > 0 else second
 
 
@@ -141,7 +140,7 @@ def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
 
 def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
     """One row of ceiling.csv; None where no configuration was run twice."""
-    known = trials.assign(truth=Criterion(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
+    known = trials.assign(truth=ScoreColumn(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
         subset=["truth"]
     )
     run = known.groupby("configuration").cumcount()  # the first, second … run of each configuration

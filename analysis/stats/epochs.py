@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.ranking import estimate
 from analysis.stats.selection import completed
 
 
-def by_epoch(
-    trials: DataFrame, reports: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle"
-) -> DataFrame:
+def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and epoch: τ with the final oracle, with interval, and the regret of choosing then.
 
     τ is over the completed trials, so that every epoch is judged on the same ones.
@@ -40,7 +37,7 @@ def known_trials(trials: DataFrame, oracle: str) -> DataFrame:
     """trial, truth, configuration and weight of the completed trials with an oracle."""
     done = completed(trials)
     known = done[["trial"]].assign(
-        truth=Criterion(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
+        truth=ScoreColumn(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
     )
     return known.dropna(subset=["truth"])
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
 from analysis.stats.pruning import default_pruners, in_order, replay_events
 from analysis.stats.selection import order_by
 from trainers.records import COMPLETED, PRUNED
@@ -25,7 +25,7 @@ FEWEST, MOST = 20, 100
 def frontier(
     trials: DataFrame,
     reports: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     pruners: Mapping[str, BasePruner] | None = None,
@@ -64,14 +64,14 @@ def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[Da
 
 
 def saved_and_lost(
-    trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: Criterion, oracle: str
+    trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: ScoreColumn, oracle: str
 ) -> dict[str, object]:
     """One row of pruning.csv: what one replay saved, and what it lost."""
     full = reports.groupby("trial")["epoch"].max()
     there = trials[trials["trial"].isin(played["trial"])]
     done = there[there["status"] == COMPLETED] if "status" in there else there
     left = done[done["trial"].isin(played.loc[played["status"] == COMPLETED, "trial"])]
-    truth = Criterion(oracle).scores(done)
+    truth = ScoreColumn(oracle).scores(done)
     best = float(truth.max()) if truth.notna().any() else math.nan
     ordered = order_by(left, criterion)
     kept = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan

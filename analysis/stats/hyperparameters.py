@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criterion, parse_criteria, swept
+from analysis.data.columns import Criteria, ScoreColumn, parse_criteria, swept
 from analysis.stats.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
 from analysis.stats.ranking import interval, is_constant, judged_trials
 from analysis.stats.selection import completed, order_by
@@ -23,7 +23,7 @@ FEWEST = 10
 """Trials below which a partial τ gets no interval: the jackknife of three τ at once would be far too narrow."""
 
 
-def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+def partial(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
 
     τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
@@ -43,7 +43,7 @@ def partial(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle:
     return DataFrame(rows)
 
 
-def partial_one(trials: DataFrame, criterion: Criterion, name: str, oracle: str) -> dict[str, object]:
+def partial_one(trials: DataFrame, criterion: ScoreColumn, name: str, oracle: str) -> dict[str, object]:
     """One row of partial.csv."""
     judged = judged_trials(trials, criterion, oracle)
     judged = judged.assign(given=trials.loc[judged.index, name].astype(float)).dropna(subset=["given"])
@@ -85,9 +85,7 @@ def partial_tau(
     return tau, slope + tau * (b * of_b / (1 - b**2) + c * of_c / (1 - c**2))
 
 
-def select_by_hyperparameter(
-    trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle"
-) -> DataFrame:
+def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """As in the papers' tables: for each sweep, chooser and hyperparameter, the oracle of the selected trial.
 
     Choosers are the criteria, `oracle` (the best there is) and `random` (the mean). Where the sweep moves one
@@ -99,7 +97,7 @@ def select_by_hyperparameter(
     rows = []
     for sweep, part in table.groupby("sweep", sort=False):
         done = completed(part if "trial" in part else part.assign(trial=range(len(part))))
-        done = done.assign(truth=Criterion(oracle).scores(done)).dropna(subset=["truth"])
+        done = done.assign(truth=ScoreColumn(oracle).scores(done)).dropna(subset=["truth"])
         for name, design, bins in cells(done):
             kept = [kept_in(group, chosen) for group in bins]
             for chooser in [criterion.name for criterion in chosen] + ["oracle", "random"]:
@@ -142,7 +140,7 @@ def bins_of(values: Series[float]) -> Series[int]:
     return pd.Series(np.asarray(codes), index=values.index)
 
 
-def kept_in(group: DataFrame, criteria: Sequence[Criterion]) -> dict[str, float]:
+def kept_in(group: DataFrame, criteria: Sequence[ScoreColumn]) -> dict[str, float]:
     """The oracle that each chooser gets out of one group of trials."""
     kept = {"oracle": float(group["truth"].max()), "random": float(group["truth"].mean())}
     for criterion in criteria:

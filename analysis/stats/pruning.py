@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criterion, make_criterion
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
+from analysis.data.columns import ScoreColumn, make_score_column
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -47,7 +47,7 @@ def replay(
     >>> replay(reports, ThresholdPruner(lower=3.0))["pruned_epoch"].tolist()
     [<NA>, 1]
     """
-    chosen = make_criterion(criterion)
+    chosen = make_score_column(criterion)
     if chosen.name not in reports:
         raise ValueError(f"`criterion` must be a column of the reports, but got {chosen.name!r}")
     last = int(epochs if epochs is not None else reports["epoch"].max())
@@ -55,7 +55,7 @@ def replay(
 
 
 def replay_events(
-    events: Sequence[Event], pruner: BasePruner, criterion: Criterion, last: int, study_name: str
+    events: Sequence[Event], pruner: BasePruner, criterion: ScoreColumn, last: int, study_name: str
 ) -> DataFrame:
     """As `replay`, of events in order."""
     with in_memory_study(pruner, criterion, study_name) as study:
@@ -78,7 +78,7 @@ def replay_events(
 
 
 @contextmanager
-def in_memory_study(pruner: BasePruner, criterion: Criterion, name: str) -> Iterator[Study]:
+def in_memory_study(pruner: BasePruner, criterion: ScoreColumn, name: str) -> Iterator[Study]:
     """A study that nobody else sees, with a copy of the pruner, since some remember what they were asked."""
     import optuna
 
@@ -105,7 +105,7 @@ class Event:
     status: str = ""
 
 
-def in_order(reports: DataFrame, criterion: Criterion, trials: DataFrame | None) -> list[Event]:
+def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | None) -> list[Event]:
     """Reports and ends in the order in which the study learnt of them."""
     statuses, finished = endings(trials)
     table = reports[~reports["trial"].isin([trial for trial, status in statuses.items() if status == PRUNED])]
@@ -120,7 +120,7 @@ def in_order(reports: DataFrame, criterion: Criterion, trials: DataFrame | None)
         at = place + 0.5
         if arrived is not None and trial in finished and finished[trial] is not pd.NaT:
             at = max(at, float((arrived <= finished[trial]).sum()) - 0.5)
-        if status == COLLAPSED:  # judged with its last report, before the pruner
+        if status in (COLLAPSED, DIVERGED):  # judged with its last report, before the pruner
             at = place - 0.5
         events.append((at, Event(trial, last.epoch, last.value, status)))
     return [event for _, event in sorted(events, key=lambda one: one[0])]
@@ -149,14 +149,14 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
     """Tell the study of one event; the status of the trial if it ends with it, else ""."""
     from optuna.trial import TrialState
 
-    states = {COMPLETED: TrialState.COMPLETE, COLLAPSED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+    states = {COMPLETED: TrialState.COMPLETE, FAILED: TrialState.FAIL}
     if event.status in (COMPLETED, FAILED):
         study.tell(trial, event.value if event.status == COMPLETED else None, state=states[event.status])
         return event.status
     trial.report(event.value, event.epoch)
-    if event.status == COLLAPSED or not math.isfinite(event.value):
+    if event.status in (COLLAPSED, DIVERGED) or not math.isfinite(event.value):
         study.tell(trial, state=TrialState.PRUNED)
-        return COLLAPSED
+        return event.status or COLLAPSED
     if event.epoch >= last or not trial.should_prune():
         return ""
     study.tell(trial, state=TrialState.PRUNED)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criterion, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
 from trainers.records import STATUSES
 
@@ -41,7 +41,7 @@ class Estimate:
     p: float = math.nan
 
 
-def kendall(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle: str = "oracle") -> DataFrame:
+def kendall(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep and criterion: n, τ-b with interval and p, ρ; rows with a NaN on either side are left out.
 
     `trials` is `load(...).trials`, or any table with the columns named. Where a sweep was audited, the audited trials
@@ -57,7 +57,7 @@ def kendall(trials: DataFrame, criteria: Sequence[str] | None = None, *, oracle:
     return pd.concat(parts, ignore_index=True)
 
 
-def rank_sweep(trials: DataFrame, sweep: str, criteria: Sequence[Criterion], oracle: str) -> DataFrame:
+def rank_sweep(trials: DataFrame, sweep: str, criteria: Sequence[ScoreColumn], oracle: str) -> DataFrame:
     """The rows of one sweep, with p-values corrected for the criteria that were tried (Holm 1979)."""
     rows = DataFrame([rank_one(trials, criterion, oracle) for criterion in criteria])
     for column in ("dataset", "method"):
@@ -67,7 +67,7 @@ def rank_sweep(trials: DataFrame, sweep: str, criteria: Sequence[Criterion], ora
     return rows
 
 
-def rank_one(trials: DataFrame, criterion: Criterion, oracle: str) -> dict[str, object]:
+def rank_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str, object]:
     """One row of ranking.csv."""
     judged = judged_trials(trials, criterion, oracle)
     scores, truth = judged["score"].to_numpy(), judged["truth"].to_numpy()
@@ -90,13 +90,13 @@ def rank_one(trials: DataFrame, criterion: Criterion, oracle: str) -> dict[str, 
     }
 
 
-def judged_trials(trials: DataFrame, criterion: Criterion, oracle: str = "oracle") -> DataFrame:
+def judged_trials(trials: DataFrame, criterion: ScoreColumn, oracle: str = "oracle") -> DataFrame:
     """score, truth, weight, configuration, status of the trials that have both a score and an oracle."""
     weights = trials["weight"] if "weight" in trials else pd.Series(1.0, index=trials.index)
     table = DataFrame(
         {
             "score": criterion.scores(trials),
-            "truth": Criterion(oracle).scores(trials),
+            "truth": ScoreColumn(oracle).scores(trials),
             "weight": weights.astype(float),
             "configuration": configuration_of(trials),
             "status": trials["status"].astype(str) if "status" in trials else "completed",
@@ -217,7 +217,7 @@ def spearman(first: Floats, second: Floats) -> tuple[float, float]:
     return float(found.statistic), float(found.pvalue)
 
 
-def repeats(trials: DataFrame, criteria: Sequence[Criterion]) -> list[int]:
+def repeats(trials: DataFrame, criteria: Sequence[ScoreColumn]) -> list[int]:
     """For each criterion the first one with the same scores: a layer that the plain column repeats is no new test."""
     scores = [criterion.scores(trials).to_numpy().tobytes() for criterion in criteria]
     return [scores.index(values) for values in scores]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criterion, configuration_of, make_criterion, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, configuration_of, make_score_column, parse_criteria
 from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
 
@@ -17,10 +16,10 @@ SWEEPS = 2_000
 """Sweeps drawn again: their mean regret is then known to a fiftieth of its spread."""
 
 
-def best_trial(trials: DataFrame, criterion: str) -> Series:
+def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
     """The completed trial that the criterion selects; of equals, the one with the lowest number.
 
-    `criterion` is a column, with `-` in front where less is better and `+` where more is.
+    `criterion` is a column or its name, with `-` in front where less is better and `+` where more is.
 
     Raises:
         ValueError: no completed trial has a finite value of it.
@@ -29,7 +28,7 @@ def best_trial(trials: DataFrame, criterion: str) -> Series:
     >>> int(best_trial(table, "lidar")["trial"])
     1
     """
-    chosen = make_criterion(criterion)
+    chosen = make_score_column(criterion)
     if chosen.name not in trials:
         raise ValueError(f"`criterion` must be a column of the trials, but got {chosen.name!r}")
     found = order_by(completed(trials), chosen)
@@ -42,7 +41,7 @@ def best_trial(trials: DataFrame, criterion: str) -> Series:
 
 def select(
     trials: DataFrame,
-    criteria: Sequence[str] | None = None,
+    criteria: Criteria = None,
     *,
     oracle: str = "oracle",
     resamples: int = SWEEPS,
@@ -72,12 +71,12 @@ def select(
     return DataFrame(rows)
 
 
-def select_one(trials: DataFrame, criterion: Criterion, oracle: str) -> dict[str, object]:
+def select_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str, object]:
     """One row of selection.csv."""
     done = completed(trials)
     ordered = order_by(done, criterion)
-    truth = Criterion(oracle).scores(done)
-    best = order_by(done, Criterion(oracle))
+    truth = ScoreColumn(oracle).scores(done)
+    best = order_by(done, ScoreColumn(oracle))
     scores = criterion.scores(ordered)
     chosen = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan
     top = float(truth.max()) if len(best) else math.nan
@@ -106,11 +105,11 @@ def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
     return float(first.max() >= truth.max())
 
 
-def select_again(trials: DataFrame, criterion: Criterion, oracle: str, resamples: int, seed: int) -> dict[str, float]:
+def select_again(trials: DataFrame, criterion: ScoreColumn, oracle: str, resamples: int, seed: int) -> dict[str, float]:
     """Regret and hits of selecting in sweeps that are drawn from these trials with replacement."""
     done = completed(trials)
     ordered = order_by(done, criterion)
-    truth = np.asarray(Criterion(oracle).scores(ordered), dtype=np.float64)
+    truth = np.asarray(ScoreColumn(oracle).scores(ordered), dtype=np.float64)
     names = ("expected_regret", "regret_low", "regret_high", "hit1", "hit3", "hit5")
     if len(ordered) < 2 or not np.isfinite(truth).all():
         return dict.fromkeys(names, math.nan)
@@ -145,7 +144,7 @@ def completed(trials: DataFrame) -> DataFrame:
     return trials[trials["status"] == COMPLETED] if "status" in trials else trials
 
 
-def order_by(trials: DataFrame, criterion: Criterion) -> DataFrame:
+def order_by(trials: DataFrame, criterion: ScoreColumn) -> DataFrame:
     """The trials with a finite score, best first, and of equals the lowest number first."""
     scores = criterion.scores(trials)
     order = np.lexsort((trials["trial"].to_numpy(), -scores.to_numpy()))

@@ -1,185 +1,187 @@
-"""What a report says in sentences; each is made of the numbers beside it."""
+"""What is true of the sweeps: first what the data show, then how sure it is, then what to do."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
-from analysis.report.judgement import Judgement
+from analysis.report.judgement import Judgement, rows_with, without_layers
 from analysis.stats.audit import PROBE, PROBE_EVERY_EPOCH, WORK
-from analysis.stats.comparison import UNDECIDED
 from analysis.text.cautions import SMALL
-from analysis.text.numbers import accuracy, label_of, listed, number, percent, points, probability, sentence
-from trainers.records import PRUNED
-
-EVEN = 1.1
-"""Two costs within a tenth of each other are the same."""
-
-METHOD = (
-    "τ is Kendall's τ-b; its interval is Fisher's z of τ with the delete-one jackknife's error, over configurations "
-    "where they were run with several seeds. p is of the hypothesis that criterion and oracle have nothing to do with "
-    "each other (exact where there are no ties and few trials, of 2,000 shuffles where few trials weigh unlike, else "
-    "asymptotic); the interval assumes nothing of the kind, is on the wide side below some 20 trials, and may hold 0 "
-    "where p is small. Holm's correction counts every criterion and layer tried. Trials with a missing value are left "
-    "out, and n says what is left. Where audited trials stand for pruned ones, each weighs 1/audit in every τ; ρ and "
-    "what selecting keeps are of the trials as they are.",
-    "Two criteria are compared on the same trials; better means a higher τ. Regret is the best oracle among completed "
-    "trials less that of the selected one, in percentage points (pp); of equals the lowest trial number is selected. "
-    "Expected regret and hits are over 2,000 sweeps drawn again from these trials. No label reaches a criterion, a "
-    "search or a pruner.",
-    "Every number is in the CSV files beside this page, every figure in figures/ as PNG and PDF with the table it was "
-    "drawn from.",
+from analysis.text.numbers import (
+    accuracy,
+    capitalised,
+    counted,
+    interval,
+    listed,
+    number,
+    percent,
+    probability,
+    subject,
+    tau_with_trials,
 )
+from trainers.records import COMPLETED, STATUSES
+
+EVEN: Final = 1.1
+"""Two costs within a tenth of each other count as the same."""
+
+Row = Mapping[Any, Any]
 
 
-def in_short(judgement: Judgement) -> tuple[str, ...]:
-    """The findings of one sweep in a few sentences."""
-    ranking = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)]
-    ranking = ranking if len(ranking) else judgement.ranking
-    chosen = judgement.selection.set_index("criterion")
+def headline(results: Results) -> str:
+    """One line on what was judged: method, data set, encoder, trials and the range of the oracle."""
+    trials = results.trials
+    parts = [str(trials[name].iloc[0]) for name in ("method", "dataset", "encoder") if name in trials]
+    counts = trials["status"].value_counts()
+    states = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
+    parts.append(f"{counted(len(trials), 'trial')} ({states})")
+    oracle = trials["oracle"].dropna()
+    if len(oracle):
+        images = trials["oracle_n"].max() if "oracle_n" in trials else float("nan")
+        measured = f" on {images:.0f} test images" if pd.notna(images) else ""
+        parts.append(f"oracle from {accuracy(oracle.min())} to {accuracy(oracle.max())}{measured}")
+    return " · ".join(parts)
+
+
+def headline_of_all(results: Results) -> str:
+    """One line on several sweeps."""
+    return f"{counted(results.trials['sweep'].nunique(), 'sweep')}, {counted(len(results.trials), 'trial')}"
+
+
+def best_and_states(row: Row, states: Sequence[str]) -> str:
+    """The best trial of a sweep, and the states of the trials that its τ are over."""
+    parts = [f"the best is trial {number(row['best_trial'], 0)} ({accuracy(row['best_oracle'])})"]
+    return "; ".join((parts if pd.notna(row["best_oracle"]) else []) + [f"τ covers {one}" for one in states])
+
+
+def relations_and_selections(judgement: Judgement) -> tuple[str, ...]:
+    """For each plain criterion, how it relates to accuracy and what it selects; then which of two ranks better."""
+    selected = judgement.selection.set_index("criterion")
+    ranked = without_layers(judgement.ranking).dropna(subset=["tau"]).to_dict("records")
+    lines = [f"{relation(row)} {selection(selected.loc[row['criterion']])}" for row in ranked]
+    return (*lines, *comparisons(judgement.comparison))
+
+
+def relation(row: Row) -> str:
+    """How a criterion relates to accuracy, from its row of ranking.csv; certain if its interval and its p agree."""
+    name = subject(str(row["criterion"]))
+    better, other = "higher" if row["higher_is_better"] else "lower", "higher" if row["tau"] > 0 else "lower"
+    trend, tau = f"{better} {name.removeprefix('the ')} went with {other} accuracy", tau_with_trials(row)
+    excludes_zero, small_p = row["tau_low"] > 0 or row["tau_high"] < 0, row["tau_p"] < SMALL
+    if not excludes_zero and not small_p:
+        text = f"No clear relation between {name} and accuracy ({tau})"
+        return f"{text}; if anything, {trend}." if row["tau"] else f"{text}."
+    text = f"{capitalised(trend)} ({tau})"
+    if excludes_zero and small_p:
+        return f"{text}." if row["tau"] > 0 else f"{text}: {name} ranks these trials backwards."
+    p: str = f"p is {probability(row['tau_p'])}" if pd.notna(row["tau_p"]) else "p cannot be computed"
+    return f"{text}, but this is not certain: the interval {'excludes' if excludes_zero else 'includes'} 0, and {p}."
+
+
+def selection(row: Row) -> str:
+    """The trial that a criterion selects, the best trial and a random choice, from its row of selection.csv."""
+    if pd.isna(row["trial"]):
+        return "It selects no trial, because no completed trial has a value of it."
+    text = f"It selects trial {number(row['trial'], 0)}"
+    if pd.isna(row["oracle"]):
+        return f"{text}, whose accuracy was not measured."
+    best = f"; the best trial has {accuracy(row['best_oracle'])}" if row["regret"] > 0 else ", the best of all trials"
+    return f"{text}: {accuracy(row['oracle'])}{best}; a random choice averages {accuracy(row['random_oracle'])}."
+
+
+def comparisons(comparison: DataFrame) -> tuple[str, ...]:
+    """Which criterion ranks better than which, and the pairs for which this is open."""
+    pairs = rows_with(comparison, "difference")
+    if pairs.empty:
+        return ()
     lines = []
-    for row in ranking.dropna(subset=["tau"]).to_dict("records"):
-        kept = chosen.loc[row["criterion"]]
-        lines.append(sentence(f"{label_of(row['criterion'])} {verdict_on(row)} {what_it_kept(kept)}"))
-    pairs = known_rows(judgement.comparison, "difference")
-    if len(pairs):
-        decided = pairs[~pairs["verdict"].str.startswith(UNDECIDED)]
-        for better, won in decided.groupby("verdict", sort=False):
-            beaten = listed([label_of(loser(row)) for row in won.to_dict("records")])
-            lines.append(sentence(f"{label_of(str(better))} ranks better than {beaten}."))
-        open_pairs = pairs[pairs["verdict"].str.startswith(UNDECIDED)]
-        names = [f"{label_of(row['first'])} or {label_of(row['second'])}" for row in open_pairs.to_dict("records")]
-        if names:
-            lines.append(
-                f"Which of two ranks better cannot be told at n = {open_pairs['n'].max()}: {'; '.join(names)}."
-            )
+    for better, won in pairs[pairs["verdict"] != ""].groupby("verdict", sort=False):
+        others = [row["second"] if row["verdict"] == row["first"] else row["first"] for row in won.to_dict("records")]
+        beaten = listed([subject(str(name)) for name in others])
+        lines.append(capitalised(f"{subject(str(better))} ranks these trials better than {beaten}."))
+    undecided = pairs[pairs["verdict"] == ""]
+    names = [f"{subject(row['first'])} or {subject(row['second'])}" for row in undecided.to_dict("records")]
+    if names:
+        lines.append(f"{counted(undecided['n'].max(), 'trial')} do not show which ranks better: {'; '.join(names)}.")
     return tuple(lines)
 
 
-def verdict_on(row: dict[Any, Any]) -> str:
-    """What the interval of a τ allows to be said."""
-    text = f"τ = {number(row['tau'])} [{number(row['tau_low'])}, {number(row['tau_high'])}], n = {row['n']}"
-    clear, small = row["tau_low"] > 0 or row["tau_high"] < 0, row["tau_p"] < SMALL
-    way = " backwards" if row["tau"] < 0 else ""
-    if clear and small:
-        return f"ranks the trials{way} ({text})."
-    if small:
-        return f"may rank the trials{way}: p = {probability(row['tau_p'])}, but τ's interval holds 0 ({text})."
-    if clear and pd.notna(row["tau_p"]):
-        return f"may rank the trials{way}: τ's interval leaves out 0, but p = {probability(row['tau_p'])} ({text})."
-    return f"cannot be told from a useless criterion ({text})."
+def selections_without_oracle(results: Results, judgement: Judgement) -> str:
+    """Which criteria select which trial."""
+    criteria: dict[str, list[str]] = {}
+    for row in without_layers(judgement.selection.dropna(subset=["trial"])).to_dict("records"):
+        criteria.setdefault(number(row["trial"], 0), []).append(subject(str(row["criterion"])))
+    if not criteria:
+        return "No trial is selected, because no completed trial has a value of any criterion."
+    parts = [f"{listed(names)} select{'s' * (len(names) == 1)} trial {trial}" for trial, names in criteria.items()]
+    completed = counted(int((results.trials["status"] == COMPLETED).sum()), "completed trial")
+    return f"Of {completed}, {'; '.join(parts)}."
 
 
-def what_it_kept(row: Any) -> str:
-    """What selecting by it kept."""
-    if pd.isna(row["oracle"]):
-        return "The trial that it selects was not measured."
-    if row["regret"] <= 0:
-        return f"Selecting by it keeps {accuracy(row['oracle'])}, the best there is."
-    kept, best = accuracy(row["oracle"]), accuracy(row["best_oracle"])
-    regret = points(row["regret"], row["best_oracle"])
-    return f"Selecting by it keeps {kept} of {best}: a regret of {regret}."
+def earliest_epochs(ranking: DataFrame) -> tuple[str, ...]:
+    """The epoch from which each criterion clearly ranks the trials."""
+    criteria: dict[int, list[str]] = {}
+    known = ranking[~ranking["criterion"].map(is_layer)] if "known_from" in ranking else ranking.head(0)
+    for row in known.dropna(subset=["tau"]).to_dict("records"):
+        epoch = 0 if pd.isna(row["known_from"]) else int(row["known_from"])
+        criteria.setdefault(epoch, []).append(subject(row["criterion"]))
+    return tuple(earliest_epoch(names, epoch) for epoch, names in criteria.items())
 
 
-def loser(row: dict[Any, Any]) -> str:
-    """The other of a pair."""
-    return str(row["second"] if row["verdict"] == row["first"] else row["first"])
-
-
-def known_words(ranking: DataFrame) -> tuple[str, ...]:
-    """The earliest epoch from which it is worth pruning on each criterion."""
-    if "known_from" not in ranking:
-        return ()
-    said: dict[str, list[str]] = {}
-    for row in ranking[~ranking["criterion"].map(is_layer)].dropna(subset=["tau"]).to_dict("records"):
-        known = f"τ is clearly above 0 from epoch {number(row['known_from'], 0)} on."
-        unknown = "there is no epoch from which on τ is clearly above 0."
-        said.setdefault(unknown if pd.isna(row["known_from"]) else known, []).append(label_of(row["criterion"]))
-    return tuple(f"{sentence(listed(names))}: {text}" for text, names in said.items())
-
-
-def known_rows(table: DataFrame, column: str) -> DataFrame:
-    """The rows with a value."""
-    return table.dropna(subset=[column]) if column in table else table
-
-
-def audit_words(audit: DataFrame) -> tuple[str, ...]:
-    """What pruning did to a sweep as it ran, and how often it stopped a trial that was clearly better."""
-    return tuple(audit_sentence(row) for row in audit.to_dict("records"))
-
-
-def audit_sentence(row: dict[Any, Any]) -> str:
-    """The same of one sweep."""
-    who = f"The {row['pruner']} pruner" if row["pruner"] != "none" else "Pruning"
-    text = f"{who}, watching {label_of(row['objective'])}, stopped {row['pruned']} of {row['trials']} trials"
-    text += f" and saved {percent(row['epochs_saved'])} of the epochs. " if pd.notna(row["epochs_saved"]) else ". "
-    if pd.isna(row["rate"]):
-        why = "no trial was audited and measured"
-        if row["measured"] > 0:
-            why = "the trial kept was not measured" if pd.isna(row["oracle"]) else "`oracle_n`, the test images, is not"
-        return text + f"How often that stops a good trial is not known: {why}."
-    rate = f"{percent(row['rate'])} [{percent(row['rate_low'])}, {percent(row['rate_high'])}]"
-    return (
-        f"{text}To audit it, {row['measured']} that it would have stopped ran on: {row['false_prunes']} of them ended "
-        f"clearly above the trial kept, so {rate} of its stops are false."
+def earliest_epoch(names: Sequence[str], epoch: int) -> str:
+    """The same of criteria that share the epoch; 0 where there is none."""
+    one, criteria = len(names) == 1, capitalised(listed(names))
+    if epoch:
+        text = f"{criteria} clearly rank{'s' * one} the trials from epoch {epoch} on: the 95% CI of τ stays above 0. "
+        return f"{text}A pruner that watches {'it' if one else 'one of them'} should not stop trials earlier."
+    text = (
+        f"{criteria} {'does' if one else 'do'} not clearly rank the trials even at the last epoch: the 95% CI of τ is "
     )
+    return f"{text}not above 0. This sweep gives no reason to prune by {'it' if one else 'any of them'}."
 
 
-def pruning_words(judgement: Judgement, results: Results) -> tuple[str, ...]:
-    """What the replay rests on."""
-    if judgement.pruning.empty:
-        return ()
-    stopped = results.trials["status"] == PRUNED
-    n, pruned = int(judgement.pruning["n"].max()), int(stopped.sum())
-    curves = int(results.trials.loc[~stopped, "trial"].isin(results.reports["trial"]).sum())
-    line = "Optuna's pruners, replayed over the curves of trials that ran to their end, in the order of arrival."
-    if pruned:
-        line += f" The {pruned} that were pruned have no such curve, so these are mostly survivors."
-    return (line, f"Replayed on the first {n} of {curves} such curves.") if n < curves else (line,)
-
-
-def ceiling_words(ceiling: DataFrame) -> tuple[str, ...]:
+def ceilings(ceiling: DataFrame) -> tuple[str, ...]:
     """How far the oracle agrees with itself, sweep by sweep."""
     return tuple(
-        f"Runs of one configuration that differ in their seed alone agree with τ = {number(row['tau'])} "
-        f"[{number(row['tau_low'])}, {number(row['tau_high'])}] between their oracles. A criterion as noisy as a run "
-        "comes no further than that; one without noise of its own can come a little further."
+        "The oracles of runs that differ only in their seed rank the configurations with "
+        f"τ {number(row['tau'])} ({interval(row)}) against one another. A criterion as noisy as one run cannot reach a "
+        "higher τ; a criterion without noise can reach a slightly higher one."
         for row in ceiling.to_dict("records")
     )
 
 
-def cost_words(cost: DataFrame) -> tuple[str, ...]:
-    """Does a label-free criterion pay? What it takes at every epoch, against the probe then and the probe once."""
+def costs(cost: DataFrame) -> tuple[str, ...]:
+    """What each criterion adds to the training time at every epoch, against a probe then and one probe at the end."""
     if cost.empty:
         return ()
     share = cost.set_index("work")["share_of_training"]
     criteria = [name for name in share.index if name not in WORK] or [name for name in ("criteria",) if name in share]
     if PROBE_EVERY_EPOCH not in share:
-        costs = listed([f"{named(name)} takes {percent(share[name])}" for name in criteria])
-        return (f"At every epoch, {costs} of the training's time, and no label.",) if criteria else ()
-    probe = f"A probe at every epoch would take {percent(share[PROBE_EVERY_EPOCH])} of the training's time; "
-    lines = [f"{probe}the one at the end of a trial takes {percent(share[PROBE])}."]
-    for name in criteria:
-        lines.append(sentence(f"{named(name)} at every epoch takes {percent(share[name])}, {paid(name, share)}"))
-    return tuple(lines)
+        together = listed([f"{timed(name)} adds {percent(share[name])}" for name in criteria])
+        return (f"At every epoch, {together} to the training time. No labels are needed.",) if criteria else ()
+    every, once = percent(share[PROBE_EVERY_EPOCH]), percent(share[PROBE])
+    probe = (
+        f"A probe at every epoch would add {every} to the training time, and one probe at the end of each trial adds "
+    )
+    added = [f"{timed(name)} at every epoch adds {percent(share[name])}, {saving(name, share)}" for name in criteria]
+    return (f"{probe}{once}.", *map(capitalised, added))
 
 
-def named(work: str) -> str:
-    """Criteria as the subject of a sentence."""
-    return "measuring all criteria" if work == "criteria" else label_of(work)
+def timed(work: str) -> str:
+    """A criterion, or all of them, as the subject of a sentence."""
+    return "measuring all criteria" if work == "criteria" else subject(work)
 
 
-def paid(name: str, share: pd.Series[float]) -> str:
-    """What is saved by a criterion instead of the probe."""
+def saving(name: str, share: pd.Series[float]) -> str:
+    """What a criterion saves against the probe."""
     ratio = share[PROBE_EVERY_EPOCH] / share[name]
     if share[name] <= share[PROBE]:
-        return f"{ratio:.1f} times less than the probe would, and no more than the one probe does. It pays."
+        return f"{ratio:.1f} times less than a probe at every epoch, and no more than one probe at the end."
     if ratio > EVEN:
-        return (
-            f"{ratio:.1f} times less than the probe would. It pays against probing as often, not against probing once."
-        )
-    return "no less than the probe would. It saves labels, not time."
+        return f"{ratio:.1f} times less than a probe at every epoch. One probe at the end is cheaper, but needs labels."
+    return "no less than a probe at every epoch. It saves labels, but no time."

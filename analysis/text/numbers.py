@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-LABELS = {"lidar": "LiDAR", "rankme": "RankMe", "loss": "loss"}
+from analysis.data.criteria import label
 
 
 def label_of(criterion: str) -> str:
@@ -17,16 +18,53 @@ def label_of(criterion: str) -> str:
     ('LiDAR', 'LiDAR, embedding', 'nesum')
     """
     plain, _, layer = criterion.partition(".")
-    return LABELS.get(plain, plain) + (f", {layer}" if layer else "")
+    return label(plain) + (f", {layer}" if layer else "")
 
 
-def sentence(text: str) -> str:
-    """Words as a sentence begins with them.
+def subject(criterion: str) -> str:
+    """A criterion in the middle of a sentence.
 
-    >>> sentence("loss ranks the trials."), sentence("LiDAR ranks the trials.")
-    ('The loss ranks the trials.', 'LiDAR ranks the trials.')
+    >>> subject("loss"), subject("lidar")
+    ('the loss', 'LiDAR')
     """
-    return f"The {text}" if text.startswith("loss") else text[:1].upper() + text[1:]
+    return "the loss" if criterion == "loss" else label_of(criterion)
+
+
+def capitalised(text: str) -> str:
+    """Text at the start of a sentence.
+
+    >>> capitalised("the loss and LiDAR"), capitalised("LiDAR")
+    ('The loss and LiDAR', 'LiDAR')
+    """
+    return text[:1].upper() + text[1:]
+
+
+def interval(row: Mapping[Any, Any], name: str = "tau", show: Callable[[object], str] | None = None) -> str:
+    """The 95% confidence interval of a column, from `<name>_low` to `<name>_high`.
+
+    >>> interval({"tau_low": -0.67, "tau_high": 0.06})
+    '95% CI −0.67 to 0.06'
+    """
+    low, high = ((show or number)(row[f"{name}_{end}"]) for end in ("low", "high"))
+    return f"95% CI {low} to {high}"
+
+
+def tau_with_trials(row: Mapping[Any, Any]) -> str:
+    """The τ of a row of ranking.csv, how sure it is, and how many trials it rests on.
+
+    >>> tau_with_trials({"tau": -0.36, "tau_low": -0.67, "tau_high": 0.06, "n": 16})
+    'τ −0.36, 95% CI −0.67 to 0.06, 16 trials'
+    """
+    return f"τ {number(row['tau'])}, {interval(row)}, {counted(row['n'], 'trial')}"
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of something.
+
+    >>> counted(1, "trial"), counted(16, "completed trial")
+    ('1 trial', '16 completed trials')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def accuracy(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -81,15 +80,6 @@ def for_latex(text: str) -> str:
     """
     escaped = "".join(TEX.get(letter, letter) for letter in one_line(text))
     return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
-
-
-def for_html(text: str) -> str:
-    """For text and attributes in HTML.
-
-    >>> for_html("a < b")
-    'a &lt; b'
-    """
-    return html.escape(one_line(text))
 
 
 def for_address(path: str) -> str:

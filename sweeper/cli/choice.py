@@ -1,20 +1,23 @@
-"""The trial of a sweep that a criterion selects, and what the choice cost."""
+"""The trial of a sweep that a criterion selects, and the accuracy that this choice costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
 
+if TYPE_CHECKING:
+    from analysis.data.columns import ScoreColumn
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The trial that a criterion selects, and what that cost."""
+    """The trial that a criterion selects, and the accuracy that this choice costs."""
 
     sweep: str
     criterion: str
@@ -34,7 +37,7 @@ class Choice:
     best_accuracy: float | None
     regret: float | None
     untrained_accuracy: float | None
-    """What the encoder is worth before any update."""
+    """The oracle of the encoder before any update."""
     untrained_value: float | None
     """The criterion of the encoder before any update."""
     configuration: int
@@ -55,25 +58,26 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     """
     import pandas as pd
 
-    from analysis.data.columns import make_criterion
+    from analysis.data.columns import make_score_column
+    from analysis.data.criteria import known_criteria
     from analysis.stats.selection import best_trial
 
     name = criterion or listing.objective
     completed = [row for row in listing.trials if row["status"] == COMPLETED]
     if not completed:
         raise ResultsError(f"no trial of {listing.name} has completed{_what_next(listing)}")
-    _check_criterion(listing, make_criterion(name).name, completed[0])
     try:
-        chosen = best_trial(pd.DataFrame(completed), name)
+        column = make_score_column(name, known_criteria(listing.settings))
+        _check_criterion(listing, column.name, completed[0])
+        chosen = best_trial(pd.DataFrame(completed), column)
     except ValueError as error:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
     checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
-    column = make_criterion(name).name
     choice = Choice(
         sweep=listing.name,
         criterion=name,
-        value=float(row[column]),
+        value=float(row[column.name]),
         trial=int(row["trial"]),
         completed=len(completed),
         hyperparameters=hyperparameters_of(row),
@@ -83,20 +87,18 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
         untrained_value=next(
-            (one[column] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get(column)), None
+            (one[column.name] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get(column.name)),
+            None,
         ),
         **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
-    return _with_configuration(_with_oracle(choice, listing, row, completed), completed)
+    return _with_configuration(_with_oracle(choice, listing, row, completed), column, completed)
 
 
-def _with_configuration(choice: Choice, completed: Sequence[Mapping[str, Any]]) -> Choice:
+def _with_configuration(choice: Choice, criterion: ScoreColumn, completed: Sequence[Mapping[str, Any]]) -> Choice:
     """The choice with the criterion's means over seeds, where configurations ran more than once."""
-    from analysis.data.columns import make_criterion
-
     if choice.seeds == 1:
         return choice
-    criterion = make_criterion(choice.criterion)
     values: dict[int, list[float]] = {}
     for row in completed:
         if row.get(criterion.name) is not None:
@@ -151,5 +153,5 @@ def _what_next(listing: Listing) -> str:
     if listing.state == RUNNING:
         return " yet; it is running"
     if listing.state == INTERRUPTED:
-        return f" yet; `sweeper resume {listing.folder}` goes on"
+        return f" yet; `sweeper resume {listing.folder}` continues it"
     return f"; `sweeper show {listing.folder}` says why"

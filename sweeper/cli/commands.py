@@ -58,7 +58,7 @@ def cli() -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--name", help="Name of the sweep and of its folder.  [default: method, data set, time]")
 @results_option
-@click.option("--resume", "resuming", is_flag=True, help="Go on with the sweep of that --name if it is there already.")
+@click.option("--resume", "resuming", is_flag=True, help="Continue the sweep of that --name if it exists.")
 @click.option(
     "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
 )
@@ -83,12 +83,12 @@ def run(
       sweeper run search_spaces/dino.yaml pruner.name=median --name pruned
       sweeper run search_spaces/dino.yaml --dry-run
 
-    Ctrl-C ends it cleanly; `sweeper resume` goes on from there.
+    Ctrl-C ends it cleanly; `sweeper resume` continues it.
     """
     from sweeper.config.read import load_config
 
     if resuming and name is None:
-        raise ConfigError("`--resume` must be given with the --name to go on with; `sweeper list` shows the names")
+        raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
     config = load_config(file, overrides, cluster=options.on_cluster)
     name = check_name(name) if name is not None else default_name(config)
     folder = results / name
@@ -105,15 +105,15 @@ def run(
     return _finish(summary, options, has_oracle=bool(config.oracle))
 
 
-@cli.command(short_help="Go on with a sweep where it stopped.")
+@cli.command(short_help="Continue a sweep.")
 @click.argument("sweep")
 @results_option
 @click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations.")
 @run_options
 def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
-    """Go on with SWEEP, a name or a folder, where it stopped.
+    """Continue SWEEP, a name or a folder, where it stopped.
 
-    Trials that were running go on from their last checkpoint; finished ones are never run again.
+    Trials that were running continue from their last checkpoint; finished ones are not run again.
 
     \b
       sweeper resume results/dino-mnist5k-20260101-120000
@@ -275,15 +275,13 @@ def default_name(config: SweepConfig) -> str:
 def _check_free(folder: Path) -> None:
     """A new sweep needs a folder of its own."""
     if (folder / "sweep.yaml").is_file():
-        raise ResultsError(
-            f"{folder} is there already; go on with it: `sweeper resume {folder}`, or choose another --name"
-        )
+        raise ResultsError(f"{folder} exists; continue it with `sweeper resume {folder}`, or choose another --name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ResultsError(f"{folder} is there already, and is no sweep; choose another --name")
+        raise ResultsError(f"{folder} exists and is not a sweep; choose another --name")
 
 
 def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
-    """A resume goes on with the sweep's own config; a file that says something else is not silently ignored."""
+    """Refuse a file that differs from the sweep's own config, which a resume keeps."""
     from sweeper.config.model import to_mapping
     from sweeper.store.manifest import read_manifest
 
@@ -293,8 +291,8 @@ def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     if differing:
         names = ", ".join(f"`{key}`" for key in differing)
         raise ConfigError(
-            f"the file says something else than {folder}/sweep.yaml about {names}; a resume goes on as it began: "
-            f"`sweeper resume {folder}`, or choose another --name"
+            f"the file differs from {folder}/sweep.yaml in {names}, and a resume keeps the sweep's own values: "
+            f"`sweeper resume {folder}` without the file, or choose another --name"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from packaging.requirements import Requirement
 from rich.text import Text
 
 from sweeper import __version__
@@ -74,40 +74,21 @@ def check_packages() -> Iterator[Check]:
     except importlib.metadata.PackageNotFoundError:
         requirements = list(PACKAGES)
         yield Check("sweeper", "warn", "runs from its folder, not installed", "pip install -e .")
-    for requirement in requirements:
-        name, least = parse_requirement(requirement)
-        if "extra ==" in requirement:
-            continue
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield Check(name, "fail", "is not installed", f"pip install '{name}>={least}'")
-            continue
-        if release(version) < release(least):
-            yield Check(name, "warn", f"{version} is older than {least}", f"pip install '{name}>={least}'")
-        else:
-            yield Check(name, "ok", version)
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield check_package(requirement)
 
 
-def parse_requirement(requirement: str) -> tuple[str, str]:
-    """Name and least version.
-
-    >>> parse_requirement("ray[tune]>=2.60")
-    ('ray', '2.60')
-    """
-    found = re.match(r"([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?(?:>=([0-9.]+))?", requirement)
-    assert found is not None
-    return found[1], found[2] or "0"
-
-
-def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare.
-
-    >>> release("2.14.0+cu130") > release("2.14")
-    True
-    """
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
+def check_package(requirement: Requirement) -> Check:
+    """One package, at a version that sweeper works with."""
+    name, wanted = requirement.name, f"pip install '{requirement}'"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "fail", "is not installed", wanted)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Check(name, "warn", f"{version} is not {requirement.specifier}", wanted)
+    return Check(name, "ok", version)
 
 
 def check_devices() -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""How a command line is run: a mistake is one line on stderr and an exit code."""
+"""How a command line is run: an error is one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from click.exceptions import NoArgsIsHelpError
 from trainers.names import did_you_mean
 
 INTERRUPTED: Final = 130
-"""Exit code of what Ctrl-C ended, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 class Sweeper(click.Group):
@@ -77,7 +77,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 @contextmanager
 def _logs_on_stderr() -> Iterator[None]:
-    """What the conductor notes while a command runs is one line each on stderr."""
+    """Print each warning of ours as one line on stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
     logger = logging.getLogger("sweeper")

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 PIPE_WIDTH: Final = 160
-"""Columns of a table on a pipe, which has no terminal to fit into."""
+"""Columns on a pipe."""
 
 
 def print_parts(*parts: RenderableType, soft_wrap: bool = False) -> None:
-    """On a pipe a table has no terminal to fit into, so it is given room."""
+    """Print to the terminal's width; a pipe has none, so a wide one is used."""
     from rich.console import Console
 
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH

@@ -1,4 +1,4 @@
-"""What a sweep would do, before it does it: its first configurations, and how long it will take."""
+"""`--dry-run`: the first configurations of a sweep, and how long it will take."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Estimate:
 
 
 def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
-    """What the first trials would be told; a sampler that learns knows nothing yet."""
+    """The first trials; for a sampler that learns, those that it draws before it has seen any result."""
     study = Study(config, in_memory(config))
     numbers = [study.start() for _ in range(min(count, study.runs))]
     return [study.trial_config(number) for number in numbers if number is not None]

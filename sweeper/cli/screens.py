@@ -1,4 +1,4 @@
-"""What the commands print: sweeps, trials, a choice, a plan. It shows what it is given, and computes nothing."""
+"""What the commands print: sweeps, trials, a choice, a plan. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
-from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
@@ -26,6 +26,7 @@ STYLES: Final = {
     COMPLETED: "green",
     PRUNED: "yellow",
     COLLAPSED: "magenta",
+    DIVERGED: "magenta",
     FAILED: "red",
     RUNNING: "bold",
     INTERRUPTED: "yellow",
@@ -90,7 +91,7 @@ def sweep_parts(listing: Listing) -> list[RenderableType]:
     counts = Text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
     if listing.state == INTERRUPTED:
-        parts.append(Text(f"go on with it: sweeper resume {listing.folder}"))
+        parts.append(Text(f"continue it: sweeper resume {listing.folder}"))
     return parts
 
 
@@ -117,7 +118,7 @@ def trials_table(listing: Listing) -> Table:
 
 
 def _oracle_columns(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`oracle`, and the further ones, as far as any trial has them."""
+    """The oracle columns in which any trial has a value."""
     names = dict.fromkeys(key for row in trials for key in row if key == "oracle" or key.startswith(ORACLE_PREFIX))
     named = [key for key in names if key.startswith(ORACLE_PREFIX)]
     return [key for key in named or names if any(row.get(key) is not None for row in trials)]
@@ -171,13 +172,13 @@ def choice_text(choice: Choice) -> str:
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'none is there; keep_checkpoints=last keeps one of every trial'}",
+        f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one of every trial'}",
     ]
     reversed_ = choice.criterion.startswith("-")
     if choice.untrained_value is not None and choice.untrained_value > choice.value and not reversed_:
         lines.append(
-            f"# beware: the untrained encoder has {_number(choice.untrained_value)}, more than any completed trial: a "
-            f"high {choice.criterion} need not mean here that more was learnt"
+            f"# caution: the untrained encoder has {_number(choice.untrained_value)}, more than this trial: a high "
+            f"{choice.criterion} does not mean here that more was learnt"
         )
     if choice.best_configuration is not None:
         same = choice.best_configuration == choice.configuration

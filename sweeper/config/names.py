@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeper.config.document import Document, Key, dotted, refuse
 from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_options
 from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
-from trainers.records import CriteriaSample, Scalar
+from trainers.records import CriteriaSample, Scalar, TrialConfig
+
+if TYPE_CHECKING:
+    from trainers.encoders import Encoder
 
 
 def read_name(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> str:
@@ -100,7 +103,7 @@ def read_criteria(document: Document) -> tuple[str, ...]:
 
 def read_oracle(document: Document) -> tuple[str, ...]:
     """The oracles of the sweep, which may be none."""
-    from trainers.probe import ORACLES
+    from trainers.oracles import ORACLES
 
     if "oracle" not in document.values:
         return DEFAULT_ORACLE
@@ -154,13 +157,32 @@ def check_criteria_sample(document: Document, sample: CriteriaSample, dataset: M
         raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
 
 
-def check_encoder(document: Document, encoder: Mapping[str, Scalar], dataset: Mapping[str, Scalar]) -> None:
-    """Raises: ConfigError, if the encoder cannot read the images."""
+def read_network(document: Document, encoder: Mapping[str, Scalar], dataset: Mapping[str, Scalar]) -> Encoder:
+    """The encoder without its numbers, after an image has passed through it.
+
+    Raises:
+        ConfigError: the encoder cannot read the images.
+    """
     from trainers.datasets import open_dataset
-    from trainers.encoders import check_encoder as pass_an_image_through
+    from trainers.encoders import check_encoder
 
     _, side, _, channels = open_dataset(dataset).shape("train")
     try:
-        pass_an_image_through(encoder, side, channels)
+        return check_encoder(encoder, side, channels)
     except ValueError as error:
         raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
+
+
+def check_method(document: Document, method: str, network: Encoder, fixed: Mapping[str, Scalar]) -> None:
+    """Raises: ConfigError, if the encoder does not suit the method."""
+    from trainers.methods import METHODS
+    from trainers.settings import resolve
+
+    try:
+        params = resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=fixed)).params
+    except ValueError:
+        return  # the check of the values reports it
+    try:
+        METHODS[method].check(network, params)
+    except ValueError as error:
+        raise document.error(("method",), str(error), ("encoder", "name")) from None

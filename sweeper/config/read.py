@@ -16,13 +16,14 @@ from sweeper.config.model import SECTIONS, CollapseRule, Search, SweepConfig, se
 from sweeper.config.names import (
     check_batch_size,
     check_criteria_sample,
-    check_encoder,
+    check_method,
     check_objective,
     read_criteria,
     read_criteria_sample,
     read_dataset,
     read_encoder,
     read_method,
+    read_network,
     read_objective,
     read_oracle,
 )
@@ -31,6 +32,7 @@ from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
 from sweeper.config.space import check_centre, check_values, read_fixed, read_space
 from sweeper.config.yaml_file import read_document
+from sweeper.errors import ConfigError
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
 from trainers.options import check_options, options_of
@@ -60,7 +62,17 @@ def parse_config(mapping: Mapping[str, Any], *, source: str, cluster: bool = Fal
     return _parse(Document(mapping, source), cluster=cluster)
 
 
+def _load_plugins() -> None:
+    from trainers.plugins import load_all_plugins
+
+    try:
+        load_all_plugins()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _parse(document: Document, *, cluster: bool) -> SweepConfig:
+    _load_plugins()
     parts = Parts(document)
     parts.mistakes += document.mistakes
     _read_plain_keys(parts)
@@ -83,7 +95,8 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     parts.check(check_objective, "objective", "criteria")
     parts.check(check_batch_size, "batch_size", "dataset")
     parts.check(check_criteria_sample, "criteria_sample", "dataset")
-    parts.check(check_encoder, "encoder", "dataset")
+    parts.read("network", read_network, "encoder", "dataset")
+    parts.check(check_method, "method", "network", "fixed")
     return _assemble(parts.finish())
 
 
@@ -91,7 +104,7 @@ def _assemble(values: Mapping[str, Any]) -> SweepConfig:
     """The sweep, its axes as Optuna's distributions."""
     axes: Mapping[str, Axis] = values["space"]
     return SweepConfig(
-        **{name: value for name, value in values.items() if name not in ("axes", "space")},
+        **{name: value for name, value in values.items() if name not in ("axes", "network", "space")},
         space={name: _distribution(axis) for name, axis in axes.items()},
         points={name: axis.points for name, axis in axes.items() if not isinstance(axis, Choices)},
     )

@@ -95,7 +95,7 @@ def _named() -> dict[str, Schema]:
     from trainers.criteria import CRITERIA
     from trainers.datasets import DATASETS
     from trainers.methods import METHODS
-    from trainers.probe import ORACLES
+    from trainers.oracles import ORACLES
 
     oracle = one_or_several({"enum": list(ORACLES)})
     oracle["anyOf"] += [{"enum": ["none", None]}]

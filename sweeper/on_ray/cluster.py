@@ -1,4 +1,4 @@
-"""Ray itself: started quietly, closed to others, and gone without a trace when the driver ends or is killed."""
+"""Ray: started quietly, closed to other users, and removed when the driver ends or is killed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STORE_BYTES: Final = 128 * 2**20
 
 @dataclass(frozen=True)
 class Capacity:
-    """What there is for trials."""
+    """The cores and GPUs for trials."""
 
     cpus: float
     gpus: float
@@ -63,7 +63,7 @@ class Capacity:
 
 
 def capacity() -> Capacity:
-    """What the Ray that runs has in all."""
+    """All cores and GPUs of the running Ray."""
     import ray
 
     there = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -71,11 +71,11 @@ def capacity() -> Capacity:
 
 
 def check_address(address: str) -> None:
-    """Raise where nobody answers at host:port; Ray itself would try for minutes.
+    """Check that a cluster answers at host:port; Ray itself would try for minutes.
 
     Raises:
-        ConfigError: the address is none that a driver can join.
-        SweepError: nobody answers there.
+        ConfigError: the address is not host:port or auto.
+        SweepError: no cluster answers there.
     """
     if address == "auto":
         return
@@ -120,26 +120,41 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
         if address is not None:
-            ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
+            with _our_signal_handlers():
+                ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
         else:
             # Without a mode Ray turns its token authentication on by itself, also where it was imported before. One
             # token for the life of this process, since Ray reads it once; other users cannot read it.
             os.environ.pop("RAY_AUTH_MODE", None)
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)
-            ray.init(
-                num_cpus=math.ceil(cpus),
-                include_dashboard=False,
-                object_store_memory=store_bytes + STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(root / RAY_FOLDER),
-                **quiet,
-            )
+            with _our_signal_handlers():
+                ray.init(
+                    num_cpus=math.ceil(cpus),
+                    include_dashboard=False,
+                    object_store_memory=store_bytes + STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(root / RAY_FOLDER),
+                    **quiet,
+                )
     except Exception as error:  # Ray raises whatever its parts raise
         where = f"the Ray cluster at {address} does not answer" if address else "Ray does not start"
         raise SweepError(f"{where} ({' '.join(str(error).split())[:300]}); --local runs without Ray") from error
     # Messages about dead workers come past log_to_driver; the trial's own log and reason tell of them.
     _print_messages(False)
+
+
+@contextmanager
+def _our_signal_handlers() -> Iterator[None]:
+    """Keep Ray from replacing the handler of SIGTERM in the midst of its start: its own ends the process at once."""
+    from ray._private import utils
+
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 def _print_messages(wanted: bool) -> None:
@@ -180,16 +195,16 @@ def _short_temporary_folder() -> str:
 
 
 def remove_leftovers() -> None:
-    """Clear the folders of drivers that were killed together with their reaper."""
+    """Remove the folders of drivers that were killed together with their reaper."""
     for root in Path(_short_temporary_folder()).glob(f"{PREFIX}*"):
         try:
             if root.lstat().st_uid != os.getuid():
-                continue  # another user's, who may have planted it under our name
+                continue  # another user may have made it under our name
             if not (root / "owner").exists() and time.time() - root.stat().st_mtime > ABANDONED_SECONDS:
                 reaper.clear(root)  # made again by a Ray that was on its way out
                 continue
             with (root / "owner").open("r+") as owner:
                 fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 reaper.clear(root)
-        except OSError:  # it is in use, or just being made or removed
+        except OSError:  # it is in use, or is being made or removed
             continue

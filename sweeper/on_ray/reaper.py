@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 DONE = b"done"
-"""What a driver says that has cleaned up itself."""
+"""The message of a driver that has cleaned up by itself."""
 
 
 def processes_in(folder: Path) -> list[int]:

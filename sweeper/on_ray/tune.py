@@ -56,7 +56,7 @@ class StudySearcher(Searcher):
 
 
 class StudyScheduler(FIFOScheduler):
-    """Puts every report to the dispatcher, which records and judges it, before Tune goes on with the trial."""
+    """Gives every report to the dispatcher, which records it and decides, before Tune continues the trial."""
 
     def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -88,7 +88,7 @@ class StudyScheduler(FIFOScheduler):
 
 
 class ErrorsToDriver:
-    """Keeps what goes wrong in a callback for the driver: Tune would wrap it in an error of its own."""
+    """Stores an error of a callback for the driver; Tune would wrap it in one of its own."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
@@ -104,7 +104,7 @@ class ErrorsToDriver:
 
 
 class QuietCallback(TrialProgressCallback):
-    """Stands in for Tune's own callback, which prints a line for every trial that reported no number."""
+    """Replaces Tune's own callback, which prints a line for every trial that reported no number."""
 
     def __init__(self) -> None:
         pass
@@ -120,9 +120,9 @@ class QuietCallback(TrialProgressCallback):
 
 
 def fail_with_ray(dispatcher: Dispatcher) -> None:
-    """End the sweep where Ray itself is gone."""
+    """End the sweep if Ray itself has died."""
     if ray_died():
-        dispatcher.fail(SweepError("Ray has died under the sweep; `sweeper resume` continues it"))
+        dispatcher.fail(SweepError("Ray has died; `sweeper resume` continues the sweep"))
 
 
 class StopTune(BaseException):
@@ -150,7 +150,7 @@ class SweepStopper(tune.Stopper):
 
 
 def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
-    """What Ray is to keep for a task: its share of a GPU, or a whole one where it ran out of memory beside others."""
+    """What Ray reserves for a task: its share of a GPU, or a whole one after it ran out of memory beside others."""
     share = math.ceil(gpus) if task.alone else gpus
     return {"CPU": cpus, **({"GPU": share} if share else {})}
 

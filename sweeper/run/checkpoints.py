@@ -1,4 +1,4 @@
-"""Which checkpoints of a sweep are kept: a rule over all of its trials, by the objective and never by the oracle."""
+"""Which checkpoints of a sweep are kept: by the objective over all of its trials, never by the oracle."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trainers.records import COMPLETED
 
 
 class Keeper:
-    """Deletes the checkpoints that `keep_checkpoints` does not want, once nothing needs them any more.
+    """Deletes the checkpoints that `keep_checkpoints` excludes, once no task needs them.
 
-    best keeps the completed trial with the best objective; last keeps every trial's last epoch, all every epoch of
-    every trial, none nothing. Which are kept depends on what has ended and how, not on the order in which the keeper
-    hears of it nor on how often: after a resume it hears of trials again.
+    best keeps that of the completed trial with the best objective, last the last epoch of every trial, all every epoch
+    of every trial, none nothing. The result does not depend on the order of the calls of `seen`, nor on repeated
+    calls, which a resume makes.
     """
 
     def __init__(self, config: SweepConfig, folder: SweepFolder, *, maximize: bool) -> None:

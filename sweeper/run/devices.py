@@ -11,7 +11,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.manifest import record_once
 
 AUTO_GPUS: Final = 0.25
-"""GPUs per trial where the machine has some and nothing was said: four small trials share one."""
+"""GPUs per trial for `auto` on a machine with GPUs: four small trials share one."""
 
 
 def gpus_per_trial(config: SweepConfig, there: float) -> float:
@@ -31,26 +31,26 @@ def device_here(config: SweepConfig, asked: str) -> str:
 
 
 def same_device(folder: SweepFolder, device: str, *, probes_only: bool) -> None:
-    """Hold a sweep to the kind of device that it began on, which draws the criteria's views.
+    """Check that a sweep continues on the kind of device that it began on, which draws the criteria's views.
 
     Raises:
-        ConfigError: some of its trials ran on the other kind.
+        ConfigError: its trials ran on the other kind.
     """
     kind = device.partition(":")[0]
     begun = record_once(folder, "device", kind)
     if begun != kind and not probes_only:
-        hint = "`--device cpu` goes on there" if begun == "cpu" else "go on where there is a GPU"
+        hint = "use `--device cpu`" if begun == "cpu" else "continue on a machine with a GPU"
         raise ConfigError(
-            f"the sweep began on {begun}, and its criteria could not be compared with those on {kind}, where other "
-            f"views are drawn; {hint}, or run a new sweep"
+            f"the sweep began on {begun}, and on {kind} other views are drawn, so its criteria could not be compared; "
+            f"{hint}, or run a new sweep"
         )
 
 
 def check_device(options: RunOptions) -> None:
-    """Look for the device, or the cluster, that was asked for.
+    """Check that the device, or the cluster, that was asked for exists.
 
     Raises:
-        ConfigError: this machine has not the device, or the address is none.
+        ConfigError: this machine lacks the device, or the address is malformed.
         SweepError: no cluster answers.
     """
     if options.address is not None:

@@ -1,4 +1,4 @@
-"""What runs next, and what follows from what a worker reports; without Ray and without torch."""
+"""What runs next, and what follows from each report; without Ray and without torch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Dispatcher:
     # What to do next
 
     def next(self) -> Task | None:
-        """The next task to run; None where there is none, at least until one of those that run has ended."""
+        """The next task; None where there is none, or none before a running one ends."""
         if self.stopping:
             return None
         task = self.waiting.popleft() if self.waiting else None
@@ -72,7 +72,7 @@ class Dispatcher:
 
     @property
     def stopping(self) -> bool:
-        """Whether no new work is handed out."""
+        """Whether no new task is given out."""
         return bool(self.stop_reason) or self.fatal is not None
 
     @property
@@ -112,14 +112,14 @@ class Dispatcher:
             self.waiting.append(self.probe_task(number, self.config.oracle))
 
     def owing(self) -> set[int]:
-        """The trials whose checkpoint is still needed: they run, or they owe a probe."""
+        """The trials whose checkpoint is still needed: they run, or their probe is queued."""
         needed = {task.config.trial for task in self.waiting if task.kind != "baselines"}
         return needed | {number for kind, number in self.live if kind != "baselines"}
 
     # What comes of it
 
     def received(self, task: Task, message: Message | None) -> bool:
-        """Take in what a worker says; whether it is to go on."""
+        """Handle a message of a worker; whether the worker continues."""
         if isinstance(message, Failure):
             self._failed(task, message)
         elif isinstance(message, EpochReport):
@@ -129,7 +129,7 @@ class Dispatcher:
     def _reported(self, report: EpochReport) -> bool:
         number, known = report.trial, self.reports[report.trial]
         if report.epoch <= len(known):
-            return True  # a checkpoint's reports come again after a resume; they have been judged
+            return True  # after a resume a checkpoint's reports come again
         known.append(report)
         # Where the log was lost, epochs come again that the pruner has answered; the last may be without an answer.
         answered = report.epoch < self.judged.get(number, 0)
@@ -144,12 +144,12 @@ class Dispatcher:
         return not decision.stops
 
     def audit(self, number: int, epoch: int) -> None:
-        """Let a trial run on that the pruner would have stopped."""
+        """Let a trial continue that the pruner would have stopped."""
         self.audited.add(number)
         self.study.mark_audited(number, epoch)
 
     def ended(self, task: Task, *, died: str = "") -> None:
-        """A worker is through with a task, or died of it."""
+        """A worker has finished a task, or has died."""
         self.live.discard(_key(task))
         if self.fatal is not None:
             return
@@ -170,7 +170,7 @@ class Dispatcher:
     def _trial_ended(self, task: Task, failure: Failure | None, died: str) -> None:
         number = task.config.trial
         if self.study.record(number).status:
-            return  # pruned or collapsed: told at once, with its last report
+            return  # pruned or collapsed: recorded with its last report
         if failure is not None and failure.kind == "memory" and not task.alone:
             self.observers.on_message(f"trial {number} ran out of GPU memory; it is tried again with a GPU of its own")
             self.waiting.append(replace(task, alone=True))
@@ -204,7 +204,7 @@ class Dispatcher:
             self.observers.on_message(f"{_name(task)} could not be measured: {failure.reason}")
 
     def finish(self, number: int, result: TrialResult) -> None:
-        """The trial has ended: the folder, the study, the checkpoints and the reader are told."""
+        """Record the end of a trial in the folder and the study, and tell the checkpoints' keeper and the observers."""
         reports = self.reports.pop(number, [])
         value = reports[-1].criteria[self.config.objective] if reports else math.nan
         if result.status == COMPLETED and not math.isfinite(value):
@@ -232,11 +232,11 @@ class Dispatcher:
             self.fail(SweepError(f"{what}; the traceback is in {log}"))
 
     def fail(self, error: Exception) -> None:
-        """End the sweep: it cannot go on."""
+        """End the sweep because of an error."""
         self.fatal = self.fatal or error
 
     def stop(self, reason: str) -> None:
-        """End the sweep for now; it can be resumed."""
+        """Interrupt the sweep; it can be resumed."""
         self.stop_reason = self.stop_reason or reason
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What went wrong in a worker, in one line, and whether it was memory, the disk or the trial itself."""
+"""The reason of a failure in one line, and its kind: memory, disk or error."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""The images of a sweep's data set: read once for all of its trials, and the same after every resume."""
+"""The images of a sweep's data set: read once for all trials, and checked to be the same after a resume."""
 
 from __future__ import annotations
-
-import hashlib
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
@@ -26,23 +24,20 @@ def read_images(config: SweepConfig) -> Images:
 
 
 def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None = None) -> Images:
-    """The images of the sweep's data set (read, unless they have been), which are those that it began with.
+    """The images of the sweep's data set, checked to be those that it began with; read where `images` is None.
 
     Raises:
         ConfigError: one of them cannot be read.
         ResultsError: they have changed since.
     """
     images = images or read_images(config)
-    digest = hashlib.blake2b(digest_size=16)
-    for split in (images.train, images.test):
-        digest.update(split.data)
-    found = {"train": len(images.train), "test": len(images.test), "digest": digest.hexdigest()}
+    found = {"train": len(images.train), "test": len(images.test), "digest": images.fingerprint}
     begun = record_once(folder, "images", found)
     if begun != found:
         counts = [f"{seen['train']} to train and {seen['test']} to test" for seen in (begun, found)]
         what = f"{counts[0]} then, {counts[1]} now" if counts[0] != counts[1] else "other pixels"
         raise ResultsError(
-            f"the images of `dataset` {config.dataset['name']} are not those that the sweep began with ({what}): its "
+            f"the images of `dataset` {config.dataset['name']} have changed since the sweep began ({what}), so its "
             "trials could not be compared; put them back, or run a new sweep"
         )
     return images

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the time limit: the sweep is asked to end, and a second signal ends it at once."""
+"""Ctrl-C, SIGTERM and the time limit: the first signal asks the sweep to end, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ REASONS: Final = {
 
 
 @contextmanager
-def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) -> Iterator[Callable[[], None]]:
+def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) -> Iterator[None]:
     """Call `stop` with the reason at the first signal or after so many seconds; a second signal raises.
 
-    Yields a function that takes the signals back from a library that has set its own handlers. Outside of the main
-    thread, where Python has no signals, nothing is caught.
+    Outside of the main thread, where Python has no signals, nothing is caught.
 
     Raises:
         KeyboardInterrupt: at the second signal.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
+        yield
         return
     heard: list[int] = []
 
@@ -38,20 +37,17 @@ def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) 
             raise KeyboardInterrupt
         stop(REASONS[signal.Signals(number)])
 
-    def take() -> None:
-        for number in before:
-            signal.signal(number, handle)
-
     before: dict[int, Any] = {number: signal.getsignal(number) for number in REASONS}
     if before[signal.SIGHUP] == signal.SIG_IGN:  # nohup
         del before[signal.SIGHUP]
     if seconds is None:
         del before[signal.SIGALRM]
-    take()
+    for number in before:
+        signal.signal(number, handle)
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield take
+        yield
     finally:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)

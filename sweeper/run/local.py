@@ -16,7 +16,7 @@ from trainers.datasets.base import Images
 
 
 class StopTask(BaseException):
-    """Leaves the task that runs at once, at a point where nothing is half-written."""
+    """Ends the running task at a point where no file is half-written."""
 
 
 def run_locally(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:

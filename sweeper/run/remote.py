@@ -22,13 +22,12 @@ def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | Non
 
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
-    with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
+    with interruptible(dispatcher.stop, seconds=options.timeout):
         images = same_images(config, dispatcher.folder, images)
         cpus = max(usable_cores(), asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
             from sweeper.on_ray.tune import tune_sweep
 
-            take_signals()
             there = capacity()
             gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
             if options.device.startswith("cuda") and not gpus:

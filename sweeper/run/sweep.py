@@ -94,7 +94,7 @@ def probe_sweep(
         ConfigError: an unknown oracle, or none at all.
         ResultsError: the folder holds no sweep, or another process runs it.
     """
-    from trainers.probe import ORACLES
+    from trainers.oracles import ORACLES
 
     with opened(folder, options, observers) as dispatcher:
         config = dispatcher.config

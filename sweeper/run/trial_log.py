@@ -1,4 +1,4 @@
-"""log.txt of a trial: what its worker writes down as it goes."""
+"""log.txt of a trial, written by its worker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trial_log(folder: Path) -> Iterator[FileIO]:
 
 @contextmanager
 def warnings_in(log: FileIO) -> Iterator[None]:
-    """Write warnings into the trial's log: a worker's standard error is seen by nobody."""
+    """Write warnings into the trial's log, because a worker's standard error is not shown."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: write_line(log, f"warning: {message}")
         yield
@@ -37,7 +37,7 @@ def write_line(log: FileIO | None, text: str) -> None:
     try:
         log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {text}\n".encode())
     except OSError as error:
-        if error.errno not in FULL:  # a log line is no reason to lose the trial; its checkpoint will tell
+        if error.errno not in FULL:  # a missing log line must not fail the trial
             raise
 
 

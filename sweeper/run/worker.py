@@ -1,4 +1,4 @@
-"""What a worker does: train a trial, probe one, or measure the baselines; and how it tells the driver."""
+"""What a worker does: it trains a trial, probes one, or measures the baselines, and reports to the driver."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainers.records import (
 
 
 class SendError(BaseException):
-    """The driver could not be told, which is no failure of the trial's."""
+    """A message could not be sent to the driver; the trial itself has not failed."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -39,7 +39,7 @@ class SendError(BaseException):
 
 
 def run_task(task: Task, images: Images | None, send: Send) -> None:
-    """Do a task; what goes wrong in it is written down, sent and not raised. What `send` raises is."""
+    """Do a task. An error of the task is logged and sent, not raised; an error of `send` is raised."""
     import torch
 
     from trainers.device import limit_threads
@@ -58,15 +58,15 @@ def run_task(task: Task, images: Images | None, send: Send) -> None:
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            heard(Failure(reason_of(error), "disk"))  # not even the failure could be written down
+            heard(Failure(reason_of(error), "disk"))  # the log could not be written either
     except SendError as caught:
         unheard = caught.error
     finally:
         if task.config.device.startswith("cuda"):
             gc.collect()
-            torch.cuda.empty_cache()  # this process lives on; what it hoards, its neighbours on the GPU lack
+            torch.cuda.empty_cache()  # this process stays alive, and others share the GPU
     if unheard is not None:
-        raise unheard  # out here: while SendError is handled, it would become its own cause's context, in a circle
+        raise unheard  # outside of the handler, where it would become the context of its own cause
 
 
 def _do(task: Task, images: Images | None, send: Send) -> None:
@@ -82,7 +82,10 @@ def _do(task: Task, images: Images | None, send: Send) -> None:
 
 def _guarded(task: Task, log: FileIO | None, send: Send, work: Callable[[], None]) -> None:
     """Do the work; an exception becomes a Failure, and a trial's own failure is kept in its folder."""
+    from trainers.plugins import load_all_plugins
+
     try:
+        load_all_plugins()
         work()
     except Exception as error:
         failure = Failure(reason_of(error), kind_of(error))
@@ -107,7 +110,7 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
     from trainers.probe import probe
 
     config, folder = task.config, task.trial_folder
-    begins = "goes on from its checkpoint" if (folder / CHECKPOINT).exists() else "begins"
+    begins = "continues from its checkpoint" if (folder / CHECKPOINT).exists() else "begins"
     write_line(
         log, f"trial {config.trial} {begins} in process {os.getpid()} on {config.device}: {config.hyperparameters}"
     )
@@ -127,7 +130,7 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
         kind = kind_of(error)
         if kind == "disk" or (kind == "memory" and not task.alone):
             raise
-        # The trial has done its part: what the labels do to the probe is no failure of the training.
+        # The training has succeeded: an error of the probe does not fail the trial.
         write_line(log, traceback.format_exc().rstrip())
         write_outcome(folder, Outcome(completed, probed=config.oracle, probe_error=reason_of(error)))
         return

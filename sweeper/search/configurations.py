@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError
+from sweeper.search.seeds import grid_order, hyperparameter_draw, sobol_point, trial_seed
 from trainers.records import Scalar, TrialConfig
 
 PURE_SAMPLERS: Final = ("random", "qmc", "grid", "axes")
@@ -25,11 +26,10 @@ def configuration(config: SweepConfig, number: int) -> dict[str, Any]:
     """
     sampler, seed = config.search.sampler, config.search.seed
     if sampler == "random":
-        # A stream of its own for every hyperparameter: adding one leaves the others as they were.
-        draws = [np.random.Generator(np.random.PCG64([seed, number, *name.encode()])).random() for name in config.space]
+        draws = [hyperparameter_draw(seed, number, name) for name in config.space]
         return _from_uniform(config.space, draws)
     if sampler == "qmc":
-        return _from_uniform(config.space, _sobol(len(config.space), seed, number))
+        return _from_uniform(config.space, sobol_point(len(config.space), seed, number))
     if sampler not in PURE_SAMPLERS:
         raise ValueError(f"`sampler` must be one of {', '.join(PURE_SAMPLERS)}, but got {sampler}")
     configurations = _grid(config) if sampler == "grid" else _axes(config)
@@ -39,18 +39,6 @@ def configuration(config: SweepConfig, number: int) -> dict[str, Any]:
             f"but got {config.trials}; lower it, or raise `points`"
         )
     return configurations[number]
-
-
-def _sobol(dimensions: int, seed: int, number: int) -> list[float]:
-    """Point `number` of a scrambled Sobol' sequence."""
-    from scipy.stats import qmc
-
-    if dimensions == 0:
-        return []
-    engine = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
-    if number:
-        engine.fast_forward(number)
-    return [float(value) for value in engine.random(1)[0]]
 
 
 def _from_uniform(space: Mapping[str, BaseDistribution], draws: Sequence[float]) -> dict[str, Any]:
@@ -110,7 +98,7 @@ def _grid(config: SweepConfig) -> list[dict[str, Any]]:
     """Every combination of the axes' values, shuffled by the seed so that the first few already span the grid."""
     axes = _values(config)
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    order = np.random.default_rng([config.search.seed, len(combinations)]).permutation(len(combinations))
+    order = grid_order(len(combinations), config.search.seed)
     return [combinations[index] for index in order]
 
 
@@ -144,25 +132,6 @@ def _centre(config: SweepConfig) -> dict[str, Any]:
             )
         centre[name] = value
     return centre
-
-
-def trial_seed(seed: int, number: int) -> int:
-    """The seed of trial `number`, a function of the sweep's seed and the number.
-
-    >>> trial_seed(0, 0) == trial_seed(0, 0) != trial_seed(0, 1)
-    True
-    """
-    return seed_of(seed, "trial", number)
-
-
-def seed_of(seed: int, use: str, number: int) -> int:
-    """A 31-bit seed, another one for every use and number.
-
-    >>> len({seed_of(0, use, number) for use in ("trial", "sampler") for number in range(100)})
-    200
-    """
-    entropy = [seed, *use.encode(), number]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1
 
 
 def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping[str, Scalar]) -> TrialConfig:

@@ -10,7 +10,8 @@ from optuna.samplers import BaseSampler
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError
 from sweeper.search.cmaes import ReplayedCmaEs
-from sweeper.search.configurations import PURE_SAMPLERS, configuration, seed_of
+from sweeper.search.configurations import PURE_SAMPLERS, configuration
+from sweeper.search.seeds import sampler_seed
 
 
 def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
@@ -19,7 +20,7 @@ def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
     Raises:
         ConfigError: the sampler needs a package that is not installed.
     """
-    seed = seed_of(config.search.seed, "sampler", number)
+    seed = sampler_seed(config.search.seed, number)
     name = config.search.sampler
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sweeper.config.model import CollapseRule
+from sweeper.search.seeds import audit_draw
 from sweeper.search.study import Study
-from trainers.records import COLLAPSED, EMBEDDING, PRUNED, EpochReport
+from trainers.records import COLLAPSED, DIVERGED, EMBEDDING, PRUNED, EpochReport
 
 AUDITED: Final = "audited"
 """The verdict on a trial that the pruner would have stopped and that runs on."""
@@ -18,7 +18,7 @@ AUDITED: Final = "audited"
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from a report: `verdict` is "", collapsed, pruned or audited."""
+    """What follows from a report: `verdict` is "", collapsed, diverged, pruned or audited."""
 
     verdict: str = ""
     reason: str = ""
@@ -26,13 +26,14 @@ class Decision:
     @property
     def stops(self) -> bool:
         """Whether the trial ends here."""
-        return self.verdict in (COLLAPSED, PRUNED)
+        return self.verdict in (COLLAPSED, DIVERGED, PRUNED)
 
 
 def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> Decision:
-    """Record the last report of a trial in the study, and decide whether the trial goes on.
+    """Record the last report of a trial in the study, and decide whether the trial continues.
 
-    Collapse is judged first, because a median prunes on NaN. The pruner is asked at every epoch but the last.
+    Divergence and collapse are judged first, because a median prunes on NaN. The pruner is asked at every epoch but
+    the last.
 
     Args:
         study: the sweep's.
@@ -42,6 +43,9 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
     config, report = study.config, reports[-1]
     value = report.criteria[config.objective]
     study.report(report.trial, report.epoch, value)
+    diverged = divergence_reason(report)
+    if diverged:
+        return Decision(DIVERGED, diverged)
     collapsed = collapse_reason(
         reports, config.collapse, objective=config.objective, epochs=config.epochs, maximize=study.maximize
     )
@@ -59,14 +63,23 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
     return Decision(AUDITED if audited else PRUNED, reason)
 
 
+def divergence_reason(report: EpochReport) -> str:
+    """Why the trial has diverged with this report, or "": its loss or its embeddings are not finite."""
+    if not math.isfinite(report.loss):
+        return f"loss is {report.loss} at epoch {report.epoch}"
+    if not math.isfinite(report.spread):
+        return f"the embeddings are not finite at epoch {report.epoch}"
+    return ""
+
+
 def collapse_reason(
     reports: Sequence[EpochReport], rule: CollapseRule, *, objective: str, epochs: int, maximize: bool = True
 ) -> str:
     """Why the trial whose reports so far are given has collapsed, or "" where it has not.
 
-    A loss, a spread or an objective that is not finite is a collapse at once. The thresholds count in two
-    consecutive epochs after the warm-up, so that slow starters live. LiDAR alone does not see a collapse onto a
-    point, hence RankMe of the uncentred embeddings and their spread.
+    An objective that is not finite, of embeddings that are, is a collapse at once. The thresholds count in two
+    consecutive epochs after the warm-up, so that a slow start is no collapse. LiDAR alone does not see a collapse onto
+    a point, so RankMe of the uncentred embeddings and their spread are looked at.
 
     Args:
         reports: of one trial, oldest first.
@@ -76,10 +89,8 @@ def collapse_reason(
         maximize: whether more of the objective is better; the rule on its own peak needs that.
     """
     last = reports[-1]
-    measured = {"loss": last.loss, "spread": last.spread, objective: last.criteria[objective]}
-    for name, value in measured.items():
-        if not math.isfinite(value):
-            return f"{name} is {value} at epoch {last.epoch}"
+    if not math.isfinite(last.criteria[objective]):
+        return f"{objective} is {last.criteria[objective]} at epoch {last.epoch}"
     if len(reports) < 2 or reports[-2].epoch <= rule.warmup * epochs:
         return ""
     peak = max(report.criteria[objective] for report in reports)
@@ -110,5 +121,4 @@ def is_audited(seed: int, number: int, share: float) -> bool:
     >>> sum(is_audited(0, number, 0.2) for number in range(10_000)) / 10_000
     0.2002
     """
-    digest = hashlib.blake2b(f"audit {seed} {number}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64 < share
+    return audit_draw(seed, number) < share

@@ -12,24 +12,25 @@ from sweeper.config.model import SweepConfig
 from sweeper.config.pruners import make_pruner
 from sweeper.errors import ResultsError
 from sweeper.search.study import Study, release
-from trainers.records import HIGHER_IS_BETTER
 
 SQLITE: Final = "sqlite:///"
 
 
 def is_maximized(objective: str) -> bool:
-    """Whether more of a criterion is better; one that the records do not name is."""
-    return HIGHER_IS_BETTER.get(objective, True)
+    """Whether more of a criterion is better, as the criterion itself says."""
+    from trainers.criteria import CRITERIA  # imports torch
+
+    return CRITERIA[objective].higher_is_better
 
 
 def in_memory(config: SweepConfig) -> optuna.Study:
-    """A study that nobody else sees."""
+    """A study in memory."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(direction=direction_of(config), pruner=make_pruner(config))
 
 
 def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
-    """Optuna's word for what is done to the objective."""
+    """The study's direction."""
     return "maximize" if is_maximized(config.objective) else "minimize"
 
 
@@ -37,14 +38,14 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
     """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
 
     Raises:
-        ResultsError: the study is there already, or is not, or the storage cannot be reached.
+        ResultsError: the study exists already, or is missing, or the storage cannot be reached.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not create and url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).is_file():
         raise ResultsError(
-            f"the sweep's state is gone: there is no {url.removeprefix(SQLITE)}, so it cannot go on; "
+            f"{url.removeprefix(SQLITE)} is missing, so the sweep cannot continue; "
             "`sweeper best` and `sweeper analyze` still read its tables"
         )
     try:

@@ -1,4 +1,4 @@
-"""The Optuna study that is a sweep's state: it draws configurations, keeps what trials report, and prunes."""
+"""The Optuna study, which is a sweep's state: it draws configurations, stores what trials report, and prunes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.errors import ResultsError
-from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config, trial_seed
+from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config
 from sweeper.search.samplers import make_sampler
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, Scalar, TrialConfig
+from sweeper.search.seeds import trial_seed
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED, Scalar, TrialConfig
 
 SETTLED: Final = (
     *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
     *("objective", "search", "seeds"),
 )
-"""The keys that a sweep keeps from its beginning; on the others no number that is compared depends."""
+"""The keys that must not change once a sweep has begun: the numbers that are compared depend on them."""
 STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
     COLLAPSED: TrialState.PRUNED,
+    DIVERGED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
 }
+MARKED: Final = (COLLAPSED, DIVERGED)
+"""Statuses that Optuna does not have: PRUNED with a user attribute of that name."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class TrialRecord:
     value: float | None
     """The objective at the end, of a completed trial."""
     reported: Mapping[int, float] = field(default_factory=dict)
-    """Epoch -> objective, as far as it was reported."""
+    """Epoch -> objective, for the epochs that were reported."""
 
 
 class Study:
@@ -64,7 +68,7 @@ class Study:
         self.maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
 
     def close(self) -> None:
-        """Give the connections to the storage back."""
+        """Close the connections to the storage."""
         if self.storage is not None:
             release(self.storage)
 
@@ -137,14 +141,14 @@ class Study:
         return number
 
     def _draw(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Parameters of trial `number`, and what the sampler wants kept with them."""
+        """Parameters of trial `number`, and the attributes that the sampler stores with them."""
         first = number // self.config.seeds * self.config.seeds
         if self.config.search.sampler in PURE_SAMPLERS:
             return configuration(self.config, number // self.config.seeds), {}
         if number > first:
             return dict(self._trials()[first].params), {}
-        # Asked of a copy in memory, so that the real storage never holds half a configuration; the sampler is made
-        # anew from the seed and the number, so that it does not begin again after a resume.
+        # A copy in memory is asked, so that the real storage never holds half a configuration. The sampler is new for
+        # every number, seeded by it, so that it draws the same after a resume.
         copy = optuna.create_study(
             study_name=self.study.study_name,
             direction=self.study.direction,
@@ -156,12 +160,12 @@ class Study:
         return asked.params, dict(copy.get_trials(deepcopy=False)[asked.number].system_attrs)
 
     def trial_config(self, number: int) -> TrialConfig:
-        """What the laboratory is told of trial `number`."""
+        """The TrialConfig of trial `number`."""
         record = self.record(number)
         return make_trial_config(self.config, number, record.hyperparameters)
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Keep the objective after an epoch; one that is there already stays."""
+        """Store the objective after an epoch; a stored one stays."""
         trial = self._trials()[number]
         if epoch not in trial.intermediate_values:
             optuna.trial.Trial(self.study, trial._trial_id).report(value, epoch)
@@ -178,18 +182,18 @@ class Study:
         return bool(self.study.pruner.prune(self.study, self._trials()[number]))
 
     def mark_audited(self, number: int, epoch: int) -> None:
-        """Note that the pruner would have stopped the trial at `epoch`, and that it runs on to the end."""
+        """Record that the pruner would have stopped the trial at `epoch`, and that it runs to the end."""
         self._note(number, "would_prune_epoch", epoch)
         self._note(number, "audited", True)
 
     def finish(self, number: int, status: str, reason: str = "", value: float | None = None) -> None:
-        """Record how a trial ended; one that has ended already stays as it is."""
+        """Record how a trial ended; the record of an ended trial is not changed."""
         if self._trials()[number].state.is_finished():
             return
         if reason:
             self._note(number, "reason", reason)
-        if status == COLLAPSED:
-            self._note(number, "collapsed", True)
+        if status in MARKED:
+            self._note(number, status, True)
         self.study.tell(number, value if status == COMPLETED else None, state=STATES[status])
 
     def _note(self, number: int, key: str, value: Any) -> None:
@@ -197,11 +201,11 @@ class Study:
         optuna.trial.Trial(self.study, trial._trial_id).set_user_attr(key, value)
 
     def record(self, number: int) -> TrialRecord:
-        """What the study knows of one trial."""
+        """The study's record of one trial."""
         return _record(self._trials()[number])
 
     def records(self) -> list[TrialRecord]:
-        """What the study knows of every trial that was started, in the order of their numbers."""
+        """The study's records of all started trials, in the order of their numbers."""
         return [_record(trial) for trial in self._trials()]
 
     def _trials(self) -> list[FrozenTrial]:
@@ -211,12 +215,13 @@ class Study:
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
     status = next((name for name, state in STATES.items() if state == trial.state), "")
+    marked = [name for name in MARKED if attributes.get(name) and status == PRUNED]
     return TrialRecord(
         number=trial.number,
         configuration=attributes["configuration"],
         seed=attributes["seed"],
         hyperparameters=dict(trial.params),
-        status=COLLAPSED if attributes.get("collapsed") and status == PRUNED else status,
+        status=marked[0] if marked else status,
         reason=attributes.get("reason", ""),
         audited=attributes.get("audited", False),
         would_prune_epoch=attributes.get("would_prune_epoch"),

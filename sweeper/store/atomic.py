@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; a full disk is told from other errors."""
+"""Files are written whole or not at all; a full disk is recognised as such."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove_torn(path: Path) -> None:
-    """Delete what a killed process has left of files that it was writing into this folder."""
+    """Delete the unfinished files that a killed process has left in this folder."""
     for torn in (*path.glob(".*.tmp"), *path.glob("*.tmp")):
         torn.unlink(missing_ok=True)
 
 
 def disk_full(path: Path) -> SweepError:
-    """The error that a full disk is."""
+    """The error for a full disk."""
     return SweepError(f"the disk that holds {path} is full; free some space, then `sweeper resume {path}`")
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that a disk is full; SQLite says it in words alone."""
-    seen: set[int] = set()  # errors that name each other as the cause are no endless chain
+    """Whether an error, or one that caused it, means a full disk; SQLite has only a text for it."""
+    seen: set[int] = set()  # a chain of causes may be a circle
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if (isinstance(error, OSError) and error.errno in FULL) or "disk is full" in str(error):

@@ -37,7 +37,7 @@ class SweepFolder:
 
     @property
     def baselines(self) -> Path:
-        """What no training at all is worth."""
+        """The oracle and the criteria without any training."""
         return self.path / "baselines.parquet"
 
     @property
@@ -62,14 +62,14 @@ def find_sweep(name_or_path: str, results: Path) -> Path:
     """The folder of a sweep that is named by its name below `results` or by its path.
 
     Raises:
-        ResultsError: there is none; the nearest names are given.
+        ResultsError: no such sweep; the message names the nearest.
     """
     for path in (Path(name_or_path), results / name_or_path):
         if (path / SWEEP_FILE).is_file():
             return path
     for path in (Path(name_or_path), results / name_or_path):
         if path.is_dir() and path.resolve() != results.resolve():
-            raise ResultsError(f"{path} is no sweep: it has no {SWEEP_FILE}, which says what was run")
+            raise ResultsError(f"{path} is not a sweep: it has no {SWEEP_FILE}")
     names = sorted(file.parent.name for file in results.glob(f"*/{SWEEP_FILE}"))
     if not names:
         raise ResultsError(f"there is no sweep {name_or_path}: {results} holds none yet; start one with `sweeper run`")

@@ -1,4 +1,4 @@
-"""What lies in a results folder, as it stands on the disk: sweeps and their trials."""
+"""The sweeps of a results folder and their trials, as they are on disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINISHED: Final = "finished"
 
 @dataclass(frozen=True)
 class Listing:
-    """One sweep as it stands on the disk."""
+    """One sweep as it is on disk."""
 
     folder: Path
     settings: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Listing:
     reports: list[dict[str, Any]]
     """One row per trial and epoch, in the columns of reports.parquet."""
     baselines: list[dict[str, Any]]
-    """The untrained encoder and raw pixels, as far as they have been measured."""
+    """The untrained encoder and raw pixels, once they have been measured."""
     held: bool
     """Whether a process runs the sweep."""
 
@@ -75,7 +75,7 @@ class Listing:
 
 
 def find_listings(results: Path) -> list[Listing]:
-    """Every sweep in a results folder, the oldest first, without what takes long to read.
+    """Every sweep in a results folder, the oldest first; what takes long to read is left out.
 
     Raises:
         ResultsError: there is no such folder, or no sweep in it.
@@ -106,7 +106,7 @@ def created(listing: Listing) -> str:
 
 
 def glance(folder: Path) -> Listing:
-    """A sweep from its tables, or, while they are not written, from what its trials left: no hyperparameters there."""
+    """A sweep from its tables; before they are written, from its trials' files, which hold no hyperparameters."""
     settings, held = read_settings(folder), is_held(folder)
     if not held and has_tables(folder, settings):
         return _from_tables(folder, settings)
@@ -123,7 +123,7 @@ def glance(folder: Path) -> Listing:
 
 
 def open_listing(name_or_path: str, results: Path) -> Listing:
-    """A sweep with all that is known of it; one that runs, or was interrupted, from its study.
+    """A sweep with everything known about it; a running or interrupted one is read from its study.
 
     Raises:
         ResultsError: there is no such sweep, or its folder is damaged.
@@ -172,7 +172,7 @@ def _plain(value: Any) -> Any:
 
 
 def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the parquet files are there and say all: they are newer than the last report, or all that was kept."""
+    """Whether the parquet files are complete: newer than the last report, or all that was kept of the sweep."""
     tables, log = folder / "trials.parquet", SweepFolder(folder).reports_log
     if not tables.is_file():
         return False

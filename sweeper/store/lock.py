@@ -15,7 +15,7 @@ from sweeper.store.layout import SweepFolder
 
 @contextmanager
 def locked(folder: SweepFolder) -> Iterator[None]:
-    """Hold the sweep for this process; the kernel lets go of it when the process dies, however it dies.
+    """Lock the sweep for this process; the kernel releases the lock when the process dies, in whatever way.
 
     Raises:
         ResultsError: another process holds it.

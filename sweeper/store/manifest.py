@@ -36,7 +36,7 @@ def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder
     """
     folder = SweepFolder(path.absolute())
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ResultsError(f"{path} is there already; continue it with --resume, or choose another --name")
+        raise ResultsError(f"{path} exists; continue it with --resume, or choose another --name")
     (folder.path / "trials").mkdir(parents=True)
     write_manifest(folder, config, {"study": study, **provenance(config)})
     return folder
@@ -88,7 +88,9 @@ def record_once(folder: SweepFolder, key: str, value: Any) -> Any:
 
 
 def provenance(config: SweepConfig) -> dict[str, Any]:
-    """Where and with what the sweep was started, and what its criteria say of themselves, for the judge."""
+    """Where and with what the sweep was started, and what its criteria say of themselves, which the judge reads."""
+    from trainers.criteria import CRITERIA
+
     packages = {}
     for name in ("sweeper", *PACKAGES):
         try:
@@ -102,6 +104,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "packages": packages,
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
+        "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
     }
 
 
@@ -130,7 +133,7 @@ def _read(folder: SweepFolder) -> tuple[dict[str, Any], dict[str, Any]]:
 def _load(folder: SweepFolder) -> dict[str, Any]:
     path = folder.sweep_file
     if not path.is_file():
-        raise ResultsError(f"{folder.path} holds no {path.name}, so it is no sweep; `sweeper list` shows the sweeps")
+        raise ResultsError(f"{folder.path} holds no {path.name}, so it is not a sweep; `sweeper list` shows them")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:

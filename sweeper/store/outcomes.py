@@ -12,7 +12,7 @@ from trainers.records import OracleScore, TrialResult
 
 @dataclass(frozen=True)
 class Outcome:
-    """What result.json holds: how the trial ended, and which oracles were asked (a data set may have no labels)."""
+    """The content of result.json: how the trial ended, and which oracles ran (none where there are no labels)."""
 
     result: TrialResult
     probed: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """A trial's result.json, or None where there is none that can be read."""
+    """A trial's result.json; None where it is missing or cannot be read."""
     file = path / "result.json"
     if not file.is_file():
         return None

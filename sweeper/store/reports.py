@@ -1,4 +1,4 @@
-"""What a sweep writes down as it goes: a line per report, and a result per trial."""
+"""reports.jsonl: one line per report, appended as it arrives."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class ReportLog:
         self.file = folder.reports_log.open("ab", buffering=0)  # nothing is left to be written at the end
 
     def append(self, report: EpochReport, verdict: Mapping[str, Any]) -> None:
-        """Write one report, and what it meant for its trial, and see it safely on the disk."""
+        """Append one report with its verdict, and wait until the disk has it."""
         row = report_row(report) | {
             "sequence": self.sequence + 1,
             "reported_at": datetime.now(UTC).isoformat(),
             **verdict,
         }
         line = (json.dumps(row) + "\n").encode()
-        while line:  # a disk with little room takes a part of it before it refuses
+        while line:  # a nearly full disk takes a part of it before it refuses
             line = line[self.file.write(line) :]
         _sync(self.file)
         self.sequence += 1
@@ -48,12 +48,12 @@ def _sync(file: FileIO) -> None:
     try:
         os.fsync(file.fileno())
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a pipe or a device has nothing to be synchronised
+        if error.errno != errno.EINVAL:  # pipes and devices cannot be synchronised
             raise
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut what a killed process left of its last line, so that the next one begins on its own."""
+    """Cut an unfinished last line that a killed process left, so that the next line begins on its own."""
     if not path.is_file():
         return
     content = path.read_bytes()

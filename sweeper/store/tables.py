@@ -1,4 +1,4 @@
-"""The tables of a sweep, made of its log, its study and its trials' results for those who read."""
+"""The parquet tables of a sweep: made of its log, its study and its trials' results, and read again."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,41 +10,73 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from trainers.records import EMBEDDING
+from trainers.records import EMBEDDING, LAYERS, criterion_columns
 
 CHUNK_ROWS: Final = 8192
-"""Rows per matrix product: enough to keep it efficient, few enough to keep copies in float64 small."""
+"""Rows per matrix product: enough for efficiency, and few enough that copies in float64 stay small."""
 
 
 @dataclass(frozen=True)
-class EmbeddingSample:
-    """What a criterion sees of one layer: the views of n images, kept together, and the clean images themselves."""
+class Features:
+    """What a criterion sees of one layer: of the views of n images, kept together, and of the clean images."""
 
     views: Tensor
-    """(n, q, d): the q views of image i are row i."""
+    """(n, q, d): row i holds the q views of image i."""
     clean: Tensor
     """(n, d)"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """One label-free criterion as it is measured in a sweep: higher values predict better trials."""
+    """One label-free criterion as a sweep measures it.
+
+    It has one of two functions: of one layer, measured on each, or of both layers together. Each raises ValueError for
+    features of the wrong shape, and returns NaN where the value cannot be computed. The judge reads the other arguments
+    from the source, without torch: write them as literals.
+    """
 
     name: str
-    function: Callable[[EmbeddingSample], float]
-    """Raises ValueError for a sample of the wrong shape; NaN where the value cannot be computed."""
+    """Its column, and its key in the catalogue."""
+    label: str
+    """Its name in reports and figures."""
+    function: Callable[[Features], float] | None = None
+    """Of one layer."""
+    joint_function: Callable[[Mapping[str, Features]], float] | None = None
+    """Of both layers: layer -> its features."""
     reads_views: bool
-    """Whether the value depends on how many views an image has."""
+    """Whether the value depends on the views, and so on how many an image has."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """The constants that the value depends on, recorded with it."""
     layer: str = EMBEDDING
-    """The layer that the plain column repeats, unless a method names another in its `layers`."""
+    """The layer that the plain column repeats, for every method that is not in `layer_by_method`."""
+    layer_by_method: Mapping[str, str] = field(default_factory=dict)
+    """Method -> the layer that the plain column repeats."""
+    higher_is_better: bool = True
+    """Whether a higher value predicts a better trial."""
 
-    def __call__(self, sample: EmbeddingSample) -> float:
-        return self.function(sample)
+    def __post_init__(self) -> None:
+        if (self.function is None) == (self.joint_function is None):
+            raise ValueError(f"`{self.name}` must have either `function` or `joint_function`")
+
+    def layer_of(self, method: str) -> str:
+        """The layer that the plain column repeats for a method."""
+        return self.layer_by_method.get(method, self.layer)
+
+    def description(self, method: str) -> dict[str, str | bool]:
+        """What a sweep's sweep.yaml records of it, for the judge."""
+        return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": self.layer_of(method)}
+
+    def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
+        """The criterion's columns (see `criterion_columns`): of a value of both layers, those of one layer are NaN."""
+        plain, *of_layer = criterion_columns(self.name)
+        if self.joint_function is not None:
+            return {plain: self.joint_function(features), **dict.fromkeys(of_layer, math.nan)}
+        assert self.function is not None
+        values = {layer: self.function(features[layer]) for layer in LAYERS}
+        return {plain: values[self.layer_of(method)], **dict(zip(of_layer, values.values(), strict=True))}
 
     def record(self, n: int, q: int) -> dict[str, float]:
-        """The columns that say under which conditions the criterion was measured, on n images of q views each."""
+        """Column -> value of the conditions of the measurement, on n images of q views each."""
         columns: dict[str, float] = {f"{self.name}_n": n}
         if self.reads_views:
             columns[f"{self.name}_q"] = q
@@ -51,7 +84,7 @@ class Criterion:
 
 
 def effective_rank(spectrum: Tensor, size: int, epsilon: float) -> float:
-    """exp of the entropy of p = spectrum / ‖spectrum‖₁ + epsilon; NaN where the spectrum is zero or not finite.
+    """exp of the entropy of p = spectrum / ‖spectrum‖₁ + epsilon; NaN if the spectrum is zero or not finite.
 
     Roy and Vetterli (EUSIPCO 2007), with the epsilon of RankMe's equation 2: added after the division, so that the p
     need not sum to 1. `size` counts the whole spectrum: values left out of `spectrum` are zero, and weigh epsilon each.
@@ -79,7 +112,9 @@ def gram(rows: Tensor) -> Tensor:
 
 
 def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
-    """`embeddings`, cut off from autograd, where float64 exists; `least` names its dimensions and their smallest sizes.
+    """Check `embeddings`, and return them detached, on a device that has float64.
+
+    `least` gives the name and the smallest size of each dimension.
 
     Raises:
         ValueError: not a floating-point tensor of these dimensions.
@@ -97,7 +132,7 @@ def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
 
 
 def check_not_negative(**settings: float) -> None:
-    """Raises: ValueError where a setting is negative or not a number."""
+    """Raises: ValueError if a setting is negative or not a number."""
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"`{name}` must be at least 0, but got {value}")

@@ -1,4 +1,4 @@
-"""LiDAR: the effective rank of the embeddings' linear discriminant analysis, an image's views being its class.
+"""LiDAR: the effective rank of a linear discriminant analysis in which the views of an image are its class.
 
 Thilak et al., ICLR 2024, arXiv 2312.04000.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from trainers.criteria.base import (
     CHUNK_ROWS,
     Criterion,
-    EmbeddingSample,
+    Features,
     check_embeddings,
     check_not_negative,
     effective_rank,
@@ -22,14 +22,14 @@ from trainers.criteria.base import (
 )
 
 DELTA: Final = 1e-4
-"""Added to the within-class variance of every direction; the paper gives none, this is what public code uses."""
+"""Added to the within-class variance of every direction. The paper gives no value; public code uses this one."""
 EPSILON: Final = 1e-8
-"""Likewise."""
+"""Added to each p. The paper gives no value; public code uses this one."""
 SINGLE_RANGE: Final = (1e-12, 1e12)
-"""Largest magnitudes whose squares float32 holds with room to spare."""
+"""Range of the largest magnitude within which float32 holds the squares safely."""
 SINGLE_CONDITION: Final = 10.0
-"""Largest condition of Σ_w for which float32 products are exact enough: the relative error of LiDAR was seen to reach
-6e-8 times the condition, in thousands of random samples."""
+"""Largest condition of Σ_w for which float32 products are exact enough: in thousands of random samples, the relative
+error of LiDAR reached 6e-8 times the condition."""
 
 
 def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
@@ -64,9 +64,9 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
 
 
 def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor, Tensor | None]:
-    """Class means and the factor of Σ_w; from float32 products where these are exact enough and `single` allows."""
+    """Class means and the factor of Σ_w; from float32 products if these are exact enough and `single` allows it."""
     if single and embeddings.device.type == "cpu" and embeddings.dtype != torch.float64:
-        # A first look tells most spectra that fall steeply, before the whole is multiplied in vain.
+        # A part of the images shows most ill-conditioned Σ_w at a fraction of the cost.
         glance = max(2, CHUNK_ROWS // embeddings.shape[1])
         for part in (embeddings[:glance], embeddings)[0 if 4 * glance < len(embeddings) else 1 :]:
             means, within = _scatter(part, torch.float32)
@@ -80,9 +80,9 @@ def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor,
 
 
 def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Class means less a common offset (n, d) and covariance within classes (d, d), both float64.
+    """Class means minus a common offset (n, d) and covariance within classes (d, d), both float64.
 
-    Products are taken in `dtype`, of rows that are centred by their own class and so carry no offset at all.
+    Products are taken in `dtype`, of rows that are centred by their own class and so have no offset.
     """
     n, q, d = embeddings.shape
     means = torch.empty(n, d, dtype=torch.float64, device=embeddings.device)
@@ -100,14 +100,14 @@ def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def _factor(within: Tensor, delta: float) -> Tensor | None:
-    """Lower Cholesky factor of Σ_w = within + delta·I, or None where that is not positive definite in float64."""
+    """Lower Cholesky factor of Σ_w = within + delta·I, or None if Σ_w is not positive definite in float64."""
     regular = within + delta * torch.eye(len(within), dtype=within.dtype, device=within.device)
     factor, info = torch.linalg.cholesky_ex(regular)
     return None if info.item() else factor
 
 
 def _condition(within: Tensor, factor: Tensor) -> float:
-    """How far the errors of `within` are magnified: its size over the smallest squared pivot of the factor.
+    """How much the errors of `within` are magnified: its size over the smallest squared pivot of the factor.
 
     The size is the fourth root of Σ λ⁴, near the largest eigenvalue and much cheaper.
     """
@@ -127,8 +127,17 @@ def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
     return eigenvalues
 
 
-def _measure(sample: EmbeddingSample) -> float:
-    return lidar(sample.views)
+def _measure(features: Features) -> float:
+    return lidar(features.views)
 
 
-LIDAR: Final = Criterion("lidar", _measure, reads_views=True, settings={"delta": DELTA, "epsilon": EPSILON})
+LIDAR: Final = Criterion(
+    name="lidar",
+    label="LiDAR",
+    function=_measure,
+    reads_views=True,
+    settings={"delta": DELTA, "epsilon": EPSILON},
+    layer="embedding",
+    layer_by_method={"vicreg": "representation"},
+    higher_is_better=True,
+)

@@ -10,7 +10,7 @@ from torch import Tensor
 from trainers.criteria.base import (
     CHUNK_ROWS,
     Criterion,
-    EmbeddingSample,
+    Features,
     check_embeddings,
     check_not_negative,
     effective_rank,
@@ -18,9 +18,9 @@ from trainers.criteria.base import (
 )
 
 EPSILON: Final = 1e-7
-"""What implementers of the paper use; it gives none."""
+"""Added to each p. The paper gives no value; public code uses this one."""
 SQUARED_FLOOR: Final = 1e-11
-"""Below this share of the largest, an eigenvalue of a float64 Gram matrix is too inexact for its square root."""
+"""An eigenvalue of a float64 Gram matrix below this share of the largest is too inexact for a square root."""
 
 
 def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
@@ -49,7 +49,7 @@ def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
 
 
 def _singular_values(tall: Tensor, scale: float) -> Tensor:
-    """Singular values (d,) of a tall (n, d) matrix times `scale`, from its Gram matrix where that is exact enough."""
+    """Singular values (d,) of a tall (n, d) matrix times `scale`, from its Gram matrix if that is exact enough."""
     total = torch.zeros(tall.shape[1], tall.shape[1], dtype=torch.float64, device=tall.device)
     for start in range(0, len(tall), CHUNK_ROWS):
         total += gram(tall[start : start + CHUNK_ROWS].to(torch.float64) * scale)
@@ -64,8 +64,15 @@ def _singular_values(tall: Tensor, scale: float) -> Tensor:
     return values
 
 
-def _measure(sample: EmbeddingSample) -> float:
-    return rankme(sample.clean)
+def _measure(features: Features) -> float:
+    return rankme(features.clean)
 
 
-RANKME: Final = Criterion("rankme", _measure, reads_views=False)
+RANKME: Final = Criterion(
+    name="rankme",
+    label="RankMe",
+    function=_measure,
+    reads_views=False,
+    layer="embedding",
+    higher_is_better=True,
+)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, get_args, get_type_hints
 
-from trainers.datasets.base import Dataset
+from trainers.datasets.base import Dataset, DatasetOptions
 from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
@@ -21,8 +21,14 @@ DATASETS: Final[dict[str, type[Dataset]]] = {
 }
 
 
+_OPENED: Final[dict[tuple[type[Dataset], DatasetOptions], Dataset]] = {}
+"""Class, and options as the data set resolved them -> the data set, for as long as the process lives."""
+
+
 def open_dataset(dataset: Mapping[str, Scalar]) -> Dataset:
     """The data set that `dataset` describes: its `name`, and its options beside it.
+
+    A process opens it once: later calls return the same object, until it says that it is no longer current.
 
     Raises:
         ValueError: an unknown name or option, or an option whose value cannot work.
@@ -41,7 +47,13 @@ def open_dataset(dataset: Mapping[str, Scalar]) -> Dataset:
             raise ValueError(f"the options of `{name}` must be among: {_listed(key, known)}")
         if not _fits(value, known[key]):
             raise ValueError(f"`dataset.{key}` must be of type {_type_name(known[key])}, but got {value!r}")
-    return kind(kind.Options(**options))
+    asked = kind.Options(**options)
+    known_already = _OPENED.get((kind, asked))
+    if known_already is not None and known_already.is_current():
+        return known_already
+    opened = kind(asked)
+    _OPENED[kind, opened.options] = opened
+    return opened
 
 
 def _listed(got: str, names: Iterable[str]) -> str:

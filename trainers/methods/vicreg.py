@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -13,19 +11,18 @@ from torch.nn import functional as F
 
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
-from trainers.methods.base import Batch, Method, MethodParams
+from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
 from trainers.optim import Optimizer
-from trainers.records import REPRESENTATION
 
 
 @dataclass(frozen=True)
-class VICRegParams(MethodParams):
+class VICRegParams(MaskedParams):
     """VICReg's hyperparameters, with the paper's defaults for ImageNet."""
 
     invariance_weight: float = 25.0
     """Weight of the mean squared distance between the two views."""
     variance_weight: float = 25.0
-    """Weight of the hinge that holds each dimension's standard deviation at 1."""
+    """Weight of the hinge that keeps each dimension's standard deviation at 1 or above."""
     covariance_weight: float = 1.0
     """Weight of the squared off-diagonal covariances."""
     expander_dim: int = 8192
@@ -33,7 +30,7 @@ class VICRegParams(MethodParams):
 
 
 class VICReg(Method):
-    """Holds variance up and covariance down while it pulls two views together."""
+    """Pulls two views together, keeps the variance of each dimension up, and pushes covariances down."""
 
     Params: ClassVar[type[MethodParams]] = VICRegParams
     params: VICRegParams
@@ -47,7 +44,6 @@ class VICReg(Method):
         second_solarize_probability=0.2,
     )
     optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=1e-3)
-    layers: ClassVar[Mapping[str, str]] = MappingProxyType({"lidar": REPRESENTATION})
 
     def __init__(self, encoder: Encoder, params: VICRegParams) -> None:
         super().__init__(encoder, params)
@@ -70,8 +66,9 @@ class VICReg(Method):
         )
         with torch.autocast(first.device.type, enabled=False):  # the covariances in float32
             invariance = F.mse_loss(first, second)
-            variance = (variance_term(first) + variance_term(second)) / 2
-            covariance = covariance_term(first) + covariance_term(second)
+            everyones = [self.world.gather(embeddings) for embeddings in (first, second)]
+            variance = (variance_term(everyones[0]) + variance_term(everyones[1])) / 2
+            covariance = covariance_term(everyones[0]) + covariance_term(everyones[1])
         weights = self.params
         return (
             weights.invariance_weight * invariance
@@ -99,7 +96,7 @@ def covariance_term(embeddings: Tensor) -> Tensor:
     """Sum of the squared off-diagonal covariances of (b, d) embeddings, over d (equation 4)."""
     count, dim = embeddings.shape
     centred = embeddings - embeddings.mean(0)
-    # ‖ZᵀZ‖ = ‖ZZᵀ‖, so that the smaller of the two products will do
+    # ‖ZᵀZ‖ = ‖ZZᵀ‖: the smaller of the two products is enough
     gram = centred @ centred.T if count < dim else centred.T @ centred
     variances = centred.square().sum(0)
     return (gram.square().sum() - variances.square().sum()) / (count - 1) ** 2 / dim

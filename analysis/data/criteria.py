@@ -1,0 +1,146 @@
+"""What a criterion says of itself: its label, its direction, its layer, and the conditions that its value depends on.
+
+A sweep's `provenance.criteria` says it of the criteria that the sweep measured. For tables and sweeps without it, the
+source files of `trainers/criteria` say it: they are parsed and never imported, since importing them would import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from trainers.records import EMBEDDING
+
+LOSS: Final = "loss"
+"""The pretraining loss: no criterion, but the baseline that every criterion must beat."""
+SAID: Final = ("label", "higher_is_better", "layer")
+"""What a criterion says of itself under the same name in its source and in a sweep.yaml."""
+
+
+@dataclass(frozen=True)
+class CriterionInfo:
+    """What is known of one criterion."""
+
+    label: str
+    """Its name as people write it."""
+    higher_is_better: bool = True
+    layer: str = EMBEDDING
+    """The layer that its plain column repeats for most methods; "" for the loss."""
+    conditions: tuple[str, ...] = ()
+    """What its value depends on, one column `<criterion>_<condition>` each; empty where it is not known."""
+
+
+Known = Mapping[str, CriterionInfo]
+"""Criterion -> what is known of it, the loss last."""
+
+
+@cache
+def shelf() -> Known:
+    """The criteria of the catalogue `trainers.criteria.CRITERIA`, in its order, and the loss."""
+    spec = importlib.util.find_spec("trainers")
+    folders = spec.submodule_search_locations if spec else None
+    folder = Path(next(iter(folders or ()))) / "criteria"
+    found: dict[str, CriterionInfo] = {}
+    for file in folder.glob("*.py"):
+        found |= read_source(file.read_text(encoding="utf-8"))
+    catalogue = string_keys(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    loss = CriterionInfo("loss", higher_is_better=False, layer="")
+    return MappingProxyType({**{name: found[name] for name in catalogue}, LOSS: loss})
+
+
+def read_source(text: str) -> dict[str, CriterionInfo]:
+    """The criteria that a source file makes at its top level, from the literal arguments of `Criterion(...)`.
+
+    >>> read_source("X = Criterion(name='x', label='X', function=f, reads_views=False, higher_is_better=False)")
+    {'x': CriterionInfo(label='X', higher_is_better=False, layer='embedding', conditions=('n',))}
+    """
+    found = {}
+    for statement in ast.parse(text).body:
+        call = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Criterion":
+            given = {argument.arg: argument.value for argument in call.keywords}
+            said = {name: ast.literal_eval(given[name]) for name in (*SAID, "reads_views") if name in given}
+            conditions = ("n", "q") if said.pop("reads_views") else ("n",)
+            settings = string_keys(given["settings"]) if "settings" in given else ()
+            found[ast.literal_eval(given["name"])] = CriterionInfo(**said, conditions=(*conditions, *settings))
+    return found
+
+
+def string_keys(source: ast.AST) -> list[str]:
+    """The keys of the dictionaries that a piece of source writes out.
+
+    >>> string_keys(ast.parse("CRITERIA: dict = {'lidar': LIDAR}"))
+    ['lidar']
+    """
+    keys = [key for node in ast.walk(source) if isinstance(node, ast.Dict) for key in node.keys]
+    return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+
+
+def known_criteria(settings: Mapping[str, Any]) -> Known:
+    """The catalogue's criteria, and what the `provenance.criteria` of a sweep.yaml says, which goes first.
+
+    Raises:
+        ValueError: a direction that is neither true nor false.
+    """
+    origin = settings.get("provenance")
+    said = origin.get("criteria") if isinstance(origin, Mapping) else None
+    said = said if isinstance(said, Mapping) else {}
+    return {**shelf(), **{str(name): read_words(str(name), words) for name, words in said.items()}, LOSS: shelf()[LOSS]}
+
+
+def read_words(name: str, words: Any) -> CriterionInfo:
+    """One entry of `provenance.criteria`; what it leaves out is as the catalogue says, or the default."""
+    known = shelf().get(name, CriterionInfo(name))
+    words = words if isinstance(words, Mapping) else {}
+    direction = words.get("higher_is_better", known.higher_is_better)
+    if not isinstance(direction, bool):
+        raise ValueError(f"`provenance.criteria.{name}.higher_is_better` must be true or false, but got {direction!r}")
+    label, layer = (str(words.get(name, getattr(known, name))) for name in ("label", "layer"))
+    return CriterionInfo(label, direction, layer, known.conditions)
+
+
+def merge_criteria(parts: Sequence[Known]) -> Known:
+    """What several sweeps say of their criteria; the first one gives the label.
+
+    Raises:
+        ValueError: two sweeps disagree on the direction of a criterion.
+    """
+    merged: dict[str, CriterionInfo] = {}
+    for name, info in (pair for part in parts for pair in part.items()):
+        if merged.setdefault(name, info).higher_is_better != info.higher_is_better:
+            raise ValueError(f"`{name}` must have one direction, but these sweeps disagree on `higher_is_better`")
+    return merged
+
+
+_labelled: Final[ContextVar[Known | None]] = ContextVar("labelled", default=None)
+
+
+@contextmanager
+def labels_of(known: Known) -> Iterator[None]:
+    """Name the criteria by these labels for the length of a block: while one report is written."""
+    token = _labelled.set(known)
+    try:
+        yield
+    finally:
+        _labelled.reset(token)
+
+
+def label(criterion: str) -> str:
+    """The label of a criterion: by the report that is being written, else by the catalogue; else its name.
+
+    >>> label("lidar"), label("mine")
+    ('LiDAR', 'mine')
+    >>> with labels_of({"mine": CriterionInfo("Mine")}):
+    ...     label("mine")
+    'Mine'
+    """
+    info = (_labelled.get() or shelf()).get(criterion)
+    return info.label if info else criterion

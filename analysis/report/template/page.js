@@ -1,0 +1,7 @@
+// Each button copies the text beside it; where the clipboard is closed, the text is selected.
+for (const button of document.querySelectorAll("details button")) button.onclick = async () => {
+  const text = button.nextElementSibling;
+  try { await navigator.clipboard.writeText(text.textContent) }
+  catch { getSelection().selectAllChildren(text); document.execCommand("copy") }
+  button.textContent = "copied";
+};

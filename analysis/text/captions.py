@@ -1,0 +1,79 @@
+"""What stands below a figure or a table, and what a dot or a line of a figure says when the pointer is on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from analysis.text.numbers import accuracy, capitalised, listed, number, subject, tau_with_trials
+from trainers.records import COMPLETED
+
+TAU_BY_EPOCH: Final = (
+    "τ between each criterion at an epoch and the accuracy at the end of the trial. The band is the 95% CI."
+)
+REGRET_BY_EPOCH: Final = (
+    "The regret of selecting at each epoch: the best accuracy at the end, minus the accuracy at the end of the trial "
+    "that the criterion selects at that epoch."
+)
+SELECTION: Final = "The accuracy of the trial that each criterion selects. The vertical line is the best trial."
+PRUNING: Final = (
+    "Each dot is one of Optuna's pruners, replayed on the full curves. Dots further right save more epochs, and lower "
+    "dots lose less accuracy. For each criterion, a line joins the dots that no other dot beats on both."
+)
+FOREST: Final = "τ between each criterion and accuracy in each sweep, with its 95% CI. The sweeps are not pooled."
+
+BINNED: Final = (
+    "Each cell splits the range of one hyperparameter into its values, or into thirds if it has many. One trial is "
+    "selected in each part: the cell is their mean accuracy, with the regret in brackets, in points."
+)
+ONE_AT_A_TIME: Final = (
+    "Each cell is over the trials in which only that hyperparameter changes: the accuracy of the selected one, with "
+    "the regret in brackets, in points."
+)
+SAVED: Final = "Saved: the share of the epochs that would not have run."
+REGRET_AFTER_PRUNING: Final = "Regret: of the trial that the criterion selects among those that would not be pruned."
+
+
+def scatter(criterion: str, ranking: Mapping[Any, Any]) -> str:
+    """Below a criterion against the oracle, from its row of ranking.csv."""
+    known = tau_with_trials(ranking) if pd.notna(ranking["tau"]) else "τ is not defined"
+    name = subject(criterion)
+    return f"{capitalised(name)} and accuracy at the end of each trial: {known}. The ring marks the trial it selects."
+
+
+def curves(criterion: str, drawn: int, trials: int, *, has_oracle: bool) -> str:
+    """Below a criterion over epochs, where `drawn` of so many `trials` have a line."""
+    text = f"{capitalised(subject(criterion))} at each epoch, one line per trial."
+    text += " Stronger lines are trials with a higher accuracy at the end." if has_oracle else ""
+    which = ", spread evenly over the ranks of accuracy" if has_oracle else ""
+    return text + (f" {drawn} of {trials} trials are drawn{which}." if drawn < trials else "")
+
+
+def trial_dot(criterion_label: str, row: Mapping[Any, Any]) -> str:
+    """What the dot of a trial says: columns trial, value, oracle and status.
+
+    >>> trial_dot("LiDAR", {"trial": 3, "value": 41.5, "oracle": 0.76, "status": "pruned"})
+    'trial 3 · LiDAR 41.50 · oracle 76.0% · pruned'
+    """
+    state = "" if row["status"] == COMPLETED else f" · {row['status']}"
+    return trial_line(row["trial"], row["oracle"], f"{criterion_label} {number(row['value'])}") + state
+
+
+def trial_line(trial: object, oracle: object, *others: str) -> str:
+    """What the line of a trial says.
+
+    >>> trial_line(3, 0.76)
+    'trial 3 · oracle 76.0%'
+    """
+    return " · ".join([f"trial {trial}", *others, f"oracle {accuracy(oracle)}"])
+
+
+def layers(layer_by_label: Mapping[str, str]) -> str:
+    """Below the summary: the layer that each plain criterion is measured on.
+
+    >>> layers({"LiDAR": "representation", "RankMe": "embedding"})
+    'Layers: LiDAR on the representation and RankMe on the embedding.'
+    """
+    return f"Layers: {listed([f'{label} on the {layer}' for label, layer in layer_by_label.items()])}."

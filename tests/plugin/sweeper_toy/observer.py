@@ -1,0 +1,35 @@
+"""toy_journal: one line per event in toy_journal.txt, in the sweep's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sweeper.run.observers.base import Observer, SweepStart
+from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
+
+
+class ToyJournal(Observer):
+    """Writes what it is told, and closes its file."""
+
+    def on_begin(self, start: SweepStart) -> None:
+        self.file = (start.folder / "toy_journal.txt").open("a")
+        self._write(f"begin {start.config.method} {start.runs}")
+
+    def on_trial_start(self, config: TrialConfig) -> None:
+        self._write(f"start {config.trial}")
+
+    def on_report(self, report: EpochReport) -> None:
+        self._write(f"report {report.trial} {report.epoch} {report.criteria['toy_spread']:.6f}")
+
+    def on_trial_end(self, result: TrialResult) -> None:
+        self._write(f"end {result.trial} {result.status}")
+
+    def on_oracle(self, number: int, scores: Mapping[str, OracleScore]) -> None:
+        self._write(f"oracle {number} {' '.join(scores)}")
+
+    def close(self) -> None:
+        self._write("close")
+        self.file.close()
+
+    def _write(self, line: str) -> None:
+        self.file.write(line + "\n")

@@ -1,0 +1,177 @@
+"""A toy of each kind, one file and one line each: from outside the package, and on the shelves themselves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from small_sweeps import ROOT
+
+from analysis import analyze
+from sweeper.config import reference
+from sweeper.config.read import parse_config
+from sweeper.errors import ConfigError
+from sweeper.run.observers import OBSERVERS, make_observers
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import run_sweep
+from trainers import plugins
+from trainers.criteria import CRITERIA
+from trainers.datasets import DATASETS
+from trainers.methods import METHODS
+from trainers.oracles import ORACLES
+
+PLUGIN = ROOT / "tests" / "plugin"
+TOY: dict[str, Any] = {
+    "method": "toy_siamese",
+    "dataset": {"name": "toy_stripes", "count": 48},
+    "encoder": {"name": "resnet", "width": 8, "blocks": 1, "stages": 1},
+    "epochs": 2,
+    "batch_size": 24,
+    "trials": 3,
+    "criteria": ["toy_spread", "lidar"],
+    "criteria_sample": {"images": 40, "views": 3},
+    "objective": "toy_spread",
+    "oracle": ["toy_centroid", "lidar_paper"],
+    "space": {
+        "lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
+        "repulsion": {"type": "float", "low": 0.1, "high": 2},
+    },
+}
+
+
+def look_at(folder: Path) -> None:
+    """Assert that the toys were used, from the folder of a sweep to the report."""
+    trials = pd.read_parquet(folder / "trials.parquet")
+    assert set(trials["status"]) == {"completed"}
+    assert {"oracle.toy_centroid", "oracle.lidar_paper", "config.repulsion", "toy_spread_q"} <= set(trials.columns)
+    assert trials["oracle"].equals(trials["oracle.toy_centroid"])
+    reports = pd.read_parquet(folder / "reports.parquet")
+    assert (reports["toy_spread"] > 0).all()
+    assert reports["toy_spread.embedding"].isna().all()  # it reads both layers at once
+    journal = (folder / "toy_journal.txt").read_text().splitlines()
+    assert journal[0] == "begin toy_siamese 3"
+    assert journal[-1] == "close"
+    assert len([line for line in journal if line.startswith("report")]) == len(reports) == 6
+    ranking = pd.read_csv(folder / "analysis" / "ranking.csv").set_index("criterion")
+    assert not ranking.loc["toy_spread", "higher_is_better"]
+    assert "Toy spread" in (folder / "analysis" / "report.md").read_text()
+    selection = pd.read_csv(folder / "analysis" / "selection.csv").set_index("criterion")
+    assert selection.loc["toy_spread", "trial"] == trials.loc[trials["toy_spread"].idxmin(), "trial"]
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line for each toy in the catalogue of its shelf."""
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    from sweeper_toy.criterion import TOY_SPREAD
+    from sweeper_toy.dataset import ToyStripes
+    from sweeper_toy.method import ToySiamese
+    from sweeper_toy.observer import ToyJournal
+    from sweeper_toy.oracle import TOY_CENTROID
+
+    monkeypatch.setitem(METHODS, "toy_siamese", ToySiamese)
+    monkeypatch.setitem(CRITERIA, "toy_spread", TOY_SPREAD)
+    monkeypatch.setitem(DATASETS, "toy_stripes", ToyStripes)
+    monkeypatch.setitem(ORACLES, "toy_centroid", TOY_CENTROID)
+    monkeypatch.setitem(OBSERVERS, "toy_journal", ToyJournal)
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_toy_on_each_shelf_is_swept_judged_and_documented(tmp_path: Path) -> None:
+    options = RunOptions(local=True, device="cpu", quiet=True, observers=("toy_journal",))
+    folder = tmp_path / "toy"
+    run_sweep(parse_config(TOY, source="toy"), folder, options, make_observers(options))
+    analyze([folder])
+    look_at(folder)
+    document = reference.write()
+    for words in (
+        "### toy_siamese",
+        "Weight of the term that spreads a batch",
+        "### toy_stripes",
+        "`toy_spread`",
+        "`toy_centroid`",
+    ):
+        assert words in document
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_method_refuses_an_encoder_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match="`projection_dim` must be at most the encoder's 8 outputs"):
+        parse_config(TOY | {"fixed": {"projection_dim": 16}}, source="toy")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plug-in package, built and installed by pip into a folder of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = tmp_path_factory.mktemp("source") / "plugin"
+    subprocess.run(["cp", "-r", str(PLUGIN), str(source)], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(folder), str(source)], check=True, capture_output=True)
+    return folder
+
+
+def sweeper(installed: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(installed), str(ROOT)])
+    command = [sys.executable, "-W", "error::UserWarning:trainers", "-m", "sweeper", *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.ray
+def test_a_package_of_its_own_is_swept_with_on_ray(installed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "toy.yaml"
+    file.write_text(yaml.safe_dump(TOY))
+    line = [
+        "run",
+        file,
+        "--results",
+        tmp_path,
+        "--name",
+        "toy",
+        "--device",
+        "cpu",
+        "--observer",
+        "toy_journal",
+        "--json",
+    ]
+    ran = sweeper(installed, *line)
+    assert ran.returncode == 0, ran.stderr
+    assert sweeper(installed, "analyze", tmp_path / "toy").returncode == 0
+    look_at(tmp_path / "toy")
+
+
+def test_without_the_package_its_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'`method` must be one of .*, but got "toy_siamese"'):
+        parse_config(TOY, source="toy")
+
+
+class Entry:
+    """An entry point whose object is at hand, or cannot be imported."""
+
+    def __init__(self, name: str, found: Any) -> None:
+        self.name, self.value, self.found = name, f"somewhere:{name}", found
+
+    def load(self) -> Any:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def test_a_plugin_that_takes_a_name_or_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue: dict[str, Any] = {"lidar": 1}
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("lidar", 2)])
+    with pytest.raises(ValueError, match=r"the plug-in somewhere:lidar .* has the name `lidar`, which is taken"):
+        plugins.load_plugins("sweeper.criteria", catalogue)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("mine", ImportError("no\nscipy"))])
+    with pytest.raises(ValueError, match=r"the plug-in somewhere:mine .* cannot be imported: ImportError: no scipy"):
+        plugins.load_plugins("sweeper.criteria", catalogue)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("mine", 3)])
+    plugins.load_plugins("sweeper.criteria", catalogue)
+    plugins.load_plugins("sweeper.criteria", catalogue)  # a second call changes nothing
+    assert catalogue == {"lidar": 1, "mine": 3}

@@ -1,0 +1,100 @@
+"""Trials of several workers: two processes with half of the batch each have the gradient of one with all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, multiprocessing, nn
+from torch import distributed as dist
+
+from trainers.encoders import build_encoder
+from trainers.methods import METHODS
+from trainers.methods.base import Batch, Method
+from trainers.world import SINGLE, Distributed, World
+
+WORKERS = 2
+SMALL = {
+    "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
+    "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "vicreg": {"expander_dim": 24},
+}
+
+
+def build(name: str, world: World) -> Method:
+    """In eval mode, where BatchNorm has statistics of its own: those of a batch are not the losses' concern."""
+    torch.manual_seed(0)
+    encoder = build_encoder({"name": "resnet", "width": 8, "blocks": 1, "stages": 1, "stem_stride": 2}, 8, 3)
+    method = METHODS[name](encoder, METHODS[name].Params(**SMALL[name])).eval()
+    method.progress = 0.5
+    method.world = world
+    return method
+
+
+def share(rank: int, workers: int) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    views = [torch.randn(8, 3, 8, 8, generator=generator) for _ in range(2)]
+    return Batch(tuple(view.chunk(workers)[rank] for view in views), (None, None))
+
+
+def outcome(method: Method, loss: Tensor) -> dict[str, Tensor]:
+    """The loss, every gradient, and every buffer."""
+    loss.backward()
+    gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return {"loss": loss.detach(), **gradients, **dict(method.named_buffers())}
+
+
+def work(rank: int, folder: Path) -> None:
+    """One worker: its part of every method's loss, averaged over the workers as DistributedDataParallel does."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS)
+    world = Distributed()
+    assert (world.rank, world.size) == (rank, WORKERS)
+    for name in METHODS:
+        method = build(name, world)
+        found = outcome(method, method.loss(share(rank, WORKERS)))
+        for key, value in found.items():
+            if value.is_floating_point():
+                found[key] = world.mean(value)
+        torch.save(found, folder / f"{name}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    multiprocessing.spawn(work, (folder,), nprocs=WORKERS)
+    return folder
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_workers_have_the_gradient_of_one(name: str, results: Path) -> None:
+    method = build(name, SINGLE)
+    expected = outcome(method, method.loss(share(0, 1)))
+    assert len(expected) > 10
+    for rank in range(WORKERS):
+        found = torch.load(results / f"{name}-{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_gathering_they_do_not(name: str) -> None:
+    """The mean of the losses of two halves is another loss, or moves another centre: the test above can fail."""
+    halves = []
+    for rank in range(WORKERS):
+        method = build(name, SINGLE)
+        halves.append(outcome(method, method.loss(share(rank, WORKERS))))
+    whole = build(name, SINGLE)
+    expected = outcome(whole, whole.loss(share(0, 1)))
+    if name == "dino":
+        assert not torch.allclose(halves[0]["center"], expected["center"])
+    else:
+        assert not torch.allclose((halves[0]["loss"] + halves[1]["loss"]) / 2, expected["loss"], rtol=1e-3)
+
+
+def test_one_worker_is_the_whole_world() -> None:
+    rows = nn.Parameter(torch.ones(2, 3))
+    assert SINGLE.gather(rows) is rows
+    assert torch.equal(SINGLE.mean(rows), rows)
+    assert (SINGLE.rank, SINGLE.size) == (0, 1)
