@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from sweeper.config.storage import mask_password
 from trainers.fields import Above, AtLeast, Between
 from trainers.options import Option, options_of
 from trainers.records import CriteriaSample, Scalar
@@ -109,7 +110,8 @@ class SweepConfig:
     jobs: Annotated[int, AtLeast(1)] | Literal["auto"] = "auto"
     """Trials at once; auto = as many as fit on the machine."""
     storage: str | None = None
-    """Any Optuna storage URL; null = study.db in the sweep's folder."""
+    """Any Optuna storage URL; null = study.db in the sweep's folder. Its password is written nowhere: a resume takes
+    the whole URL from `--storage` or from the environment variable SWEEPER_STORAGE."""
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
     """Which checkpoints are kept: best = that of the completed trial with the best objective (the oracle has no say),
     last = the last epoch of every trial, all = every epoch of every trial."""
@@ -154,6 +156,7 @@ def to_mapping(config: SweepConfig) -> dict[str, Any]:
     mapping["space"] = {name: _axis_mapping(config, name) for name in config.space}
     mapping["criteria"] = list(config.criteria)
     mapping["oracle"] = list(config.oracle) or "none"
+    mapping["storage"] = None if config.storage is None else mask_password(config.storage)
     for name in ("criteria_sample", "search", "collapse", "resources"):
         mapping[name] = asdict(mapping[name])
     pruner = config.pruner

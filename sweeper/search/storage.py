@@ -10,6 +10,7 @@ from optuna.storages import RDBStorage
 
 from sweeper.config.model import SweepConfig
 from sweeper.config.pruners import make_pruner
+from sweeper.config.storage import hide_password, mask_password, whole_url
 from sweeper.errors import ResultsError
 from sweeper.search.study import Study, release
 
@@ -32,6 +33,15 @@ def in_memory(config: SweepConfig) -> optuna.Study:
 def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
     """The study's direction."""
     return "maximize" if is_maximized(config.objective) else "minimize"
+
+
+def storage_url(config: SweepConfig, own: str, given: str | None = None) -> str:
+    """Where the study is: `own`, the file in the sweep's folder, unless the configuration names another storage.
+
+    Raises:
+        ConfigError: the password of the storage is needed again.
+    """
+    return own if config.storage is None else whole_url(config.storage, given)
 
 
 def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
@@ -58,9 +68,10 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
     except optuna.exceptions.DuplicatedStudyError:
         raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
     except KeyError:
-        raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
+        raise ResultsError(f"the storage {mask_password(url)} holds no study named {name}; was it moved?") from None
     except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
+        reason = hide_password(_first_line(error), url)
+        raise ResultsError(f"the storage {mask_password(url)} cannot be opened: {reason}") from None
 
 
 def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
@@ -75,12 +86,6 @@ def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, 
 def _engine(url: str) -> dict[str, Any]:
     # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
     return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-
-
-def _shown(url: str) -> str:
-    """A storage URL without its password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0] or head}:***@{tail}" if at and head.count(":") > 1 else url
 
 
 def _first_line(error: BaseException) -> str:

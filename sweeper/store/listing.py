@@ -145,12 +145,13 @@ def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
 
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
-    from sweeper.search.storage import open_study
+    from sweeper.search.storage import open_study, storage_url
 
     sweep, config, origin = read_manifest(folder, cluster=True)
     if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran
         return Listing(folder, settings, [], [], [], held)
-    study = open_study(config, url=config.storage or sweep.storage_url, name=origin["study"], create=False)
+    url = storage_url(config, sweep.storage_url)
+    study = open_study(config, url=url, name=origin["study"], create=False)
     records, reports = study.records(), read_log(sweep)
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
