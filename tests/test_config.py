@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeper.config import schema
+from sweeper.config.docs import schema
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.config.pruners import make_pruner
 from sweeper.config.read import load_config, parse_config

@@ -149,7 +149,7 @@ def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> Non
     allowed = {
         *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py"),
         *("sweeper/cli/plan.py", "sweeper/cli/commands.py"),
-        *("sweeper/config/names.py", "sweeper/config/reference.py", "sweeper/config/schema.py"),
+        *("sweeper/config/names.py", "sweeper/config/reference.py", "sweeper/config/docs/schema.py"),
     }
     assert importers("trainers.probe") <= allowed
     shelf = within(importers("trainers.oracles"), "trainers/oracles")

@@ -11,10 +11,10 @@ from dataclasses import MISSING, asdict
 from pathlib import Path
 from typing import Any, Final
 
-from sweeper.config import schema
 from sweeper.config.axes import AXES
-from sweeper.config.docstrings import summary
-from sweeper.config.markdown import field_rows, quoted_default, table
+from sweeper.config.docs import schema
+from sweeper.config.docs.docstrings import summary
+from sweeper.config.docs.markdown import field_rows, quoted_default, table
 from sweeper.config.model import SECTIONS, SweepConfig, section_options
 from sweeper.config.pruners import PRUNERS, WILCOXON, pruner_options
 from trainers.options import Option, options_of

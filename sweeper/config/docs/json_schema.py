@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from sweeper.config.docstrings import field_docs
+from sweeper.config.docs.docstrings import field_docs
 from trainers.fields import Above, AtLeast, Between
 from trainers.options import Option, options_of
 

@@ -10,8 +10,8 @@ from dataclasses import MISSING
 from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.axes import AXES, Choices, suitable_axes
-from sweeper.config.docstrings import field_docs, summary
-from sweeper.config.json_schema import (
+from sweeper.config.docs.docstrings import field_docs, summary
+from sweeper.config.docs.json_schema import (
     NULLABLE,
     Case,
     Schema,

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sweeper.config.docstrings import field_docs
+from sweeper.config.docs.docstrings import field_docs
 from trainers.fields import describe
 from trainers.options import Option, options_of
 
