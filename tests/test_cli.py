@@ -155,6 +155,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results").exists()
 
 
+def test_each_mistake_of_a_search_space_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    ran = sweeper("run", "search_spaces/dino.yaml", "trials=0", "epochs=\n1.5", "method=dinno")
+    assert (ran.code, ran.out) == (2, "")
+    assert [line.partition(": `")[0] for line in ran.error.splitlines()] == [
+        *("sweeper: override trials=0", "sweeper: override epochs= 1.5", "sweeper: override method=dinno")
+    ]
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in sweeper("run", "no.yaml").error
     assert "Traceback" in sweeper("run", "no.yaml", "--debug").error

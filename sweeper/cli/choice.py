@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import ResultsError, did_you_mean
+from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
+from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
 
 if TYPE_CHECKING:
