@@ -179,7 +179,7 @@ def test_a_results_folder_that_is_missing_or_empty(command: str, tmp_path: Path)
 def test_listing_a_results_folder_that_is_missing_or_empty(tmp_path: Path) -> None:
     assert "there is no folder" in refused("list", "--results", tmp_path / "no")
     assert "holds no sweep yet; start one: `sweeper run" in refused("list", "--results", tmp_path)
-    assert "holds none" in refused("analyze", tmp_path)
+    assert "it has none" in refused("analyze", tmp_path)
     assert "does not exist" in refused("analyze", tmp_path / "no")
 
 

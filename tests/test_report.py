@@ -257,7 +257,7 @@ def test_little_is_judged_without_a_stumble(tmp_path: Path, changes: dict[str, o
 def test_where_the_report_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsUnreadable, match="must be a folder that can be written"):
+    with pytest.raises(ResultsUnreadable, match="must be a writable folder"):
         analyze([folder], out=tmp_path / "file")
 
 
@@ -413,9 +413,10 @@ def test_columns_that_nobody_named_are_named(tmp_path: Path) -> None:
     )
     table.to_csv(tmp_path / "my.csv", index=False)
     (note,) = load(tmp_path / "my.csv").notes
-    assert note == "my.csv has more: accuracy, mine (--criteria NAME, or -NAME where less is better; --oracle NAME)"
+    ways = "--criteria NAME, or -NAME if less is better"
+    assert note == f"my.csv has further numbers: accuracy, mine ({ways}; --oracle NAME)"
     (note,) = load(tmp_path / "my.csv", oracle="accuracy").notes
-    assert note == "my.csv has more: mine (--criteria NAME, or -NAME where less is better)"
+    assert note == f"my.csv has further numbers: mine ({ways})"
     assert not load(tmp_path / "my.csv", oracle="accuracy", criteria=["lidar"]).notes
 
 
