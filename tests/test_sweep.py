@@ -271,10 +271,10 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
         run_here(config, tmp_path / "yours" / "s")
     assert not (tmp_path / "yours" / "s").exists()
     create_folder(tmp_path / "yours" / "s", config, study="s")
-    with pytest.raises(ResultsError, match=r"the study s in `storage` is another sweep's"):
+    with pytest.raises(ResultsError, match=r"the study s in `storage` belongs to another sweep"):
         resume_sweep(tmp_path / "yours" / "s", LOCAL)
     shutil.copytree(tmp_path / "mine" / "s", tmp_path / "copy")
-    with pytest.raises(ResultsError, match=r"is a copy of .*, and both have one study"):
+    with pytest.raises(ResultsError, match=r"is a copy of .*, and both share one study"):
         resume_sweep(tmp_path / "copy", LOCAL, trials=2)
     shutil.rmtree(tmp_path / "mine")
     assert resume_sweep(tmp_path / "copy", LOCAL, trials=2).counts == {"completed": 2}
