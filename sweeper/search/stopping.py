@@ -77,9 +77,9 @@ def collapse_reason(
 ) -> str:
     """Why the trial with these reports has collapsed, or "" if it has not.
 
-    An objective that is not finite is a collapse immediately, if the embeddings are finite. The thresholds must be
-    violated in two consecutive epochs after the warm-up, so that a slow start is not a collapse. LiDAR does not detect a
-    collapse onto a point, so the rule also uses the spread of the embeddings and the RankMe of the uncentred ones.
+    An objective that is not finite, of finite embeddings, is a collapse immediately. The thresholds must be violated in
+    two consecutive epochs after the warm-up, so that a slow start is not a collapse. LiDAR does not detect a collapse
+    onto a point, so the rule also uses the spread of the embeddings and the RankMe of the uncentred embeddings.
 
     Args:
         reports: of one trial, oldest first.
