@@ -1,4 +1,4 @@
-"""The commands as a user meets them: what they print, their exit codes, and one line for every mistake."""
+"""The commands: their output, their exit codes, and a one-line message for every user error."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_listing_a_results_folder_that_is_missing_or_empty(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with one finished sweep, `small`, that went through the commands."""
+    """A results folder with one finished sweep, `small`, run by the commands."""
     root = tmp_path_factory.mktemp("cli")
     (root / "images.yaml").write_text(yaml.safe_dump(mapping(make_images(root / "images"))))
     ran = sweeper(
@@ -394,7 +394,7 @@ def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
 
 @pytest.fixture
 def copied(results: Path, tmp_path: Path) -> Path:
-    """A copy of the finished sweep to go on with."""
+    """A copy of the finished sweep, to be changed by a test."""
     shutil.copytree(results / "small", tmp_path / "results" / "small")
     return tmp_path / "results"
 

@@ -1,4 +1,4 @@
-"""Reading: results folders as the contract says, tables made by hand with almost nothing in them, and bad input."""
+"""Loading: results folders with all documented columns, minimal hand-made tables, and bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: every file of the contract, one page that loads nothing, honest words, and nothing too small to judge."""
+"""The report: all documented files, a page without external resources, correct sentences, and very small sweeps."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_numbers_of_the_files_are_those_of_the_data(three: tuple[Path, Repor
 
 
 class Loads(HTMLParser):
-    """Collects whatever a page would load, and every tag that is left open."""
+    """Collects the resources that a page would load, and the tags that are not closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,7 +317,7 @@ def test_a_criterion_that_falls_with_training_is_said_to(sound: DataFrame) -> No
     for trials, start, warned in (
         (backwards, float(backwards["lidar"].max()) + 1, True),
         (backwards, float(backwards["lidar"].median()), False),
-        (sound, float(sound["lidar"].max()) + 1, False),  # it ranks the trials, wherever they began
+        (sound, float(sound["lidar"].max()) + 1, False),  # it ranks the trials; the baseline does not matter
     ):
         base = DataFrame({"sweep": "s", "baseline": ["untrained", "raw_pixels"], "lidar": [start, np.nan]})
         assert ("high at the start" in cautioned(trials, base)) is warned

@@ -1,4 +1,4 @@
-"""Selection: the best completed trial by a criterion, what it keeps, and what it would keep in sweeps drawn again."""
+"""Selection: the best completed trial by a criterion, its regret, and the expected regret over resampled sweeps."""
 
 from __future__ import annotations
 
