@@ -1,4 +1,4 @@
-"""From a search-space file to a SweepConfig: what is read, what is filled in, and what each mistake is told."""
+"""From a search-space file to a SweepConfig: values, defaults, and the message for each mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the house: who imports whom, what happens at import, and that the documents name what is there."""
+"""The rules of the packages: allowed imports, no side effects at import, and documents that match the code."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ MAY_IMPORT = {
     "search": {"config"},
     "config": set(),
 }
-"""Room of the conductor -> the other rooms that it knows; rooms import downwards alone."""
+"""Subpackage of sweeper -> the other subpackages that it may import."""
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)

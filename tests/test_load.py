@@ -1,4 +1,4 @@
-"""Reading: results folders as the contract says, tables made by hand with almost nothing in them, and bad input."""
+"""Loading: results folders with all documented columns, minimal hand-made tables, and bad input."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     for name, message in {
         "missing": "does not exist",
-        "empty": "holds none",
+        "empty": "it has none",
         "half": "sweeper resume",
         "torn": "must be YAML",
         "torn.parquet": "cannot be read",

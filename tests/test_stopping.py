@@ -1,4 +1,4 @@
-"""The collapse rule and the audit's draw."""
+"""The rules of divergence and collapse, and the random draw of the audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EPOCHS = 10
 
 
 def history(*epochs: dict[str, float]) -> list[EpochReport]:
-    """A healthy trial, but for what is said of each epoch."""
+    """A healthy trial, apart from the given values of each epoch."""
     made = []
     for index, said in enumerate(epochs, start=1):
         values = {"loss": 1.0, "spread": 0.1, "lidar": 20.0, "rankme.embedding": 9.0} | said

@@ -1,4 +1,4 @@
-"""The study in other people's hands: PostgreSQL as its storage, optuna-dashboard as its reader."""
+"""The study with external tools: PostgreSQL as its storage, optuna-dashboard as its reader."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep as it is with SQLite."""
+    """The same sweep with SQLite."""
     folder = tmp_path_factory.mktemp("plain") / "sweep"
     run_sweep(small_config(images, trials=2), folder, LOCAL)
     return folder
@@ -184,7 +184,7 @@ def dashboard_program() -> str:
 
 
 def ask(program: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the dashboard's API says of the one study of a sweep: the summary and the details."""
+    """The summary and the details of a sweep's study, from the dashboard's API."""
     port = free_port()
     command = [sys.executable, "-c", program, f"sqlite:///{folder / 'study.db'}", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

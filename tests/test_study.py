@@ -237,7 +237,7 @@ def test_the_median_prunes_who_lags(images: Path) -> None:
 
 
 def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
-    """What TPE makes of a pruned trial depends on its state: told COMPLETE, the same values lead elsewhere."""
+    """TPE uses the state of a trial: with COMPLETE instead of PRUNED, the same values lead to other draws."""
     space = {name: SPACE[name] for name in ("lr", "temperature")}
     config = sweep(images, "tpe", trials=30, space=space)
     drawn = []

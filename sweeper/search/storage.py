@@ -1,4 +1,4 @@
-"""Where the study is stored: any of Optuna's storages, or memory."""
+"""Creates and opens the study, in any of Optuna's storages or in memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SQLITE: Final = "sqlite:///"
 
 
 def is_maximized(objective: str) -> bool:
-    """Whether more of a criterion is better, as the criterion itself says."""
-    from trainers.criteria import CRITERIA  # imports torch
+    """Whether more of a criterion is better, from its entry in the catalogue."""
+    from trainers.criteria import CRITERIA  # imported late, because it imports torch
 
     return CRITERIA[objective].higher_is_better
 
@@ -45,10 +45,10 @@ def storage_url(config: SweepConfig, own: str, given: str | None = None) -> str:
 
 
 def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
-    """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
+    """Create a sweep's study in any of Optuna's storages, or open it; with `again`, create it only if it is missing.
 
     Raises:
-        ResultsError: the study exists already, or is missing, or the storage cannot be reached.
+        ResultsError: the study exists already or is missing, or the storage cannot be opened.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -84,7 +84,7 @@ def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, 
 
 
 def _engine(url: str) -> dict[str, Any]:
-    # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
+    # Wait for SQLite's lock, which a reader such as optuna-dashboard may hold for a moment.
     return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
 
 
