@@ -44,6 +44,7 @@ def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) 
         del before[signal.SIGHUP]
     if seconds is None:
         del before[signal.SIGALRM]
+
     def take() -> None:
         for number in before:
             signal.signal(number, handle)
