@@ -557,6 +557,7 @@ VALUES = st.recursive(LEAVES, lambda inner: st.dictionaries(st.text(max_size=5),
 
 @settings(max_examples=150, deadline=None)
 @given(key=st.sampled_from([field.name for field in fields(SweepConfig)]), value=VALUES)
+@pytest.mark.slow
 def test_any_value_of_any_key_is_accepted_or_refused(key: str, value: Any) -> None:
     mapping = {**yaml.safe_load(FILE), key: value}
     with contextlib.suppress(ConfigError):

@@ -88,6 +88,7 @@ def test_scrambled_is_a_permutation_that_new_keys_do_not_reorder() -> None:
 # mnist5k
 
 
+@pytest.mark.slow
 def test_mnist5k_holds_every_digit_once_with_its_label() -> None:
     pixels, labels = mnist_data()
     dataset = open_dataset({"name": "mnist5k"})
@@ -213,6 +214,7 @@ def test_a_folder_that_has_just_changed_is_searched_again(tmp_path: Path) -> Non
     assert open_dataset(options) is not before
 
 
+@pytest.mark.slow
 def test_a_sweep_searches_the_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the reading of its file to the last probe."""
     images = make_images(tmp_path / "images")
