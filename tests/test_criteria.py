@@ -66,7 +66,6 @@ def write_toy(results: Path, name: str, criteria: object) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(tmp_path: Path) -> None:
     folder = write_toy(tmp_path, "toy", TOY)
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(folder)], check=True)
@@ -137,7 +136,7 @@ def test_layers_and_conditions_are_cautioned_of_for_any_criterion(tmp_path: Path
     assert "toy_spread_alpha" in said["mixed conditions"]
     apart = across(mixed.assign(sweep=first.map({True: "one", False: "two"})))
     assert any("toy_spread_alpha" in line for line in apart)
-    assert any("on the embedding in one; on the representation in two" in line for line in apart)
+    assert any("on the embedding in one and on the representation in two" in line for line in apart)
 
 
 def test_sweeps_of_before_the_description_are_read_with_the_catalogue() -> None:
