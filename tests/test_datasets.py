@@ -58,10 +58,10 @@ def test_unknown_names_and_wrong_types_are_answered_with_the_right_ones(tmp_path
     assert "did you mean `mnist5k`" in refusal(name="mnist5")
     assert "`dataset.name` must be one of mnist5k, folder" in refusal()
     assert "did you mean `root`" in refusal(name="folder", rot=".")
-    assert "none, but got `root`" in refusal(name="mnist5k", root=".")
-    assert refusal(name="folder", root=str(tmp_path), size="a") == "`dataset.size` must be of type int, but got 'a'"
-    assert refusal(name="folder", root=3) == "`dataset.root` must be of type str or None, but got 3"
-    assert "must be of type int, but got True" in refusal(name="folder", root=str(tmp_path), size=True)
+    assert "`dataset.root` is not an option of mnist5k; it may have none" in refusal(name="mnist5k", root=".")
+    assert refusal(name="folder", root=str(tmp_path), size="a") == '`dataset.size` must be a whole number, but got "a"'
+    assert refusal(name="folder", root=3) == "`dataset.root` must be text or null, but got 3"
+    assert "must be a whole number, but got true" in refusal(name="folder", root=str(tmp_path), size=True)
 
 
 def test_an_int_is_a_float(tmp_path: Path) -> None:
