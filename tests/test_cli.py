@@ -52,6 +52,12 @@ def sweeper(*arguments: str | Path) -> Ran:
     return Ran(code, out.getvalue(), error.getvalue())
 
 
+@pytest.fixture(autouse=True)
+def on_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe has no width; pytest-xdist gives its workers one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def refused(*arguments: str | Path) -> str:
     """The one line on stderr of a command that ends with exit code 2 and prints nothing else."""
     ran = sweeper(*arguments)
