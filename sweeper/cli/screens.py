@@ -220,7 +220,8 @@ def plan_parts(
         f"an epoch takes about {epoch} and its criteria {criteria}, a trial {trial}; "
         f"the sweep, {estimate.jobs} at a time, {total}"
     )
-    return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}")]
+    notes = [Text(f"dataset: {note}") for note in estimate.notes]
+    return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}"), *notes]
 
 
 def next_steps(summary: Summary, *, has_oracle: bool) -> str:
