@@ -110,7 +110,7 @@ def read_squares(paths: Sequence[Path], size: int, channels: int, *, max_pixels:
             read.deep[index] = square
         return square.transparent
 
-    with _pillow(max_pixels), ThreadPoolExecutor() as pool:
+    with _pillow(), ThreadPoolExecutor() as pool:
         read.transparent = sum(map(sum, pool.map(fill, range(0, len(paths), FILES_PER_TASK))))
     for index, square in read.deep.items():
         read.pixels[index] = scaled(square.pixels, *span_of(read.deep))
@@ -244,10 +244,10 @@ def _deep(image: Image.Image, size: int) -> Square:
 
 
 @contextmanager
-def _pillow(max_pixels: int) -> Iterator[None]:
-    """Pillow with another limit of its own, and without its warnings, which are about metadata and name no file."""
+def _pillow() -> Iterator[None]:
+    """Pillow without a limit of its own, and without its warnings, which are about metadata and name no file."""
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = max_pixels
+    Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
