@@ -1,9 +1,9 @@
 """The judge: how well each label-free criterion ranked and selected the trials of a sweep.
 
-From a notebook: `from analysis import load, kendall, select, replay`; each returns DataFrames, and
-`analysis.figures.plots` turns them into figures. Where a sweep has criteria of other packages, pass
-`results.score_columns()` as `criteria`, so that each is judged in its own direction.
-`analyze` does all of it and writes the report.
+In a notebook: `from analysis import load, kendall, select, replay`. Each function returns DataFrames, and
+`analysis.figures.plots` draws figures from them. If a sweep has criteria of other packages, pass
+`results.score_columns()` as `criteria`, so that each criterion is judged in its own direction.
+`analyze` runs the whole analysis and writes the report.
 """
 
 from analysis.data.load import load as load

@@ -1,10 +1,10 @@
-"""Kill sweeps with SIGKILL, again and again, at random and at the worst moments, and count what is lost.
+"""Kill sweeps repeatedly with SIGKILL, at random and at critical moments, and count the losses.
 
     python benchmarks/kill.py --sweeps 3 --kills 8
 
-Each sweep of small real trials runs on Ray in a process of its own. Of the kills half hit the driver at a random
-time, the others the driver at a chosen moment, a worker, or Ray's raylet; after each the sweep is resumed. In the end
-its reports are compared, to the last bit, with those of a sweep that nobody disturbed.
+Each sweep of small real trials runs on Ray, in its own process. The kills hit the driver at a random time, the driver
+at a chosen moment, a worker, or Ray's raylet. After each kill the sweep is resumed. At the end, its reports are
+compared bit for bit with those of an undisturbed sweep.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sweeper.run.sweep import run_sweep  # noqa: E402
 
 @dataclass
 class Count:
-    """What happened to all sweeps together."""
+    """The kills and resumes of all sweeps."""
 
     kills: dict[str, int] = field(default_factory=dict)
     resumes: list[float] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Count:
 
 
 def worker_of(victim: Victim) -> int | None:
-    """A process that works on a trial which has not ended."""
+    """The process of a worker that runs an unfinished trial."""
     for folder in sorted((victim.folder / "trials").glob("*")):
         if not (folder / "result.json").is_file() and (folder / "log.txt").is_file():
             found = re.findall(r"in process (\d+)", (folder / "log.txt").read_text())
@@ -54,7 +54,7 @@ def worker_of(victim: Victim) -> int | None:
 
 
 def disturb(victim: Victim, rng: random.Random, count: Count) -> None:
-    """One kill; the driver is dead or has ended when this returns."""
+    """Kill once; the driver has died or ended when this returns."""
     kind = rng.choice(["at random", "at random", "at random", *MOMENTS, "worker", "raylet"])
     if kind in MOMENTS:
         if wait_for(victim, MOMENTS[kind]):
@@ -75,7 +75,7 @@ def disturb(victim: Victim, rng: random.Random, count: Count) -> None:
 
 
 def torture(file: Path, folder: Path, quiet: Path, kills: int, rng: random.Random, count: Count) -> None:
-    """One sweep with so many kills, then to its end; raises where anything is lost, repeated or different."""
+    """Run one sweep with `kills` kills and then to its end; raise if a report is lost, repeated or different."""
     ledger = Ledger()
     for _ in range(kills):
         what = "resume" if (folder / "sweep.yaml").is_file() else file
@@ -95,7 +95,7 @@ def torture(file: Path, folder: Path, quiet: Path, kills: int, rng: random.Rando
 
 
 def main() -> None:
-    """Run it and print the figures."""
+    """Run the sweeps and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sweeps", type=int, default=3)
     parser.add_argument("--kills", type=int, default=8, help="per sweep")
@@ -112,7 +112,9 @@ def main() -> None:
         run_sweep(small_config(images, trials=options.trials), quiet, RunOptions(local=True))
         for index in range(options.sweeps):
             torture(file, base / f"sweep{index}", quiet, options.kills, rng, count)
-            print(f"sweep {index + 1} of {options.sweeps}: all reports as in the quiet sweep", flush=True)
+            print(
+                f"sweep {index + 1} of {options.sweeps}: all reports equal those of the undisturbed sweep", flush=True
+            )
     for what, times in sorted(count.kills.items()):
         print(f"{times:4d}  {what}")
     print(f"{sum(count.kills.values()):4d}  kills survived in {options.sweeps} sweeps of {options.trials} trials")

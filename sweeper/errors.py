@@ -8,9 +8,6 @@ SweeperError                 1
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 
 class SweeperError(Exception):
     """An error that the user can act on; its message is one line and says what to do next."""
@@ -19,9 +16,16 @@ class SweeperError(Exception):
 
 
 class ConfigError(SweeperError):
-    """The search-space file, an override or an option is wrong."""
+    """The search-space file, an override or an option is wrong; one line per mistake."""
 
     exit_code = 2
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class ResultsError(SweeperError):
@@ -32,31 +36,3 @@ class ResultsError(SweeperError):
 
 class SweepError(SweeperError):
     """The sweep could not continue: every trial fails, the disk is full, Ray does not start."""
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to `name`, or None where none is near.
-
-    >>> nearest("Barlow Twins", ["simclr", "barlow_twins"])
-    'barlow_twins'
-    >>> nearest("resnet", ["simclr", "barlow_twins"]) is None
-    True
-    """
-    plain = {_plain(candidate): candidate for candidate in candidates}
-    # 0.6 is difflib's own cutoff: it takes a swapped or a missing letter and leaves unrelated words alone.
-    found = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
-    return plain[found[0]] if found else None
-
-
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """The end of an error line: the nearest right name, or nothing.
-
-    >>> did_you_mean("simclrr", ["simclr", "dino"])
-    '; did you mean `simclr`?'
-    """
-    found = nearest(name, candidates)
-    return f"; did you mean `{found}`?" if found else ""
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum() or letter in "/.")

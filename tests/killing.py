@@ -1,4 +1,4 @@
-"""Real SIGKILLs at chosen moments of a sweep that runs in a process of its own, and what must hold afterwards."""
+"""Real SIGKILLs at chosen moments of a sweep in its own process, and the checks that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sweeper.store.reports import read_log
 
 @dataclass
 class Victim:
-    """A driver in a process of its own, with a temporary folder of its own, so that what it leaves can be told."""
+    """A driver in its own process and temporary folder, so that leftover files and processes are detected."""
 
     folder: Path
     where: str
@@ -53,16 +53,16 @@ class Victim:
         return (self.temporary / "output").read_text()
 
     def root(self) -> Path | None:
-        """The folder that its Ray uses."""
+        """The folder of its Ray."""
         return next(iter(self.temporary.glob("sweeper-*")), None)
 
     def pids(self, name: str) -> list[int]:
-        """Its Ray processes of that name."""
+        """Its Ray processes with this name."""
         root = self.root()
         return [pid for pid in processes_in(root) if comm(pid) == name] if root else []
 
     def wait_gone(self, seconds: float = 60) -> None:
-        """Wait for its end and that of everything it started; raises where something is left."""
+        """Wait until it and all its processes have ended; raise if anything is left over."""
         self.process.wait(timeout=seconds)
         deadline = time.monotonic() + seconds
         while left := [*self.temporary.glob("sweeper-*"), *processes_in(self.temporary)]:
@@ -79,7 +79,7 @@ def comm(pid: int) -> str:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of reports.jsonl."""
+    """The complete lines of reports.jsonl."""
     log = folder / "reports.jsonl"
     text = log.read_bytes() if log.is_file() else b""
     return [json.loads(line) for line in text.split(b"\n")[:-1]]
@@ -90,7 +90,7 @@ def some(folder: Path, pattern: str) -> bool:
 
 
 def before_first_report(victim: Victim) -> bool:
-    """A worker has begun, and nothing new has been reported."""
+    """Whether a worker has begun and no new report has arrived."""
     logs = [path.read_text() for path in victim.folder.glob("trials/*/log.txt")]
     return (
         any(re.search(r"begins|continues", text) for text in logs) and len(lines(victim.folder)) <= victim.lines_before
@@ -106,7 +106,7 @@ def during_checkpoint(victim: Victim) -> bool:
 
 
 def during_probe(victim: Victim) -> bool:
-    """A trial has reported its last epoch and has no result yet."""
+    """Whether a trial has reported its last epoch and has no result yet."""
     ended = {row["trial"] for row in lines(victim.folder) if row["epoch"] == EPOCHS}
     return any(not (victim.folder / "trials" / f"{trial:04d}" / "result.json").is_file() for trial in ended)
 
@@ -126,7 +126,7 @@ MOMENTS: Mapping[str, Callable[[Victim], bool]] = {
 
 
 def wait_for(victim: Victim, moment: Callable[[Victim], bool], seconds: float = 180) -> bool:
-    """Wait until it is the case, looking often so as not to miss it; False where the driver ended first."""
+    """Wait until the condition holds, checking often; False if the driver ended first."""
     deadline = time.monotonic() + seconds
     while victim.running:
         if moment(victim):
@@ -144,13 +144,13 @@ def kill_driver(victim: Victim) -> None:
 
 @dataclass
 class Ledger:
-    """What was seen to be finished, to be held against what is there later."""
+    """The finished reports and trials seen so far, to compare with later ones."""
 
     finished: dict[int, tuple[str, str]] = field(default_factory=dict)
     reported: set[tuple[int, int]] = field(default_factory=set)
 
     def check(self, folder: Path) -> None:
-        """Assert that nothing that was there is gone or different, and that no report is there twice."""
+        """Assert that no earlier report or trial is missing or different, and that no report is repeated."""
         rows = lines(folder)
         pairs = [(row["trial"], row["epoch"]) for row in rows]
         assert len(pairs) == len(set(pairs)), "a report is there twice"
@@ -164,7 +164,7 @@ class Ledger:
 
 
 def finished_trials(folder: Path) -> dict[int, tuple[str, str]]:
-    """Trial -> state and the moment when it ended, of those that have ended."""
+    """Trial -> state and end time, for the trials that have ended."""
     if not (folder / "study.db").is_file():
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,4 +1,4 @@
-"""Simulated sweeps, where the truth is set: the tables of a results folder without a single network trained."""
+"""Simulated sweeps with known truth: the tables of a results folder, made without training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pandas import DataFrame
 
 @dataclass(frozen=True)
 class World:
-    """What is true of a simulated sweep."""
+    """The parameters of a simulated sweep."""
 
     name: str = "dino-simulated"
     method: str = "dino"
@@ -23,7 +23,7 @@ class World:
     seed: int = 0
     seeds: int = 1
     follows: float = 0.85
-    """How closely LiDAR follows quality at the end; RankMe half as closely."""
+    """How closely the final LiDAR follows quality; RankMe follows it half as closely."""
     collapsed: int = 0
     failed: int = 0
     lowest: float = 0.35
@@ -32,7 +32,7 @@ class World:
 
 
 def simulate(world: World) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """trials, reports and baselines of a world."""
+    """The tables trials, reports and baselines of a simulated sweep."""
     generator = np.random.default_rng(world.seed)
     configurations = world.trials
     lr = np.exp(generator.uniform(np.log(1e-4), np.log(1e-1), configurations)).repeat(world.seeds)

@@ -1,4 +1,4 @@
-"""The smallest sweep that is real: 96 gray images of two kinds on disk, a network of some hundred parameters."""
+"""A very small real sweep: 96 gray images of two kinds on disk, and a network with a few hundred parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEASURED = [
     *("train_seconds", "criteria_seconds", "lidar_seconds", "rankme_seconds", "images_per_second"),
     *("sequence", "reported_at", "sweep"),
 ]
-"""What differs between two runs of the same sweep."""
+"""The columns that differ between two runs of the same sweep."""
 
 
 def make_images(root: Path, count: int = 96, size: int = 12) -> Path:
@@ -63,7 +63,7 @@ def small_config(images: Path, **changes: Any) -> SweepConfig:
 
 
 def reports(folder: Path) -> pd.DataFrame:
-    """reports.parquet without what a clock wrote, in the order of trials and epochs."""
+    """reports.parquet without times, sorted by trial and epoch."""
     table = pd.read_parquet(folder / "reports.parquet").drop(columns=MEASURED)
     return table.sort_values(["trial", "epoch"], ignore_index=True)
 
@@ -101,14 +101,14 @@ except SweeperError as error:
 def start_driver(
     what: Path | str, folder: Path, *, where: str = "ray", overrides: tuple[str, ...] = (), before: str = ""
 ) -> Any:
-    """A process of its own that runs the sweep of a file, or resumes the one in `folder`."""
+    """A new process that runs the sweep of a file, or resumes the one in `folder`."""
     command = [sys.executable, "-c", before + DRIVER, str(what), str(folder), where, *overrides]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
-    """Wait for something that is bound to happen."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

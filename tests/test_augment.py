@@ -1,4 +1,4 @@
-"""Augmentations: each operation against torchvision's on one image at a time, then what the views are together."""
+"""Augmentations: each operation against torchvision's on single images, then the views together."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_jitter_of_one_part_is_that_part(monkeypatch: pytest.MonkeyPatch) -> Non
         for image, changed in zip(pixels[:4], view[:4], strict=True):
             factors = torch.linspace(low, low + 2 * strength, 401).tolist()
             errors = [(adjust(image, factor) - changed).abs().max().item() for factor in factors]
-            assert min(errors) < 0.02, part  # some factor of the range does it
+            assert min(errors) < 0.02, part  # a factor in the range gives this image
 
 
 def test_jitter_leaves_the_rest_alone() -> None:
@@ -361,7 +361,7 @@ def test_normalize_is_torchvisions() -> None:
     torch.testing.assert_close(normalize(images, torch.tensor(mean), torch.tensor(std)), F.normalize(images, mean, std))
 
 
-# the knobs
+# the parameters
 
 
 @pytest.mark.parametrize(

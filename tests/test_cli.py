@@ -1,4 +1,4 @@
-"""The commands as a user meets them: what they print, their exit codes, and one line for every mistake."""
+"""The commands: their output, their exit codes, and a one-line message for every user error."""
 
 from __future__ import annotations
 
@@ -155,6 +155,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results").exists()
 
 
+def test_each_mistake_of_a_search_space_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    ran = sweeper("run", "search_spaces/dino.yaml", "trials=0", "epochs=\n1.5", "method=dinno")
+    assert (ran.code, ran.out) == (2, "")
+    assert [line.partition(": `")[0] for line in ran.error.splitlines()] == [
+        *("sweeper: override trials=0", "sweeper: override epochs= 1.5", "sweeper: override method=dinno")
+    ]
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" not in sweeper("run", "no.yaml").error
     assert "Traceback" in sweeper("run", "no.yaml", "--debug").error
@@ -179,7 +188,7 @@ def test_a_results_folder_that_is_missing_or_empty(command: str, tmp_path: Path)
 def test_listing_a_results_folder_that_is_missing_or_empty(tmp_path: Path) -> None:
     assert "there is no folder" in refused("list", "--results", tmp_path / "no")
     assert "holds no sweep yet; start one: `sweeper run" in refused("list", "--results", tmp_path)
-    assert "holds none" in refused("analyze", tmp_path)
+    assert "it has none" in refused("analyze", tmp_path)
     assert "does not exist" in refused("analyze", tmp_path / "no")
 
 
@@ -188,7 +197,7 @@ def test_listing_a_results_folder_that_is_missing_or_empty(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with one finished sweep, `small`, that went through the commands."""
+    """A results folder with one finished sweep, `small`, run by the commands."""
     root = tmp_path_factory.mktemp("cli")
     (root / "images.yaml").write_text(yaml.safe_dump(mapping(make_images(root / "images"))))
     ran = sweeper(
@@ -219,7 +228,7 @@ def test_dry_run_starts_nothing(results: Path, tmp_path: Path) -> None:
     shown = yaml.safe_load(text)
     assert shown["trials"] == 30
     assert shown["collapse"]["warmup"] == 0.2
-    assert re.search(r"an epoch takes about .* and its criteria .*, a trial .*; the sweep, \d+ at a time, ", rest)
+    assert re.search(r"estimated time: an epoch .*, its criteria .*, a trial .*, the sweep .* with \d+ at a time", rest)
     data = sweeper("run", file_of(results), "--dry-run", "--json", "--device", "cpu", "trials=2").json
     assert [one["trial"] for one in data["first_trials"]] == [0, 1]
     assert data["runs"] == 2
@@ -318,7 +327,9 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     choice = choose(Listing(tmp_path, settings, trials, [], [], held=False))
     assert (choice.trial, choice.configuration, choice.configuration_mean) == (1, 0, 7.0)
     assert (choice.best_configuration, choice.best_mean) == (1, 8.0)
-    assert "one of 2 runs of configuration 0, whose mean of 7 is behind configuration 1's 8" in choice_text(choice)
+    assert "one of 2 runs of configuration 0, whose mean is 7; configuration 1 has a better mean, 8" in choice_text(
+        choice
+    )
     single = choose(Listing(tmp_path, settings | {"seeds": 1}, trials, [], [], held=False))
     assert single.best_configuration is None
     assert "runs of" not in choice_text(single)
@@ -333,7 +344,7 @@ def test_what_best_prints_can_be_pasted(results: Path, tmp_path: Path) -> None:
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(content))
     assert load_config(tmp_path / "again.yaml").fixed == choice["hyperparameters"]
     assert f"lidar selects trial {choice['trial']}" in text
-    assert f"the choice cost {100 * choice['regret']:.1f} points" in text
+    assert f"the regret is {100 * choice['regret']:.1f} points" in text
 
 
 @pytest.mark.parametrize(
@@ -392,7 +403,7 @@ def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
 
 @pytest.fixture
 def copied(results: Path, tmp_path: Path) -> Path:
-    """A copy of the finished sweep to go on with."""
+    """A copy of the finished sweep, to be changed by a test."""
     shutil.copytree(results / "small", tmp_path / "results" / "small")
     return tmp_path / "results"
 
@@ -452,7 +463,7 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     assert 0 < sum(row["trials"].values()) < 4000
     text = sweeper("show", "cut", "--results", tmp_path).out
     assert " of 4000" in text
-    assert f"continue it: sweeper resume {tmp_path / 'cut'}" in text
+    assert f"to continue: sweeper resume {tmp_path / 'cut'}" in text
     data = sweeper("show", "cut", "--results", tmp_path, "--json").json
 
     # a killed driver leaves the log and the study, and no tables
@@ -498,10 +509,10 @@ def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "bad", "trials=2"]
     ran = sweeper(*line, "space={}", "fixed={optimizer: sgd, lr: 1e30}", "--json")
     assert ran.code == 0, ran
-    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"collapsed": 2}
-    assert "2 collapsed" in sweeper("list", "--results", tmp_path).out
+    assert json.loads(ran.out.splitlines()[-1])["counts"] == {"diverged": 2}
+    assert "2 diverged" in sweeper("list", "--results", tmp_path).out
     data = sweeper("show", "bad", "--trial", "1", "--results", tmp_path, "--json").json
-    assert (data["status"], data["loss"]) == ("collapsed", None)
+    assert (data["status"], data["loss"]) == ("diverged", None)
     assert data["reason"] in sweeper("show", "bad", "--trial", "1", "--results", tmp_path).out
     said = refused("best", "bad", "--results", tmp_path)
     assert said == f"no trial of bad has completed; `sweeper show {tmp_path / 'bad'}` says why"
@@ -533,7 +544,7 @@ def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
     assert (row["state"], row["trials"], row["best_trial"]) == ("interrupted", {}, None)
     assert "of 4, interrupted" in sweeper("list", "--results", copied).out
     assert "sweeper resume" in refused("best", "small", "--results", copied)
-    assert "no trial 0: none has started" in refused("show", "small", "--trial", "0", "--results", copied)
+    assert "no trial 0: no trial has started" in refused("show", "small", "--trial", "0", "--results", copied)
 
 
 def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> None:
@@ -544,7 +555,7 @@ def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> Non
     assert sweeper("list", "--results", copied, "--json").json[0]["trials"] == {"completed": 4}
     assert len(show(copied)["trials"]) == 4
     assert sweeper("best", "small", "--results", copied, "--json").json["checkpoint"] is None
-    assert "none is there" in sweeper("best", "small", "--results", copied).out
+    assert "none was kept" in sweeper("best", "small", "--results", copied).out
 
 
 # The doctor

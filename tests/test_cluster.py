@@ -1,4 +1,4 @@
-"""Ray as a sweep runs it: closed to those without its token, its dashboard off, and no trace of it afterwards."""
+"""Ray as a sweep starts it: it rejects clients without its token, has no dashboard, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RIGHT = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    """A sweep on Ray that runs while the tests look at it."""
+    """A sweep that runs on Ray during the tests."""
     folder = tmp_path_factory.mktemp("cluster")
     file = folder / "file.yaml"
     file.write_text(yaml.safe_dump(mapping(make_images(folder / "images"), trials=1, epochs=100_000, oracle="none")))
@@ -112,7 +112,7 @@ def test_the_agent_refuses_who_has_no_token(running: Victim) -> None:
 
 
 def test_the_dashboard_is_off_and_the_ports_are_those_documented(running: Victim) -> None:
-    """Ray's own gRPC servers listen on every address, whatever they are told; the token is what keeps others out."""
+    """Ray's gRPC servers listen on every address, regardless of settings; only the token excludes other users."""
     root = running.root()
     assert root is not None
     opened = listening([*processes_in(root), running.process.pid])
@@ -123,7 +123,7 @@ def test_the_dashboard_is_off_and_the_ports_are_those_documented(running: Victim
 
 
 def ray_workers(root: Path) -> set[str]:
-    """The names under which Ray's workers run."""
+    """The process titles of Ray's workers."""
     names = {comm(pid) for pid in processes_in(root)}
     return {name for name in names if name.startswith("ray::") and "Agent" not in name}
 

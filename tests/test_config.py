@@ -1,13 +1,15 @@
-"""From a search-space file to a SweepConfig: what is read, what is filled in, and what each mistake is told."""
+"""From a search-space file to a SweepConfig: values, defaults, and the message for each mistake."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import jsonschema
 import optuna
 import pytest
 import yaml
@@ -15,13 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from sweeper.config.docs import schema
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.config.pruners import make_pruner
 from sweeper.config.read import load_config, parse_config
-from sweeper.errors import ConfigError, did_you_mean
+from sweeper.config.yaml_file import read_document
+from sweeper.errors import ConfigError
 from trainers.criteria import CRITERIA
 from trainers.encoders import ENCODERS
 from trainers.methods import METHODS
+from trainers.names import did_you_mean
 from trainers.oracles import ORACLES
 from trainers.records import CriteriaSample
 
@@ -54,14 +59,20 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def complaint(path: Path, *overrides: str) -> str:
-    """The one line that a bad file or override is told."""
+def complaints(path: Path, *overrides: str) -> tuple[str, ...]:
+    """The lines about a bad file or bad overrides."""
     with pytest.raises(ConfigError) as caught:
         load_config(path, overrides)
-    message = str(caught.value)
     assert caught.value.exit_code == 2
-    assert "\n" not in message
-    return message
+    assert not [line for line in caught.value.lines if "\n" in line]
+    assert str(caught.value) == "\n".join(caught.value.lines)
+    return caught.value.lines
+
+
+def complaint(path: Path, *overrides: str) -> str:
+    """The line about a file or an override with one mistake."""
+    (line,) = complaints(path, *overrides)
+    return line
 
 
 def edited(path: Path, old: str, new: str) -> Path:
@@ -397,9 +408,74 @@ def test_an_override_is_named_beside_the_line_that_it_made_wrong(file: Path) -> 
     assert message.startswith(
         f"{file}, line {LINES['encoder']} with encoder.name=vit: `encoder.width` is not an option"
     )
-    assert complaint(file, "space.lr.type=int").startswith(
-        f"{file}, line {LINES['space.lr.low']} with space.lr.type=int"
-    )
+    low, high = complaints(file, "space.lr.type=int")
+    assert low.startswith(f"{file}, line {LINES['space.lr.low']} with space.lr.type=int: `space.lr.low`")
+    assert high.startswith(f"{file}, line {LINES['space.lr.low'] + 1} with space.lr.type=int: `space.lr.high`")
+
+
+# Several mistakes
+
+FIVE_MISTAKES = """\
+method: dino
+dataset: {name: mnist5k}
+encoder: {name: resnet, widht: 8, blocks: 1, stages: 2}
+epochs: true
+batch_size: 128
+trails: 12
+trials: 12
+space:
+  lr:
+    type: float
+    low: 1
+    high: 1.0e-1
+pruner: {name: medain}
+"""
+
+
+def test_all_mistakes_of_a_file_are_told_in_the_order_of_its_lines(file: Path) -> None:
+    file.write_text(FIVE_MISTAKES)
+    said = {
+        3: "`encoder.widht` is not an option of resnet; did you mean `width`?",
+        4: "`epochs` must be a whole number of at least 1, but got true",
+        6: "`trails` is not a key of a sweep; did you mean `trials`?",
+        11: "`space.lr.low` must be at most `high`, but got low 1.0 and high 0.1; swap them",
+        13: "`pruner.name` must be one of median, percentile, successive_halving, hyperband, patient, threshold, none, "
+        'but got "medain"; did you mean `median`?',
+    }
+    assert complaints(file) == tuple(f"{file}, line {line}: {problem}" for line, problem in said.items())
+
+
+def test_the_mistakes_of_overrides_come_after_those_of_the_file_as_they_were_typed(file: Path) -> None:
+    edited(file, "batch_size: 128", "batch_size: 1")
+    wrong = ["trials=0", "nonsense", "space.hue={type: int, low: 2, high: 1}", "space.lr.low=small", "seeds=0"]
+    lines = complaints(file, *wrong)
+    assert lines[0].startswith(f"{file}, line 5: `batch_size`")
+    assert [line.partition(":")[0].removeprefix("override ") for line in lines[1:]] == [
+        *("trials=0", "'nonsense' must be key=value, such as trials=40 or space.lr.high=0.3"),
+        *("space.hue={type", "space.lr.low=small", "seeds=0"),
+    ]
+
+
+def test_every_mistake_of_a_section_is_told(file: Path) -> None:
+    wrong = "pruner={name: patient, audit: 2, patiense: 3, wrapped_pruner: {name: percentile, percentile: high, x: 1}}"
+    problems = [line.removeprefix(f"override {wrong}: `pruner.") for line in complaints(file, wrong)]
+    assert sorted(problem.partition("`")[0] for problem in problems) == [
+        *("audit", "patience", "patiense", "wrapped_pruner.percentile", "wrapped_pruner.x")
+    ]
+    assert len(complaints(file, "criteria=[lida, rankmee]")) == 2
+    assert len(complaints(file, "resources={cpus: 4096, gpus: 2}")) == 2
+    assert len(complaints(file, "space.mask_ratio.high=1.5", "space.hue={type: float, low: 0.1, high: 0.7}")) == 2
+
+
+def test_a_check_that_needs_a_wrong_part_is_skipped(file: Path) -> None:
+    (line,) = complaints(file, "method=dinno", "space.lr.low=small")
+    assert "did you mean `dino`?" in line
+    assert len(complaints(file, "dataset.name=mnist", "batch_size=5000")) == 1
+
+
+def test_every_key_that_is_written_twice_is_told(file: Path) -> None:
+    file.write_text("method: dino\nmethod: dino\nspace:\n  lr: 1\n  lr: 2\n3: x\n")
+    assert [line.partition(": ")[0] for line in complaints(file)] == [f"{file}, line {line}" for line in (2, 5, 6)]
 
 
 # Files that are none
@@ -470,7 +546,7 @@ def test_a_section_with_nothing_below_it_is_as_if_it_were_not_there(file: Path) 
 @given(st.text(max_size=40))
 def test_any_text_at_all_is_a_config_or_a_config_error(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8", errors="surrogatepass")
-    complaint(file)
+    assert complaints(file)
 
 
 LEAVES: st.SearchStrategy[Any] = st.one_of(
@@ -597,3 +673,69 @@ def test_a_cluster_may_have_what_this_machine_has_not(file: Path) -> None:
 def test_names_that_are_nothing_like_it_are_not_guessed() -> None:
     assert did_you_mean("resnet", ["dino", "simclr"]) == ""
     assert did_you_mean("BarlowTwins", ["dino", "barlow_twins"]) == "; did you mean `barlow_twins`?"
+
+
+# The JSON schema
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = json.loads((ROOT / "search_spaces" / "schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
+
+
+def by_schema(path: Path, *overrides: str) -> list[str]:
+    """What the schema has against a file with overrides."""
+    return [error.message for error in VALIDATOR.iter_errors(read_document(path, overrides).values)]
+
+
+@pytest.fixture
+def plain_file(file: Path) -> Path:
+    """A file whose numbers PyYAML reads as numbers, as the YAML of editors does."""
+    return edited(file, "1e-4", "1.0e-4")
+
+
+def test_the_schema_is_current() -> None:
+    written = (ROOT / "search_spaces" / "schema.json").read_text(encoding="utf-8")
+    assert written == schema.write(), "run: python -m sweeper.config.reference search_spaces"
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+def test_the_embedded_sweeps_fit_the_schema_that_their_first_line_names() -> None:
+    for path in sorted((ROOT / "search_spaces").rglob("*.yaml")):
+        key, _, name = path.read_text(encoding="utf-8").partition("\n")[0].partition("=")
+        assert key == "# yaml-language-server: $schema"
+        assert (path.parent / name).resolve() == ROOT / "search_spaces" / "schema.json"
+        assert not by_schema(path)
+
+
+@pytest.mark.parametrize("overrides", CHANGES, ids=" ".join)
+def test_what_is_read_fits_the_schema(plain_file: Path, overrides: tuple[str, ...]) -> None:
+    assert not by_schema(plain_file, *overrides)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("trails=3", "trials=0", "epochs=true", "jobs=Auto", "storage=3", "keep_checkpoints=bst", "points=3"),
+        *("method=simclrr", "dataset.name=mnist", "dataset.rot=x", "encoder.widht=3", "encoder.name=resnett"),
+        *("encoder.name=timm/", "criteria=lida", "criteria=[]", "oracle=lidar_papr", "objective=accuracy"),
+        *("search.sampler=tpee", "resources.cpus=0", "collapse.warmup=2", "criteria_sample.split=tset"),
+        *("pruner.name=medain", "pruner={name: none, patience: 3}", "pruner={name: percentile}"),
+        *("pruner={name: median, audit: 2}", "pruner={name: patient, patience: 2, wrapped_pruner: {name: x}}"),
+        *("space.temperature={type: float, low: 1, high: 2}", "space.lr={type: float, low: 1}", "space.lr.hihg=1"),
+        *("space.local_crops={type: float, low: 0, high: 2}", "space.optimizer={type: int, low: 0, high: 2}"),
+        *("space.optimizer={type: categorical, choices: [adam]}", "fixed.lrr=1", "fixed.optimizer=adam"),
+        *("fixed.temperature=0.1", "fixed.local_crops=0.5", "fixed.momentum=high"),
+    ],
+)
+def test_the_schema_refuses_what_the_reader_refuses(plain_file: Path, override: str) -> None:
+    assert by_schema(plain_file, override)
+    assert complaint(plain_file, override)
+
+
+def test_editors_show_meanings_and_defaults() -> None:
+    assert SCHEMA["properties"]["seeds"]["default"] == 1
+    assert all(one["description"] for one in SCHEMA["properties"].values())
+    assert SCHEMA["properties"]["collapse"]["properties"]["warmup"]["description"].startswith("Share of the epochs")
+    dino = next(one["then"] for one in SCHEMA["allOf"] if one["if"]["properties"]["method"] == {"const": "dino"})
+    assert dino["properties"]["fixed"]["properties"]["lr"]["default"] == 5e-4
+    assert set(SCHEMA["required"]) == {"method", "dataset", "encoder", "epochs", "batch_size", "trials"}

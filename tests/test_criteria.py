@@ -1,4 +1,4 @@
-"""What the judge knows of a criterion: from a sweep.yaml or the catalogue's source, and never by importing torch."""
+"""The description of a criterion in `analysis`: from a sweep.yaml or the catalogue's source, without torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ sys.meta_path.insert(0, Blocked())
 from analysis import analyze
 analyze([Path(sys.argv[1])])
 """
-"""A finder blocks them, since SciPy takes a None in `sys.modules` for a torch that is there."""
+"""A finder blocks the imports, because SciPy takes a None in `sys.modules` for an installed torch."""
 
 
 def test_the_judge_reads_of_the_catalogue_what_the_catalogue_says() -> None:
@@ -52,7 +52,7 @@ def test_the_judge_reads_of_the_catalogue_what_the_catalogue_says() -> None:
 
 
 def write_toy(results: Path, name: str, criteria: object) -> Path:
-    """A sweep whose criterion is LiDAR turned upside down, under a name that no catalogue has."""
+    """A sweep whose criterion is the negative LiDAR, with a name that is not in the catalogue."""
     provenance = {"criteria": criteria} if criteria else {}
     settings = {"criteria": ["toy_spread"], "objective": "toy_spread", "pruner": {"name": "median"}}
     folder = write_sweep(results, World(name=name, trials=12, epochs=4), provenance=provenance, **settings)

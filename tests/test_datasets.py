@@ -1,4 +1,4 @@
-"""Data sets: what is read, in which order, how it is split, and what is said when it cannot be."""
+"""Data sets: the images, their order and split, and the messages for unreadable data."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ def test_mnist5k_is_mixed_and_fixed() -> None:
     train, test = dataset.labels("train"), dataset.labels("test")
     assert np.bincount(train).min() > 350
     assert np.bincount(test).min() > 70
-    # in class order 399 of 400 neighbours would share their class
+    # in class order, 399 of 400 neighbours would have the same class
     assert (train[1:] == train[:-1]).mean() < 0.13
-    # no release of ours, of NumPy or of Python may move an image
+    # the order must not depend on the version of sweeper, NumPy or Python
     digest = hashlib.sha256(dataset.images().test.tobytes()).hexdigest()
     assert digest == "e4ccf4e7cc5f10440b46685efa0fe92821a5c26358565719dfacd40b18870f19"
 
@@ -173,7 +173,7 @@ def test_folder_skips_hidden_files_other_files_and_links_that_go_round(tmp_path:
 
 
 def aged(root: Path, seconds: float = 60) -> None:
-    """Let every folder have been changed a while ago, as those of a data set usually have."""
+    """Set old change times for all folders, as a data set usually has."""
     for folder, _, _ in os.walk(root):
         then = os.stat(folder).st_mtime - seconds
         os.utime(folder, (then, then))
@@ -187,7 +187,7 @@ def test_a_folder_is_searched_once_until_it_changes(tmp_path: Path) -> None:
     assert open_dataset(options) is opened
     assert open_dataset({**options, "size": 5}) is not opened
     (tmp_path / "a" / "deep" / "0.png").write_bytes((tmp_path / "b" / "deep" / "0.png").read_bytes())
-    assert open_dataset(options) is opened  # the same files; images() reads their pixels anew
+    assert open_dataset(options) is opened  # the same files; images() reads their pixels again
     for change in (
         lambda: write_images(tmp_path, ["b/deep/new.png"]),
         lambda: (tmp_path / "b" / "deep" / "new.png").unlink(),
@@ -203,7 +203,7 @@ def test_a_folder_is_searched_once_until_it_changes(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_has_just_changed_is_searched_again(tmp_path: Path) -> None:
-    """Its next change may bear the same time, where the clock of its file system is coarse."""
+    """Its next change may have the same time, if the clock of the file system is coarse."""
     write_images(tmp_path, [f"{index}.png" for index in range(5)])
     options = {"name": "folder", "root": str(tmp_path)}
     times = os.stat(tmp_path).st_mtime_ns
@@ -239,7 +239,7 @@ def test_folder_reads_the_middle_square_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_square(tmp_path / "wide.png", 10, 3).pixels, pixels[:, 10:20])
     turned = Image.fromarray(pixels[:, 10:20])
     exif = turned.getexif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
+    exif[0x0112] = 6  # to be rotated by 90° clockwise
     turned.save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(read_square(tmp_path / "turned.png", 10, 3).pixels, np.rot90(pixels[:, 10:20], -1))
 

@@ -1,4 +1,4 @@
-"""The story of a sweep, with workers that are played: what runs next, who is retried, who is probed, when it ends."""
+"""The dispatcher with simulated workers: the order of tasks, retries, probes, and the end of a sweep."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Stage:
-    """A dispatcher on a real folder and a real study, and the parts of the workers."""
+    """A dispatcher with a real folder and study, and methods that act as its workers."""
 
     def __init__(self, config: SweepConfig, path: Path) -> None:
         self.config = config
@@ -66,7 +66,7 @@ class Stage:
         return task
 
     def next_trial(self) -> Task:
-        """The next task; the baselines come first and are none."""
+        """The next trial's task; the baselines come first and are skipped."""
         task = self.next()
         if task.kind == "baselines":
             self.dispatcher.ended(task)
@@ -120,7 +120,7 @@ def test_what_comes_again_is_not_put_to_the_pruner_again(images: Path, tmp_path:
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         task = stage.next_trial()
         assert stage.report(task, 1, 10.0)
-        assert stage.report(task, 1, 1.0)  # it would be pruned
+        assert stage.report(task, 1, 1.0)  # without the audit it would be pruned
         assert [row["lidar"] for row in read_log(stage.folder)] == [10.0]
         assert not stage.report(task, 2, 1.0)
         assert stage.study.record(0).status == "pruned"
@@ -145,7 +145,7 @@ def test_collapse_is_judged_before_the_pruner(images: Path, tmp_path: Path) -> N
 
 
 def test_a_verdict_that_did_not_reach_the_study_is_carried_out_later(images: Path, tmp_path: Path) -> None:
-    """A driver killed after the line in the log, before the study was told."""
+    """The driver is killed after writing the report to the log, before the study has it."""
     pruner = {"name": "threshold", "lower": 5.0}
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         assert stage.report(stage.next_trial(), 1)
@@ -160,7 +160,7 @@ def test_a_verdict_that_did_not_reach_the_study_is_carried_out_later(images: Pat
 
 
 def test_a_report_without_a_verdict_is_judged_when_it_comes_again(images: Path, tmp_path: Path) -> None:
-    """A driver killed after the study had the report, before the log had it."""
+    """The driver is killed after the study has the report, before the log has it."""
     pruner = {"name": "threshold", "lower": 5.0}
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         stage.next_trial()
@@ -173,7 +173,7 @@ def test_without_its_log_a_trial_is_not_pruned_for_old_epochs(images: Path, tmp_
     pruner = {"name": "threshold", "lower": 5.0}
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         stage.next_trial()
-        for epoch, value in ((1, 10.0), (2, 1.0)):  # epoch 1 was let pass, and the answer for epoch 2 did not come
+        for epoch, value in ((1, 10.0), (2, 1.0)):  # epoch 1 continued, and there was no decision for epoch 2
             stage.study.report(0, epoch, value)
     with staged(images, tmp_path / "s", pruner=pruner) as stage:
         task = stage.next_trial()
@@ -231,7 +231,7 @@ def test_a_result_that_is_there_outlives_its_worker(images: Path, tmp_path: Path
 
 
 def test_a_result_that_nobody_can_see_stops_the_sweep(images: Path, tmp_path: Path) -> None:
-    """A node of a cluster that writes elsewhere would train every trial in vain."""
+    """The results of a cluster node that writes to another folder would be lost."""
     with staged(images, tmp_path / "s") as stage:
         task = stage.next_trial()
         stage.report(task, 1)
@@ -299,7 +299,7 @@ def test_pruned_trials_are_probed_in_a_task_of_their_own(images: Path, tmp_path:
 def test_a_trial_that_ended_while_the_driver_was_dead_is_taken_in_once(
     images: Path, tmp_path: Path, oracle_pruned: bool
 ) -> None:
-    """A driver killed after the line in the log that prunes trial 0, before the study was told."""
+    """The driver is killed after logging the report that prunes trial 0, before the study has it."""
     changes: dict[str, Any] = {"pruner": {"name": "threshold", "lower": 5.0}, "oracle_pruned": oracle_pruned}
     with staged(images, tmp_path / "s", **changes) as stage:
         assert stage.report(stage.next_trial(), 1)
@@ -312,7 +312,7 @@ def test_a_trial_that_ended_while_the_driver_was_dead_is_taken_in_once(
 
 
 def test_the_best_checkpoint_outlives_the_driver_that_its_trial_outlived(images: Path, tmp_path: Path) -> None:
-    """A driver killed after the trial's result was written, before the study was told."""
+    """The driver is killed after writing the trial's result, before the study has it."""
     with staged(images, tmp_path / "s") as stage:
         stage.complete(stage.next_trial(), 10.0)
         task = stage.next_trial()
@@ -361,7 +361,7 @@ EVENTS = st.lists(st.one_of(END, END, st.just(("resume",))), max_size=24)
 
 
 def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float | None]]) -> set[int]:
-    """The trials whose checkpoints `keep_checkpoints` promises, worked out apart from the keeper."""
+    """The trials whose checkpoints must be kept by `keep_checkpoints`, computed independently of the keeper."""
     if policy in ("last", "all"):
         return set(range(7))
     stay = set(range(7)) - set(ended)
@@ -383,7 +383,7 @@ def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float |
 def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
     images: Path, policy: str, objective: str, events: list[tuple[Any, ...]], again: int
 ) -> None:
-    """All seven trials have a checkpoint from their first epoch; a resume makes a new keeper from what has ended."""
+    """All seven trials have a checkpoint from their first epoch; a resume makes a new keeper from the ended trials."""
     config = replace(small_config(images, keep_checkpoints=policy), objective=objective)
     with tempfile.TemporaryDirectory() as path:
         folder = SweepFolder(Path(path))
@@ -399,7 +399,7 @@ def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
                     keeper.seen(number, status, value)
             else:
                 number, status, value = event
-                ended.setdefault(number, (status, value))  # a trial ends once, and is heard of again
+                ended.setdefault(number, (status, value))  # a trial ends once, but may be reported again
                 for _ in range(again):
                     keeper.seen(number, *ended[number])
             keeper.purge(needed=())

@@ -1,4 +1,4 @@
-"""Encoders: known sizes, hidden patches that stay hidden, and options that are checked."""
+"""Encoders: known sizes, hidden patches without influence, and checked options."""
 
 from __future__ import annotations
 

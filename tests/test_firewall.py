@@ -1,4 +1,4 @@
-"""No label reaches the search: with every label permuted, a sweep differs in the oracle's columns and nowhere else."""
+"""No label reaches the search: if all labels are permuted, only the oracle's columns of a sweep change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOCK = [*MEASURED, "seconds", "oracle_seconds", "started_at", "finished_at", "c
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Every table of a sweep without what a clock or the folder's name wrote."""
+    """Every table of a sweep, without times and the folder's name."""
     return {
         name: pd.read_parquet(folder / f"{name}.parquet").drop(columns=CLOCK, errors="ignore")
         for name in ("trials", "reports", "baselines")
@@ -34,7 +34,7 @@ def values_of(folder: Path) -> list[tuple[str, float | None, dict[int, float]]]:
 
 
 def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TPE learns from its 11th trial on, and the pruner stops some: a leak of an accuracy into either would show."""
+    """TPE learns from its 11th trial on, and the pruner stops trials, so a leak of an accuracy would be visible."""
     pruner = {"name": "median", "n_startup_trials": 2}
     images = make_images(tmp_path / "images")
     config = small_config(images, trials=13, search={"sampler": "tpe"}, pruner=pruner, oracle_pruned=True)

@@ -34,6 +34,15 @@ def test_time_is_up_once() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_signals_are_taken_back_from_a_library() -> None:
+    asked: list[str] = []
+    with interruptible(asked.append) as take:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        take()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert asked == ["told to end"]
+
+
 def test_what_nohup_ignores_stays_ignored() -> None:
     asked: list[str] = []
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

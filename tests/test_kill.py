@@ -1,4 +1,4 @@
-"""kill -9 at the worst moments: nothing finished is lost or repeated, the numbers are those of a quiet run."""
+"""kill -9 at critical moments: no finished work is lost or repeated, and the numbers are those of a quiet run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def quiet(sweep_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 End = Callable[[Victim], bool]
-"""Ends a driver's life in some way; whether the moment for it came."""
+"""Ends a driver; returns whether the moment for it came."""
 
 
 def killed(moment: str) -> End:
@@ -59,7 +59,7 @@ def workers(log: Path) -> list[int]:
 
 
 def without_worker_then_without_raylet(victim: Victim) -> bool:
-    """A worker is killed, which the sweep makes up for; then Ray's raylet, which ends the driver with a message."""
+    """A worker is killed, and the sweep retries it; then Ray's raylet is killed, and the driver ends with a message."""
     assert wait_for(victim, between_reports), victim.output
     row = lines(victim.folder)[-1]
     os.kill(workers(victim.folder / "trials" / f"{row['trial']:04d}" / "log.txt")[-1], signal.SIGKILL)
@@ -75,7 +75,7 @@ def without_worker_then_without_raylet(victim: Victim) -> bool:
 
 
 def told_to_end(victim: Victim) -> bool:
-    """By SIGTERM: cleanly, and saying how to go on."""
+    """By SIGTERM: the driver ends cleanly, with a message that says how to continue."""
     assert wait_for(victim, between_reports), victim.output
     victim.process.send_signal(signal.SIGTERM)
     victim.wait_gone()
@@ -105,7 +105,7 @@ def test_a_sweep_that_is_ended_again_and_again_loses_nothing(
     for index, end in enumerate(ends):
         came += end(Victim.start("resume" if index else sweep_file, folder, where=where))
         ledger.check(folder)
-    assert came >= len(ends) - 1  # the shortest moment may pass unseen
+    assert came >= len(ends) - 1  # the shortest moment may be missed
     last = Victim.start("resume", folder, where=where)
     last.wait_gone(240)
     assert last.process.returncode == 0, last.output
@@ -117,7 +117,7 @@ def test_a_sweep_that_is_ended_again_and_again_loses_nothing(
 
 
 def test_workers_that_keep_dying_fail_their_trial_alone(sweep_file: Path, quiet: Path, tmp_path: Path) -> None:
-    """The first trial's worker is killed as often as it comes back; the others are as if nothing had been."""
+    """The first trial's worker is killed on every retry; the other trials are not affected."""
     folder = tmp_path / "sweep"
     victim = Victim.start(sweep_file, folder, overrides=("jobs=1", "trials=3"))
     log = folder / "trials" / "0000" / "log.txt"
@@ -146,7 +146,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(sweep_file: Path, tmp_
 
 @pytest.mark.parametrize("seconds", [0.0, 0.7, 1.5, 3.0])
 def test_a_sigterm_while_ray_starts_is_heard(sweep_file: Path, tmp_path: Path, seconds: float) -> None:
-    """Ray sets a handler of its own in the midst of its start, which would end the driver without a word."""
+    """Ray sets its own handler during its start, which would end the driver without a message."""
     victim = Victim.start(sweep_file, tmp_path / "sweep")
     assert wait_for(victim, lambda one: (root := one.root()) is not None and (root / "r").is_dir())
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""LiDAR against SciPy's generalised eigenvalues in float64, against closed forms, and against the known traps."""
+"""LiDAR against SciPy's generalised eigenvalues in float64, against closed forms, and in known difficult cases."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_exact_where_the_within_class_spectrum_falls(
 
 @pytest.mark.parametrize("seed", range(100))
 def test_exact_for_random_shapes_spectra_and_scales(seed: int) -> None:
-    # most of these lie around the condition up to which products are taken in float32
+    # most of these are near the condition number up to which products are in float32
     rng = np.random.default_rng(seed)
     n, q, d = int(rng.integers(2, 300)), int(rng.integers(2, 12)), int(rng.integers(1, 100))
     falls = {"between": rng.uniform(0, 4), "within": rng.uniform(0, 1.5), "noise": 10 ** rng.uniform(-3, 1)}
@@ -129,7 +129,7 @@ def test_chunks_hold_whole_classes_and_add_up(n: int, q: int) -> None:
 @pytest.mark.parametrize("epsilon", [0.0, 1e-8, 1e-3])
 @pytest.mark.parametrize(("n", "d"), [(80, 20), (20, 80)])
 def test_settings_mean_what_they_say(delta: float, epsilon: float, n: int, d: int) -> None:
-    # with fewer classes than dimensions the eigenvalues that are not computed still weigh epsilon each
+    # with fewer classes than dimensions, each eigenvalue that is not computed still has p = epsilon
     embeddings = views_of(n, 6, d, within=2.0).float()
     ours = lidar(embeddings, delta=delta, epsilon=epsilon)
     assert ours == pytest.approx(reference(embeddings, delta, epsilon), rel=1e-6)

@@ -1,4 +1,4 @@
-"""Reading: results folders as the contract says, tables made by hand with almost nothing in them, and bad input."""
+"""Loading: results folders with all documented columns, minimal hand-made tables, and bad input."""
 
 from __future__ import annotations
 
@@ -140,7 +140,11 @@ def test_scores_are_signed_and_never_infinite() -> None:
         (TINY, {"criteria": ["rankme", "lidar"]}, "must have the column rankme, but it has lidar, accuracy"),
         (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
         (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
-        (TINY.assign(status="done"), {}, "`status` in .* must be one of completed, pruned, collapsed, failed, but got"),
+        (
+            TINY.assign(status="done"),
+            {},
+            "`status` in .* must be one of completed, pruned, collapsed, diverged, failed, but got",
+        ),
         (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice"),
         (TINY.head(0), {}, "must hold at least one trial"),
         (TINY, {"criteria": ["lidar", "-lidar"]}, "must name each column once"),
@@ -167,7 +171,7 @@ def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     for name, message in {
         "missing": "does not exist",
-        "empty": "holds none",
+        "empty": "it has none",
         "half": "sweeper resume",
         "torn": "must be YAML",
         "torn.parquet": "cannot be read",

@@ -1,4 +1,4 @@
-"""One trial: the same numbers however it is interrupted, measured on the same images, blind to every label."""
+"""One trial: the same numbers after any interruption, measured on the same images, without labels."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def pixels(sample: Sample) -> torch.Tensor:
 
 
 def numbers(report: EpochReport) -> tuple[object, ...]:
-    """All of a report but its timings."""
+    """A report without its timings."""
     return (report.trial, report.epoch, report.step, report.loss, dict(report.criteria), report.spread)
 
 
@@ -89,7 +89,7 @@ def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
 
 
 def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line in the catalogue is enough: no method has to know it."""
+    """One line in the catalogue is enough; no method has to name the criterion."""
 
     def mean_norm(features: Features) -> float:
         return float(features.clean.norm(dim=1).mean())
@@ -110,7 +110,7 @@ def test_a_new_criterion_names_its_own_layer(images: Images, monkeypatch: pytest
 
 
 def test_a_criterion_may_read_both_layers(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its value belongs to neither of them: the columns of single layers are NaN."""
+    """Its value belongs to no single layer, so the columns of single layers are NaN."""
 
     def widening(features: Mapping[str, Features]) -> float:
         return features[REPRESENTATION].views.shape[2] / features[EMBEDDING].clean.shape[1]
@@ -201,7 +201,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
 
 
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every reading of the clock is a second: what a criterion alone would take is counted in readings."""
+    """Every reading of the clock adds a second, so that the time of one criterion is a number of readings."""
     clock = itertools.count()
     monkeypatch.setattr("trainers.measure.now", lambda device: float(next(clock)))
     monkeypatch.setattr("trainers.loop.now", lambda device: float(next(clock)))
@@ -210,7 +210,7 @@ def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, mon
 
 
 def test_batchnorm_that_saw_masked_images_is_estimated_again(images: Images) -> None:
-    """On a copy, and on whole images: its mean is the mean of what it now sees."""
+    """Statistics are re-estimated on a copy, from whole images: the mean is that of these images."""
     data, trial = Data(images, "cpu"), config(hyperparameters={"mask_ratio": 0.5})
     method = build_method(trial, data)
     before = {key: value.clone() for key, value in method.state_dict().items()}
@@ -233,7 +233,7 @@ def test_unmasked_and_teacher_networks_are_measured_as_they_are(images: Images) 
 
 
 def test_the_untrained_network_has_batchnorm_statistics(images: Images) -> None:
-    """Whatever the sweep does with masks: the baseline is one and the same."""
+    """The baseline does not depend on the sweep's masking."""
     plain, masked = (
         untrained(config(), images=images),
         untrained(config(hyperparameters={"mask_ratio": 0.5}), images=images),
@@ -273,7 +273,9 @@ def test_spread_is_scale_free_and_sees_a_point() -> None:
     assert spread(cloud) == pytest.approx(1 / 8, rel=0.02)
     assert spread(7 * cloud) == pytest.approx(spread(cloud), rel=1e-6)
     assert spread(1 + 1e-4 * cloud) < 1e-3
-    assert math.isnan(spread(torch.zeros(4, 3)))
+    assert spread(torch.zeros(4, 3)) == 0.0
+    assert math.isnan(spread(torch.full((4, 3), math.nan)))
+    assert not math.isfinite(spread(torch.full((4, 3), math.inf)))
 
 
 def test_hyperparameters_belong_to_one_part_each() -> None:
@@ -300,7 +302,7 @@ def test_what_cannot_be_trained_is_said(changes: dict[str, object], words: str, 
 
 
 class Recorder(Method):
-    """Represents an image by its mean and its first pixel, and writes down what is asked of it."""
+    """Represents an image by its mean and its first pixel, and records the calls."""
 
     Params = METHODS["simclr"].Params
     augmentation = METHODS["simclr"].augmentation

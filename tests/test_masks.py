@@ -1,4 +1,4 @@
-"""Masking: how many patches stay, which, and what an image looks like without the others."""
+"""Masking: the number of kept patches, their choice, and the image without the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses against lightly's, and the moving parts of DINO against their definitions."""
+"""The losses against lightly's, and the teacher, centre and schedules of DINO against their definitions."""
 
 from __future__ import annotations
 

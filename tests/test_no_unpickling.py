@@ -1,4 +1,4 @@
-"""A results folder from somebody else runs no code: nothing of a stored study reaches an unpickler."""
+"""A results folder from somebody else cannot run code: no data of a stored study is unpickled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PRUNERS: list[dict[str, Any]] = [
 
 
 class Planted:
-    """Leaves a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -83,7 +83,7 @@ def run(study: Study, until: int) -> None:
 
 
 def plant(study: Study, mark: Path) -> None:
-    """Write into every trial what Optuna's own sampler would take for its optimizer, of every kind it has."""
+    """Write pickles into every trial, in every form that Optuna's own sampler would read as its optimizer."""
     assert study.storage is not None
     hexadecimal = pickle.dumps(Planted(mark)).hex()
     for trial in study.study.get_trials(deepcopy=False):
@@ -151,7 +151,7 @@ def test_cmaes_learns_also_where_it_is_resumed_after_every_trial(images: Path, t
 
 
 def test_cmaes_draws_what_optunas_own_draws_of_the_same_state(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trial by trial beside Optuna's sampler, which keeps its optimizer, with the random numbers of both alike."""
+    """Compare each trial with Optuna's sampler, which keeps its optimizer, with equal random numbers."""
     config = sweep(images, "cmaes", space=NUMERIC, fixed={"optimizer": "sgd"})
     ours = Study(config, in_memory(config))
     theirs = optuna.create_study(direction="maximize")
@@ -172,7 +172,7 @@ def _ask_with(optimizer: CMA, ask: Any, seed: int) -> Any:
 
 
 def test_a_trial_that_completes_late_changes_nothing_that_was_told(images: Path) -> None:
-    """Of a generation's trials the optimizer is told the first that complete, whatever their numbers."""
+    """The optimizer gets the first trials of a generation that complete, whatever their numbers."""
     config = sweep(images, "cmaes", space=NUMERIC, fixed={"optimizer": "sgd"})
     study = Study(config, in_memory(config))
     run(study, 1)

@@ -1,4 +1,4 @@
-"""What a sweep shows: a line per finished trial on a pipe, JSON, a table on a terminal, or nothing."""
+"""The output of a sweep: a line per finished trial on a pipe, JSON, a table on a terminal, or nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trial(number: int) -> TrialConfig:
 
 
 def tell(observer: Observer, start: SweepStart) -> None:
-    """A sweep of three trials of two epochs, of which one was done before."""
+    """A sweep of three trials with two epochs each; one trial was finished before."""
     observer.on_begin(start)
     observer.on_trial_start(trial(1))
     observer.on_report(report(1, 1))
@@ -107,7 +107,7 @@ def test_the_time_left_is_the_pace_so_far() -> None:
     for _ in range(3):
         pace.reported()
     assert pace.seconds_left == pytest.approx(30, abs=1)
-    pace.ended(TrialResult(2, "pruned", epochs=1))  # its second epoch will not come
+    pace.ended(TrialResult(2, "pruned", epochs=1))  # its second epoch will not run
     assert pace.seconds_left == pytest.approx(20, abs=1)
 
 

@@ -1,4 +1,4 @@
-"""Schedules at their corners, parameter groups, and the EMA."""
+"""Schedules at their start, turning points and end; parameter groups; and the EMA."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_biases_and_norms_are_not_decayed(name: str) -> None:
 
 @pytest.mark.parametrize("encoder", [{"name": "vit", "dim": 32, "patch": 7}, {"name": "timm/vit_tiny_patch16_224"}])
 def test_position_embeddings_and_tokens_are_not_decayed(encoder: dict[str, Scalar]) -> None:
-    """Also where the transformer is a part of a method, which names its parameters otherwise."""
+    """Also if the transformer is a part of a method, where its parameters have other names."""
     method = nn.ModuleDict({"student_encoder": build_encoder(encoder, 28 if "dim" in encoder else 32, 1)})
     decayed, undecayed = build_optimizer(method, Optimizer()).param_groups
     names = {parameter: name.removeprefix("student_encoder.model.") for name, parameter in method.named_parameters()}

@@ -1,4 +1,4 @@
-"""Figures: drawn from a table that is saved beside them, readable in light and dark, and a page's own as SVG."""
+"""Figures: drawn from a table that is saved beside them, readable on light and dark pages, and inline SVG."""
 
 from __future__ import annotations
 

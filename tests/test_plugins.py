@@ -1,4 +1,4 @@
-"""A toy of each kind, one file and one line each: from outside the package, and on the shelves themselves."""
+"""A toy of each kind, one file and one line each: in another package, and in our own catalogues."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_without_the_package_its_names_are_refused(tmp_path: Path) -> None:
 
 
 class Entry:
-    """An entry point whose object is at hand, or cannot be imported."""
+    """An entry point whose object is given, or cannot be imported."""
 
     def __init__(self, name: str, found: Any) -> None:
         self.name, self.value, self.found = name, f"somewhere:{name}", found

@@ -1,4 +1,4 @@
-"""The oracle: its arithmetic against one written out in NumPy, what its scores must be, and which network it reads."""
+"""The oracle: its computation against NumPy, its scores in known cases, and the network that it reads."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_score_is_the_share_of_test_images_that_the_layer_names() -> None:
     expected = (logits.argmax(1) == test_labels.numpy()).mean()
     found = PAPER.score(features * spread + 5, labels, test * spread + 5, test_labels)
     assert 0.4 < found.accuracy < 0.9
-    assert found.accuracy == pytest.approx(expected, abs=0.002)  # float32 may decide a tie otherwise
+    assert found.accuracy == pytest.approx(expected, abs=0.002)  # float32 may decide a tie differently
 
 
 # scores

@@ -1,4 +1,4 @@
-"""The replay stops the trials that a live sweep stops, at the same epochs; and what an audit says is so."""
+"""The replay stops the same trials as a live sweep, at the same epochs; and the numbers of an audit are correct."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from pandas import DataFrame
 from simulated import World, simulate
 from small_sweeps import make_images, small_config
 
-from analysis import replay
-from analysis.data import load
+from analysis import load, replay
 from analysis.stats.audit import audit, clearly_above, cost
 from analysis.stats.frontier import efficient, frontier
 from analysis.stats.pruning import default_pruners
@@ -103,7 +102,7 @@ def test_the_replay_stops_each_trial_where_a_live_study_does(name: str, side_by_
     found = {row["trial"]: row["pruned_epoch"] for row in played.to_dict("records")}
     assert {trial: None if pd.isna(epoch) else epoch for trial, epoch in found.items()} == known
     if name not in ("none", "median, second half", "worst quarter, second half") and not side_by_side:
-        assert any(known.values())  # or the test shows nothing
+        assert any(known.values())  # otherwise the test has no power
 
 
 def test_the_replay_stops_each_trial_where_a_live_sweep_did(tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_the_replay_stops_each_trial_where_a_live_sweep_did(tmp_path: Path) -> N
 
 
 def test_the_pruner_given_is_left_as_it_was() -> None:
-    pruner = optuna.pruners.SuccessiveHalvingPruner()  # it remembers its first resource
+    pruner = optuna.pruners.SuccessiveHalvingPruner()  # it keeps state: its first resource
     before = copy.deepcopy(pruner.__dict__)
     one, other = (replay(as_reports(make_curves()), pruner) for _ in range(2))
     assert pruner.__dict__ == before
@@ -182,7 +181,7 @@ def test_a_trial_counts_as_a_peer_from_when_it_ended_on() -> None:
     ended = {late: pd.to_datetime([late, 90], unit="s", utc=True) for late in (50, 70)}
     for late, status in ((50, "pruned"), (70, "completed")):
         trials = DataFrame({"trial": [0, 1], "status": "completed", "finished_at": ended[late]})
-        # Trial 0 has no value at epoch 3, so let its last be there.
+        # Trial 0 has no value at epoch 3, so its last value is at epoch 3.
         later = reports.assign(epoch=[1, 1, 2, 3, 3])
         assert replay(later, pruner, trials=trials, epochs=4)["status"].tolist() == ["completed", status]
 

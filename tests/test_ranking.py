@@ -1,4 +1,4 @@
-"""Ranking: equal to SciPy, intervals that cover, comparisons that hold their error rate, and what is not defined."""
+"""Ranking: equality with SciPy, coverage of intervals, error rates of comparisons, and undefined cases."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def normal(tau: float) -> Callable[[int, np.random.Generator], tuple[Floats, Flo
 
 
 def heavy(n: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """τ = 0.4 with heavy tails that come together, where a constant variance for z covers too little."""
+    """τ = 0.4 with joint heavy tails, for which an interval with constant variance of z covers too little."""
     score, truth = normal(0.4)(n, generator)
     scale = np.sqrt(generator.chisquare(2, n) / 2)
     return score / scale, truth / scale
@@ -282,7 +282,7 @@ def test_holms_correction_counts_each_test_once() -> None:
 
 
 def two_criteria(first: float, second: float, n: int, generator: np.random.Generator) -> DataFrame:
-    """Two criteria that see the quality through their own noise."""
+    """Two criteria that are the quality plus independent noise."""
     quality = generator.standard_normal(n)
     seen = {name: quality + size * generator.standard_normal(n) for name, size in (("a", first), ("b", second))}
     return DataFrame({"oracle": quality, **seen})

@@ -1,4 +1,4 @@
-"""RankMe against SciPy's singular values in float64, against closed forms, and against the known traps."""
+"""RankMe against SciPy's singular values in float64, against closed forms, and in known difficult cases."""
 
 from __future__ import annotations
 

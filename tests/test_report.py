@@ -1,4 +1,4 @@
-"""The report: every file of the contract, one page that loads nothing, honest words, and nothing too small to judge."""
+"""The report: all documented files, a page without external resources, correct sentences, and very small sweeps."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_numbers_of_the_files_are_those_of_the_data(three: tuple[Path, Repor
 
 
 class Loads(HTMLParser):
-    """Collects whatever a page would load, and every tag that is left open."""
+    """Collects the resources that a page would load, and the tags that are not closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -257,7 +257,7 @@ def test_little_is_judged_without_a_stumble(tmp_path: Path, changes: dict[str, o
 def test_where_the_report_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResultsUnreadable, match="must be a folder that can be written"):
+    with pytest.raises(ResultsUnreadable, match="must be a writable folder"):
         analyze([folder], out=tmp_path / "file")
 
 
@@ -317,7 +317,7 @@ def test_a_criterion_that_falls_with_training_is_said_to(sound: DataFrame) -> No
     for trials, start, warned in (
         (backwards, float(backwards["lidar"].max()) + 1, True),
         (backwards, float(backwards["lidar"].median()), False),
-        (sound, float(sound["lidar"].max()) + 1, False),  # it ranks the trials, wherever they began
+        (sound, float(sound["lidar"].max()) + 1, False),  # it ranks the trials; the baseline does not matter
     ):
         base = DataFrame({"sweep": "s", "baseline": ["untrained", "raw_pixels"], "lidar": [start, np.nan]})
         assert ("high at the start" in cautioned(trials, base)) is warned
@@ -413,9 +413,10 @@ def test_columns_that_nobody_named_are_named(tmp_path: Path) -> None:
     )
     table.to_csv(tmp_path / "my.csv", index=False)
     (note,) = load(tmp_path / "my.csv").notes
-    assert note == "my.csv has more: accuracy, mine (--criteria NAME, or -NAME where less is better; --oracle NAME)"
+    ways = "--criteria NAME, or -NAME if less is better"
+    assert note == f"my.csv has further numbers: accuracy, mine ({ways}; --oracle NAME)"
     (note,) = load(tmp_path / "my.csv", oracle="accuracy").notes
-    assert note == "my.csv has more: mine (--criteria NAME, or -NAME where less is better)"
+    assert note == f"my.csv has further numbers: mine ({ways})"
     assert not load(tmp_path / "my.csv", oracle="accuracy", criteria=["lidar"]).notes
 
 

@@ -1,4 +1,4 @@
-"""A sweep's folder: whole files, one writer, torn lines, and tables with the contract's columns."""
+"""A sweep's folder: atomic writes, a single writer, incomplete lines, and tables with the documented columns."""
 
 from __future__ import annotations
 
@@ -172,12 +172,12 @@ def test_a_full_disk_is_told_as_such(folder: SweepFolder) -> None:
 
 
 class Once(ValueError):
-    """Is looked at once and never again."""
+    """An error whose text may be read only once."""
 
     asked = False
 
     def __str__(self) -> str:
-        assert not self.asked, "the chain of errors is walked in a circle"
+        assert not self.asked, "the circular chain of errors was followed twice"
         self.asked = True
         return "no"
 

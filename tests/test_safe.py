@@ -1,4 +1,4 @@
-"""What a table holds is data: no name in it leaves a folder, gives an order to a terminal, or becomes HTML."""
+"""Text in a table is only data: it cannot leave a folder, control a terminal, or become HTML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analysis.text.safe import folder_name, folder_names, for_csv
 
 
 def write_table(folder: Path, sweeps: list[str]) -> Path:
-    """Twelve trials, their sweeps in turn."""
+    """Twelve trials, assigned to the sweeps in turn."""
     table = DataFrame({"sweep": [sweeps[place % len(sweeps)] for place in range(12)], "trial": range(12)})
     path = folder / "table.csv"
     table.assign(lidar=range(12), oracle=[place / 20 for place in range(12)]).to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""Selection: the best completed trial by a criterion, what it keeps, and what it would keep in sweeps drawn again."""
+"""Selection: the best completed trial by a criterion, its regret, and the expected regret over resampled sweeps."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_the_highest_completed_trial_is_selected_and_of_equals_the_lowest_number
 def test_what_cannot_be_selected_says_why() -> None:
     with pytest.raises(ValueError, match="must be a column of the trials, but got 'nesum'"):
         best_trial(TABLE, "nesum")
-    with pytest.raises(ValueError, match="must be finite for some completed trial"):
+    with pytest.raises(ValueError, match="must be finite for a completed trial"):
         best_trial(TABLE.assign(lidar=np.nan), "lidar")
-    with pytest.raises(ValueError, match="finite for some completed trial"):
+    with pytest.raises(ValueError, match="finite for a completed trial"):
         best_trial(TABLE.assign(status="failed"), "lidar")
 
 

@@ -1,4 +1,4 @@
-"""Splits: exact statistics, and images that are the same wherever they are stored."""
+"""Splits: exact statistics, and equal images from every kind of storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study in other people's hands: PostgreSQL as its storage, optuna-dashboard as its reader."""
+"""The study with external tools: PostgreSQL as its storage, optuna-dashboard as its reader."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ import yaml
 from killing import Victim, between_reports, kill_driver, wait_for
 from small_sweeps import make_images, mapping, same_reports, small_config, wait_until
 
-from sweeper.errors import ResultsError
+from sweeper.config.model import to_mapping
+from sweeper.config.storage import hide_password, mask_password, whole_url
+from sweeper.errors import ConfigError, ResultsError
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import resume_sweep, run_sweep
 from sweeper.search.storage import open_study
@@ -39,7 +42,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sweep as it is with SQLite."""
+    """The same sweep with SQLite."""
     folder = tmp_path_factory.mktemp("plain") / "sweep"
     run_sweep(small_config(images, trials=2), folder, LOCAL)
     return folder
@@ -104,7 +107,10 @@ def test_a_sweep_in_postgresql_is_the_same_sweep(images: Path, plain: Path, tmp_
     config = small_config(images, trials=1, storage=postgres)
     run_sweep(config, folder, LOCAL)
     assert not (folder / "study.db").exists()
-    resume_sweep(folder, LOCAL, trials=2)
+    assert "a secret" not in (folder / "sweep.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"`storage` is .*:\*\*\*@.* with --storage or in .* SWEEPER_STORAGE"):
+        resume_sweep(folder, LOCAL, trials=2)
+    resume_sweep(folder, replace(LOCAL, storage=postgres), trials=2)
     same_reports(plain, folder)
     with closing(open_study(config, url=postgres, name="elsewhere", create=False)) as study:
         assert [record.status for record in study.records()] == ["completed"] * 2
@@ -112,15 +118,62 @@ def test_a_sweep_in_postgresql_is_the_same_sweep(images: Path, plain: Path, tmp_
         run_sweep(config, tmp_path / "again" / "elsewhere", LOCAL)
 
 
-def test_a_kill_is_survived_in_postgresql_too(images: Path, plain: Path, tmp_path: Path, postgres: str) -> None:
+def test_a_kill_is_survived_in_postgresql_too(
+    images: Path, plain: Path, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, folder = tmp_path / "file.yaml", tmp_path / "killed"
     file.write_text(yaml.safe_dump(mapping(images, trials=2, storage=postgres)))
     victim = Victim.start(file, folder, where="local")
     assert wait_for(victim, between_reports)
     kill_driver(victim)
+    monkeypatch.setenv("SWEEPER_STORAGE", postgres)
     resume_sweep(folder, LOCAL)
     same_reports(plain, folder)
     assert list(pd.read_parquet(folder / "trials.parquet")["status"]) == ["completed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://me:secret@db/sweeps", "postgresql://me:***@db/sweeps"),
+        ("postgresql+psycopg://me:se@cr:et@db:5432/sweeps", "postgresql+psycopg://me:***@db:5432/sweeps"),
+        ("mysql://me:se/cret@db/sweeps", "mysql://me:***@db/sweeps"),
+        ("postgresql://me@db/sweeps", "postgresql://me@db/sweeps"),
+        ("postgresql://db/sweeps?user=me&password=secret", "postgresql://db/sweeps?user=me&password=***"),
+        ("sqlite:////data/a@b:c/study.db", "sqlite:////data/a@b:c/study.db"),
+    ],
+)
+def test_a_password_is_masked(images: Path, url: str, masked: str) -> None:
+    assert mask_password(url) == masked
+    assert mask_password(masked) == masked
+    assert to_mapping(replace(small_config(images), storage=url))["storage"] == masked
+    assert hide_password(f"no answer from {url}", url) == f"no answer from {masked}"
+
+
+def test_the_whole_url_is_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked, whole = "postgresql://me:***@db/s", "postgresql://me:secret@db/s"
+    monkeypatch.delenv("SWEEPER_STORAGE", raising=False)
+    with pytest.raises(ConfigError, match="its password is not stored"):
+        whole_url(masked, None)
+    monkeypatch.setenv("SWEEPER_STORAGE", whole)
+    assert whole_url(masked, None) == whole
+    assert whole_url(masked, "postgresql://me:other@db/s") == "postgresql://me:other@db/s"
+    assert whole_url("sqlite:///a.db", None) == "sqlite:///a.db"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///?timeout=5"])
+def test_a_study_in_memory_is_refused(images: Path, tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="`storage` must be a file or a server"):
+        run_sweep(small_config(images, storage=url), tmp_path / "s", LOCAL)
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_error_of_the_storage_does_not_show_the_password(images: Path, tmp_path: Path) -> None:
+    url = f"postgresql+psycopg://me:s3cr%40t@127.0.0.1:{free_port()}/none"
+    with pytest.raises(ResultsError, match=r"the storage postgresql.*:\*\*\*@.* cannot be opened") as caught:
+        run_sweep(small_config(images, storage=url), tmp_path / "s", LOCAL)
+    assert "s3cr" not in str(caught.value)
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +184,7 @@ def dashboard_program() -> str:
 
 
 def ask(program: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the dashboard's API says of the one study of a sweep: the summary and the details."""
+    """The summary and the details of a sweep's study, from the dashboard's API."""
     port = free_port()
     command = [sys.executable, "-c", program, f"sqlite:///{folder / 'study.db'}", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -203,16 +203,17 @@ def test_a_trial_enters_the_storage_whole(images: Path) -> None:
 def test_how_trials_end_in_the_study(images: Path) -> None:
     config = sweep(images, "random")
     study = Study(config, in_memory(config))
-    for number, status in enumerate(["completed", "pruned", "collapsed", "failed"]):
+    for number, status in enumerate(["completed", "pruned", "collapsed", "diverged", "failed"]):
         study.start()
         study.report(number, 1, 2.0)
-        study.report(number, 2, math.nan if status == "collapsed" else 7.0)
+        study.report(number, 2, math.nan if status in ("collapsed", "diverged") else 7.0)
         study.finish(number, status, f"because {status}", value=7.0)
         study.finish(number, "failed", "said again")
     states = [trial.state for trial in study.study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
-    assert [trial.value for trial in study.study.trials] == [7.0, 7.0, None, None]
-    assert [record.status for record in study.records()] == ["completed", "pruned", "collapsed", "failed"]
+    pruned = [TrialState.PRUNED] * 3
+    assert states == [TrialState.COMPLETE, *pruned, TrialState.FAIL]
+    assert [trial.value for trial in study.study.trials] == [7.0, 7.0, None, None, None]
+    assert [record.status for record in study.records()] == ["completed", "pruned", "collapsed", "diverged", "failed"]
     assert [record.reason for record in study.records()] == [f"because {record.status}" for record in study.records()]
 
 
@@ -236,7 +237,7 @@ def test_the_median_prunes_who_lags(images: Path) -> None:
 
 
 def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
-    """What TPE makes of a pruned trial depends on its state: told COMPLETE, the same values lead elsewhere."""
+    """TPE uses the state of a trial: with COMPLETE instead of PRUNED, the same values lead to other draws."""
     space = {name: SPACE[name] for name in ("lr", "temperature")}
     config = sweep(images, "tpe", trials=30, space=space)
     drawn = []

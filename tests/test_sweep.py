@@ -1,4 +1,4 @@
-"""Whole sweeps, in this process and on Ray: the same numbers, honest states, nothing lost."""
+"""Whole sweeps, in this process and on Ray: equal numbers, correct states, and no losses."""
 
 from __future__ import annotations
 
@@ -173,15 +173,15 @@ def test_a_machine_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="without CUDA, but got cuda"):
         check_device(RunOptions(device="cuda"))
-    with socket.create_server(("127.0.0.1", 0)) as head:  # a cluster may have what this machine lacks
+    with socket.create_server(("127.0.0.1", 0)) as head:  # a cluster may have resources that this machine lacks
         check_device(RunOptions(device="cuda", address=f"127.0.0.1:{head.getsockname()[1]}"))
 
 
-# Going on
+# Resuming
 
 
 class Broken(Observer):
-    """Dies at the n-th report, after the log has it: as near to a killed driver as one process can get."""
+    """Stops at the n-th report, after it is logged, to simulate a killed driver in one process."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -222,10 +222,10 @@ def test_trials_can_be_raised_but_not_below_what_has_started(images: Path, done:
 
 
 def test_sweep_yaml_and_study_alone_are_enough(images: Path, done: Path, tmp_path: Path) -> None:
-    """A driver killed before the first report leaves no more than these; so does one killed even earlier."""
+    """A driver killed before the first report leaves only these files, or fewer."""
     folder = tmp_path / "s"
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), folder, LOCAL, Broken(1))
+        run_sweep(small_config(images), folder, LOCAL, [Broken(1)])
     for path in [*(folder / "trials").rglob("*"), folder / "reports.jsonl", folder / "baselines.parquet"]:
         path.unlink() if path.is_file() else None
     assert resume_sweep(folder, LOCAL).counts == {"completed": 4}
@@ -271,10 +271,10 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
         run_here(config, tmp_path / "yours" / "s")
     assert not (tmp_path / "yours" / "s").exists()
     create_folder(tmp_path / "yours" / "s", config, study="s")
-    with pytest.raises(ResultsError, match=r"the study s in `storage` is another sweep's"):
+    with pytest.raises(ResultsError, match=r"the study s in `storage` belongs to another sweep"):
         resume_sweep(tmp_path / "yours" / "s", LOCAL)
     shutil.copytree(tmp_path / "mine" / "s", tmp_path / "copy")
-    with pytest.raises(ResultsError, match=r"is a copy of .*, and both have one study"):
+    with pytest.raises(ResultsError, match=r"is a copy of .*, and both share one study"):
         resume_sweep(tmp_path / "copy", LOCAL, trials=2)
     shutil.rmtree(tmp_path / "mine")
     assert resume_sweep(tmp_path / "copy", LOCAL, trials=2).counts == {"completed": 2}
@@ -282,7 +282,7 @@ def test_a_study_of_another_sweep_is_left_alone(images: Path, tmp_path: Path) ->
 
 def test_a_log_without_the_seconds_of_each_criterion_is_read(images: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images, trials=1), tmp_path / "s", LOCAL, Broken(1))
+        run_sweep(small_config(images, trials=1), tmp_path / "s", LOCAL, [Broken(1)])
     log = tmp_path / "s" / "reports.jsonl"
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     log.write_text("".join(json.dumps({key: row[key] for key in row if key != "lidar_seconds"}) + "\n" for row in rows))
@@ -315,7 +315,7 @@ def test_a_torn_line_of_a_finished_trial_is_restored(images: Path, done: Path, t
 
 def test_a_line_that_is_lost_before_the_last_costs_no_criterion(images: Path, done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "s")
-    (tmp_path / "s" / "reports.parquet").write_bytes(b"no table")  # which is made anew, and no reason to refuse
+    (tmp_path / "s" / "reports.parquet").write_bytes(b"no table")  # it is written again, so it is no reason to fail
     log = tmp_path / "s" / "reports.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(line for line in lines if not (b'"trial": 0,' in line and b'"epoch": 2,' in line)))
@@ -343,7 +343,7 @@ def test_reports_that_cannot_be_restored_are_missed(images: Path, tmp_path: Path
 @pytest.mark.parametrize("content", [None, "{}", '{"trial": 0, "sta'])
 def test_a_lost_result_is_probed_again(images: Path, done: Path, tmp_path: Path, content: str | None) -> None:
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(4))
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, [Broken(4)])
     result = tmp_path / "s" / "trials" / "0000" / "result.json"
     result.unlink() if content is None else result.write_text(content)
     lines = shown()
@@ -365,7 +365,7 @@ def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path
 def test_what_is_damaged_is_made_again(images: Path, done: Path, tmp_path: Path, size: int | None) -> None:
     """A file cut short, or one that was never a checkpoint."""
     with pytest.raises(SystemExit):
-        run_sweep(small_config(images), tmp_path / "s", LOCAL, Broken(5))
+        run_sweep(small_config(images), tmp_path / "s", LOCAL, [Broken(5)])
     checkpoint = tmp_path / "s" / "trials" / "0001" / "checkpoint.pt"
     checkpoint.write_bytes(b"this is no checkpoint" if size is None else checkpoint.read_bytes()[:size])
     (tmp_path / "s" / "baselines.parquet").write_bytes(b"x" * (size or 0))
@@ -391,7 +391,7 @@ def test_a_lost_study_is_not_made_up(images: Path, tmp_path: Path) -> None:
 
 
 def interrupt_when(condition: Callable[[], bool], number: int) -> threading.Thread:
-    """Send this process a signal as soon as something is the case."""
+    """Send this process a signal as soon as a condition holds."""
 
     def wait() -> None:
         while not condition():
@@ -606,7 +606,7 @@ def test_pruning_survives_a_break(pruned: Path, images: Path, tmp_path: Path, af
 
 
 def test_an_owed_probe_is_made_up_for(pruned: Path, images: Path, tmp_path: Path) -> None:
-    """A driver killed between a verdict and its probe."""
+    """The driver is killed between a verdict and its probe."""
     folder = tmp_path / "s"
     run_here(pruned_config(images, keep_checkpoints="last"), folder)
     text = (folder / "sweep.yaml").read_text()
@@ -627,7 +627,7 @@ def test_audited_trials_run_on_and_are_marked(pruned: Path, images: Path, tmp_pa
 
 
 def test_a_collapse_is_its_own_outcome(images: Path, tmp_path: Path) -> None:
-    """With a threshold that nobody meets, everyone collapses at the second epoch after the warm-up."""
+    """With a threshold that no trial reaches, every trial collapses at the second epoch after the warm-up."""
     config = small_config(images, epochs=5, trials=2, collapse={"spread": 1e9, "warmup": 0.2})
     run_here(config, tmp_path / "s")
     trials = trials_of(tmp_path / "s")
@@ -639,14 +639,14 @@ def test_a_collapse_is_its_own_outcome(images: Path, tmp_path: Path) -> None:
     assert all(trial.user_attrs["collapsed"] for trial in study.trials)
 
 
-def test_a_loss_that_explodes_is_a_collapse(images: Path, tmp_path: Path) -> None:
+def test_a_loss_that_explodes_is_a_divergence(images: Path, tmp_path: Path) -> None:
     space = {"lr": {"type": "float", "low": 1e30, "high": 1e31, "log": True}}
     run_here(small_config(images, trials=1, space=space, oracle_pruned=True), tmp_path / "s")
     row = trials_of(tmp_path / "s").iloc[0]
-    assert row["status"] == "collapsed"
+    assert row["status"] == "diverged"
     assert "nan at epoch" in row["reason"]
     assert np.isnan(row["oracle"])
-    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"collapsed": 1}
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"diverged": 1}
 
 
 def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> None:
@@ -658,7 +658,7 @@ def test_seeds_run_every_configuration_again(images: Path, tmp_path: Path) -> No
     assert trials["loss"][0] != trials["loss"][1]
 
 
-# Probing later, and looking ahead
+# Later probes, and the dry run
 
 
 def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path) -> None:
@@ -702,7 +702,7 @@ def test_configurations_shown_are_configurations_run(images: Path, done: Path) -
         assert row["seed"] == trial.seed
 
 
-# On Ray, and without it
+# With and without Ray
 
 
 def test_local_needs_no_ray(images: Path, done: Path, tmp_path: Path) -> None:
@@ -723,7 +723,7 @@ def run_on_ray(what: Path | str, folder: Path, *overrides: str) -> str:
 
 
 def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, tmp_path: Path) -> None:
-    """One of the trials fails there; that is its own affair."""
+    """One of the trials fails, which does not affect the others."""
     folder = create_folder(tmp_path / "ray", small_config(images, jobs=2), study="simclr-folder").path
     break_trial(folder, 2)
     output = run_on_ray("resume", folder)

@@ -1,4 +1,4 @@
-"""What a worker does and what it tells: reports, failures, memory, a full disk, and a driver that does not listen."""
+"""A worker's task and messages: reports, failures, memory, a full disk, and a driver that does not answer."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_driver_that_cannot_be_told_is_no_failure_of_the_trial(task: Task, arr
     with pytest.raises(ConnectionError, match="nobody there") as caught:
         run_task(task, arrays, send)
     assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None  # it was, in a circle, what it is the cause of
+    assert caught.value.__context__ is None  # otherwise the chain of errors is circular
     assert read_outcome(task.trial_folder) is None
 
 

@@ -1,4 +1,4 @@
-"""What a method may be besides two augmented views and a projector: without a mask, with masks as views, or choosy."""
+"""Methods other than two augmented views and a projector: without masks, with masks as views, or with own checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of several workers: two processes with half of the batch each have the gradient of one with all of it."""
+"""Trials of several workers: two processes with half the batch each give the gradient of one with the whole batch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_two_workers_have_the_gradient_of_one(name: str, results: Path) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_without_gathering_they_do_not(name: str) -> None:
-    """The mean of the losses of two halves is another loss, or moves another centre: the test above can fail."""
+    """The mean of the losses of two halves differs, or moves the centre differently, so the test above can fail."""
     halves = []
     for rank in range(WORKERS):
         method = build(name, SINGLE)

@@ -132,7 +132,7 @@ def spread(embeddings: Tensor) -> float:
     """
     rows = embeddings.double()
     norm = float(rows.norm(dim=1).mean())
-    return float(rows.std(0).mean()) / norm if norm else math.nan
+    return float(rows.std(0).mean()) / norm if norm else 0.0
 
 
 def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochReport:

@@ -15,8 +15,9 @@ Scalar = bool | int | float | str | None
 COMPLETED: Final = "completed"
 PRUNED: Final = "pruned"
 COLLAPSED: Final = "collapsed"
+DIVERGED: Final = "diverged"
 FAILED: Final = "failed"
-STATUSES: Final = (COMPLETED, PRUNED, COLLAPSED, FAILED)
+STATUSES: Final = (COMPLETED, PRUNED, COLLAPSED, DIVERGED, FAILED)
 
 REPRESENTATION: Final = "representation"
 EMBEDDING: Final = "embedding"
@@ -68,7 +69,7 @@ TRIAL_COLUMNS: Final = (
     Column("method", "text", "the method's name"),
     Column("dataset", "text", "the data set's name"),
     Column("encoder", "text", "the encoder's name"),
-    Column("status", "text", "`completed`, `pruned`, `collapsed` or `failed`"),
+    Column("status", "text", "`completed`, `pruned`, `collapsed`, `diverged` or `failed`"),
     Column("reason", "text", "why, in words; empty for completed trials"),
     Column("epochs", "whole", "epochs finished; 0 for a trial that failed before its first report"),
     Column("oracle", "number", "accuracy of the first oracle, in [0, 1]; absent with `oracle: none`"),

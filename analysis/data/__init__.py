@@ -1,1 +1,1 @@
-"""Results folders and tables become DataFrames that the judge can rely on."""
+"""Results folders and tables are read and checked, and become DataFrames."""

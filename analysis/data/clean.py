@@ -1,4 +1,4 @@
-"""A table of trials gets every column that the judge leans on: what a table made by hand leaves out has a meaning."""
+"""A table of trials is checked and completed: columns that a hand-made table leaves out get default values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from trainers.records import COMPLETED, STATUSES
 def complete_trials(
     trials: DataFrame, path: Path, name: str, oracle: str | None, criteria: Criteria, known: Known
 ) -> DataFrame:
-    """The trials with every column that the judge leans on."""
+    """The trials with every column that the analysis needs, checked."""
     if trials.empty:
-        raise ResultsUnreadable(f"`{path}` must hold at least one trial, but it holds none")
+        raise ResultsUnreadable(f"`{path}` must hold at least one trial, but it has none")
     chosen = oracle_column(trials.columns, oracle, path)
     trials = trials.assign(oracle=trials[chosen] if chosen else float("nan"))
     trials["oracle"] = numbers(trials["oracle"], chosen or "oracle", path)
@@ -46,11 +46,11 @@ def complete_trials(
 
 
 def audit_weights(trials: DataFrame, settings: Mapping[str, Any]) -> Series[float]:
-    """How many trials each one stands for: 1, or 1/audit for one that pruning would have stopped but for the audit.
+    """The weight of each trial: 1/audit for an audited trial, else 1.
 
-    It is the inverse of the probability of having been drawn (Horvitz & Thompson 1952, JASA 47). In simulated sweeps
-    of 200 trials that a median pruned, τ's 95% interval so weighted covered the truth in 94 to 95%; over the survivors
-    alone it did in 63 to 67%.
+    This is the inverse of the probability that the trial was drawn (Horvitz & Thompson 1952, JASA 47). In simulated
+    sweeps of 200 trials with median pruning, the weighted 95% interval of τ covered the true τ in 94 to 95% of sweeps;
+    the interval over the unpruned trials alone covered it in 63 to 67%.
     """
     share = (settings.get("pruner") or {}).get("audit") or 1.0
     audited = trials.get("audited", pd.Series(False, index=trials.index))
@@ -58,7 +58,7 @@ def audit_weights(trials: DataFrame, settings: Mapping[str, Any]) -> Series[floa
 
 
 def split_names(trials: DataFrame) -> DataFrame:
-    """sweep, trial -> part: the sweep's name, told apart by method and data set where it holds several."""
+    """The columns sweep, trial and part: the sweep's name, with method and data set appended if it has several."""
     kinds = [column for column in ("method", "dataset") if column in trials]
     names = trials[["sweep", "trial"]].assign(part=trials["sweep"])
     for column in kinds:

@@ -1,4 +1,4 @@
-"""Which columns of a table are the criteria and the oracle, and which way each criterion points."""
+"""The criterion and oracle columns of a table, and the direction of each criterion."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from trainers.records import (
 )
 
 SIGNS = ("-", "+")
-"""What may stand before a criterion's name: less is better, more is better."""
+"""The prefixes of a criterion's name: `-` if less is better, `+` if more is better."""
 
 
 class ResultsUnreadable(ValueError):
-    """What was given to the judge cannot be judged; the message is one line and says what to do next."""
+    """The input cannot be analysed; the message is one line and says what to do."""
 
     exit_code = 2
 
@@ -38,18 +38,18 @@ class ResultsUnreadable(ValueError):
 
 @dataclass(frozen=True)
 class ScoreColumn:
-    """One column that claims to rank trials, and whether more of it is better."""
+    """A column that ranks trials, and its direction."""
 
     name: str
     higher_is_better: bool = True
 
     @property
     def layer(self) -> str:
-        """The layer that the name asks for, or "" for the plain column."""
+        """The layer in the name, or "" for the plain column."""
         return self.name.rpartition(".")[2] if is_layer(self.name) else ""
 
     def scores(self, table: DataFrame) -> Series[float]:
-        """The column with its sign set so that more is better; all NaN where the table lacks it."""
+        """The column, negated if less is better; all NaN if the table lacks it, and NaN for infinite values."""
         if self.name not in table:
             return pd.Series(np.nan, index=table.index, dtype=float)
         values = pd.to_numeric(table[self.name], errors="coerce").astype(float)
@@ -58,11 +58,11 @@ class ScoreColumn:
 
 
 Criteria = Sequence[str | ScoreColumn] | None
-"""Which criteria to judge, by name or as columns; None stands for all that a table holds."""
+"""The criteria to judge, by name or as columns; None means all criteria in the table."""
 
 
 def is_layer(column: str) -> bool:
-    """Does the column hold one layer's value of a criterion?
+    """Whether the column is a criterion on one layer.
 
     >>> is_layer("lidar.embedding"), is_layer("lidar")
     (True, False)
@@ -71,9 +71,9 @@ def is_layer(column: str) -> bool:
 
 
 def make_score_column(criterion: str | ScoreColumn, known: Known | None = None) -> ScoreColumn:
-    """The column of a name: of `-name` less is better, of `+name` more, of a bare name what is known of the criterion.
+    """The column of a name: `-name` means less is better, `+name` more is better, `name` the criterion's own direction.
 
-    `known` is what a sweep says of its criteria (`load(...).criteria`), the catalogue's by default.
+    `known` describes the criteria of a sweep (`load(...).criteria`); the default is the catalogue.
 
     >>> make_score_column("loss").higher_is_better, make_score_column("-loss").higher_is_better
     (False, False)
@@ -90,7 +90,7 @@ def make_score_column(criterion: str | ScoreColumn, known: Known | None = None) 
 
 
 def without_sign(name: str) -> str:
-    """The column that a name with or without a sign asks for.
+    """The column of a name, without its sign.
 
     >>> without_sign("-loss"), without_sign("+loss"), without_sign("loss")
     ('loss', 'loss', 'loss')
@@ -99,13 +99,13 @@ def without_sign(name: str) -> str:
 
 
 def known_direction(column: str, known: Known | None = None) -> bool:
-    """Is more of a column better, by what is known of its criterion? Of an unknown one it is."""
+    """Whether more of a column is better, by its criterion's description; true for an unknown criterion."""
     info = (known or shelf()).get(column.rpartition(".")[0] if is_layer(column) else column)
     return info.higher_is_better if info else True
 
 
 def find_criteria(columns: Iterable[str], known: Known | None = None) -> list[str]:
-    """The criterion columns of a table: the known ones, and whatever was measured on both layers; plain ones first.
+    """The criterion columns of a table: known criteria, and columns measured on both layers; plain columns come first.
 
     >>> find_criteria(["trial", "loss", "lidar", "lidar.embedding", "lidar_n", "config.lr", "oracle"])
     ['lidar', 'loss', 'lidar.embedding']
@@ -119,9 +119,9 @@ def find_criteria(columns: Iterable[str], known: Known | None = None) -> list[st
 
 
 def condition_columns(columns: Iterable[str]) -> list[str]:
-    """The columns that say under which conditions the criteria of a table were measured.
+    """The columns with the conditions under which the criteria of a table were measured.
 
-    Of a criterion that is not in the catalogue these are all columns that begin with its name and an underscore.
+    For a criterion that is not in the catalogue, these are all columns that start with its name and an underscore.
 
     >>> condition_columns(["lidar", "lidar_n", "lidar_seconds", "new", "new.embedding", "new_q", "oracle_n"])
     ['lidar_n', 'new_q']
@@ -136,14 +136,14 @@ def condition_columns(columns: Iterable[str]) -> list[str]:
 def parse_criteria(
     columns: Iterable[str], criteria: Criteria = None, path: Path | None = None, *, known: Known | None = None
 ) -> tuple[ScoreColumn, ...]:
-    """The criteria asked for, or all that the columns hold; `known` is what a sweep says of them.
+    """The chosen criteria, or all in the table; `known` describes the criteria of the sweep.
 
     Raises:
-        ResultsUnreadable: a criterion that is not a column, or no criterion at all.
+        ResultsUnreadable: a criterion is not a column, a column is named twice, or there is no criterion.
     """
     names = list(columns)
     where = f"`{path}`" if path else "the table"
-    # A column found in the table is named as it is, also where its name begins with a sign.
+    # A column found in the table keeps its name, even if the name starts with a sign.
     found = (
         [ScoreColumn(name, known_direction(name, known)) for name in find_criteria(names, known)]
         if criteria is None
@@ -157,8 +157,8 @@ def parse_criteria(
         )
     if not found:
         raise ResultsUnreadable(
-            f"{where} must have a criterion column, but none of {', '.join(known or shelf())} is there; "
-            f"name yours with --criteria (columns: {', '.join(could_be_criteria(names)) or 'none'})"
+            f"{where} must have a criterion column, but it has none of {', '.join(known or shelf())}; "
+            f"choose a column with --criteria (columns: {', '.join(could_be_criteria(names)) or 'none'})"
         )
     if len({criterion.name for criterion in found}) < len(found):
         raise ResultsUnreadable(f"`criteria` must name each column once, but got {', '.join(map(str, criteria or ()))}")
@@ -166,16 +166,16 @@ def parse_criteria(
 
 
 def could_be_criteria(columns: Sequence[str]) -> list[str]:
-    """The columns that are no part of the contract: what a user may have meant."""
+    """The columns outside the documented tables, which may be criteria of the user."""
     known = {*names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)), *condition_columns(columns), "weight"} - {LOSS}
     return [name for name in columns if name not in known and not name.startswith((CONFIG_PREFIX, ORACLE_PREFIX))]
 
 
 def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None = None) -> str | None:
-    """The column that holds the oracle, None where none was asked for and none is there.
+    """The oracle's column; None if no oracle is named and the table has none.
 
     Raises:
-        ResultsUnreadable: the oracle asked for is not a column.
+        ResultsUnreadable: the named oracle is not a column.
     """
     names = list(columns)
     if oracle is None:
@@ -194,7 +194,7 @@ def numbers(values: Series[float], name: str, path: Path) -> Series[float]:
     """A column as floats.
 
     Raises:
-        ResultsUnreadable: something in it is not a number.
+        ResultsUnreadable: a value is not a number.
     """
     converted = pd.to_numeric(values, errors="coerce").astype(float)
     strange = values[converted.isna() & values.notna()]
@@ -206,13 +206,13 @@ def numbers(values: Series[float], name: str, path: Path) -> Series[float]:
 
 
 def swept(trials: DataFrame) -> list[str]:
-    """The config columns that differ between trials: what the sweep was over."""
+    """The config columns that differ between trials: the swept hyperparameters."""
     config = [name for name in trials.columns if name.startswith(CONFIG_PREFIX)]
     return [name for name in config if trials[name].nunique(dropna=False) > 1]
 
 
 def configuration_of(trials: DataFrame) -> Series[int]:
-    """Which trials are runs of one configuration, as labels from 0; every trial its own where nothing says so."""
+    """The configuration of each trial, as labels from 0; without that column, each trial is its own configuration."""
     if "configuration" in trials and trials["configuration"].notna().all():
         return pd.Series(pd.factorize(trials["configuration"])[0], index=trials.index)
     return pd.Series(range(len(trials)), index=trials.index)

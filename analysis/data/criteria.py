@@ -1,7 +1,8 @@
-"""What a criterion says of itself: its label, its direction, its layer, and the conditions that its value depends on.
+"""The description of each criterion: its label, direction, layer, and the conditions that its value depends on.
 
-A sweep's `provenance.criteria` says it of the criteria that the sweep measured. For tables and sweeps without it, the
-source files of `trainers/criteria` say it: they are parsed and never imported, since importing them would import torch.
+For the criteria that a sweep measured, it comes from `provenance.criteria` of its sweep.yaml. For tables and sweeps
+without that entry, it comes from the source files of `trainers/criteria`. These files are parsed and never imported,
+because importing them would import torch.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ from typing import Any, Final
 from trainers.records import EMBEDDING
 
 LOSS: Final = "loss"
-"""The pretraining loss: no criterion, but the baseline that every criterion must beat."""
+"""The pretraining loss: not a criterion, but the baseline to which criteria are compared."""
 SAID: Final = ("label", "higher_is_better", "layer")
-"""What a criterion says of itself under the same name in its source and in a sweep.yaml."""
+"""The keys that have the same name in a criterion's source and in a sweep.yaml."""
 
 
 @dataclass(frozen=True)
 class CriterionInfo:
-    """What is known of one criterion."""
+    """The description of one criterion."""
 
     label: str
-    """Its name as people write it."""
+    """Its name in reports and figures."""
     higher_is_better: bool = True
     layer: str = EMBEDDING
     """The layer that its plain column repeats for most methods; "" for the loss."""
     conditions: tuple[str, ...] = ()
-    """What its value depends on, one column `<criterion>_<condition>` each; empty where it is not known."""
+    """The conditions that its value depends on, each in a column `<criterion>_<condition>`; empty if unknown."""
 
 
 Known = Mapping[str, CriterionInfo]
-"""Criterion -> what is known of it, the loss last."""
+"""Criterion -> its description; the loss comes last."""
 
 
 @cache
 def shelf() -> Known:
-    """The criteria of the catalogue `trainers.criteria.CRITERIA`, in its order, and the loss."""
+    """The criteria of the catalogue `trainers.criteria.CRITERIA`, in its order, then the loss."""
     spec = importlib.util.find_spec("trainers")
     folders = spec.submodule_search_locations if spec else None
     folder = Path(next(iter(folders or ()))) / "criteria"
@@ -57,7 +58,7 @@ def shelf() -> Known:
 
 
 def read_source(text: str) -> dict[str, CriterionInfo]:
-    """The criteria that a source file makes at its top level, from the literal arguments of `Criterion(...)`.
+    """The criteria defined at the top level of a source file, from the literal arguments of `Criterion(...)`.
 
     >>> read_source("X = Criterion(name='x', label='X', function=f, reads_views=False, higher_is_better=False)")
     {'x': CriterionInfo(label='X', higher_is_better=False, layer='embedding', conditions=('n',))}
@@ -75,7 +76,7 @@ def read_source(text: str) -> dict[str, CriterionInfo]:
 
 
 def string_keys(source: ast.AST) -> list[str]:
-    """The keys of the dictionaries that a piece of source writes out.
+    """The string keys of the dictionary literals in a piece of source code.
 
     >>> string_keys(ast.parse("CRITERIA: dict = {'lidar': LIDAR}"))
     ['lidar']
@@ -85,10 +86,10 @@ def string_keys(source: ast.AST) -> list[str]:
 
 
 def known_criteria(settings: Mapping[str, Any]) -> Known:
-    """The catalogue's criteria, and what the `provenance.criteria` of a sweep.yaml says, which goes first.
+    """The catalogue's criteria, updated with `provenance.criteria` of a sweep.yaml.
 
     Raises:
-        ValueError: a direction that is neither true nor false.
+        ValueError: a direction is neither true nor false.
     """
     origin = settings.get("provenance")
     said = origin.get("criteria") if isinstance(origin, Mapping) else None
@@ -97,7 +98,7 @@ def known_criteria(settings: Mapping[str, Any]) -> Known:
 
 
 def read_words(name: str, words: Any) -> CriterionInfo:
-    """One entry of `provenance.criteria`; what it leaves out is as the catalogue says, or the default."""
+    """One entry of `provenance.criteria`; missing keys come from the catalogue, or are the default."""
     known = shelf().get(name, CriterionInfo(name))
     words = words if isinstance(words, Mapping) else {}
     direction = words.get("higher_is_better", known.higher_is_better)
@@ -108,7 +109,7 @@ def read_words(name: str, words: Any) -> CriterionInfo:
 
 
 def merge_criteria(parts: Sequence[Known]) -> Known:
-    """What several sweeps say of their criteria; the first one gives the label.
+    """The criteria of several sweeps in one mapping; the label comes from the first sweep that has the criterion.
 
     Raises:
         ValueError: two sweeps disagree on the direction of a criterion.
@@ -116,7 +117,7 @@ def merge_criteria(parts: Sequence[Known]) -> Known:
     merged: dict[str, CriterionInfo] = {}
     for name, info in (pair for part in parts for pair in part.items()):
         if merged.setdefault(name, info).higher_is_better != info.higher_is_better:
-            raise ValueError(f"`{name}` must have one direction, but these sweeps disagree on `higher_is_better`")
+            raise ValueError(f"`{name}` must have one direction, but `higher_is_better` differs between these sweeps")
     return merged
 
 
@@ -125,7 +126,7 @@ _labelled: Final[ContextVar[Known | None]] = ContextVar("labelled", default=None
 
 @contextmanager
 def labels_of(known: Known) -> Iterator[None]:
-    """Name the criteria by these labels for the length of a block: while one report is written."""
+    """Use these labels for the criteria within the block, while one report is written."""
     token = _labelled.set(known)
     try:
         yield
@@ -134,7 +135,7 @@ def labels_of(known: Known) -> Iterator[None]:
 
 
 def label(criterion: str) -> str:
-    """The label of a criterion: by the report that is being written, else by the catalogue; else its name.
+    """The label of a criterion: from the report being written, else from the catalogue, else its name.
 
     >>> label("lidar"), label("mine")
     ('LiDAR', 'mine')

@@ -1,4 +1,4 @@
-"""A results folder, a parquet or a CSV becomes DataFrames that the rest of the judge can rely on."""
+"""Reads results folders, parquet files and CSV files into checked DataFrames."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ from analysis.text.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}
-"""What a table beside the trials cannot do without."""
+"""The column that each further table must have."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything read, several sweeps below one another; each table has a column `sweep`."""
+    """The tables of one or several sweeps, concatenated; each table has a column `sweep`."""
 
     trials: DataFrame
-    """One row per trial that started, with `oracle`, `status`, `trial` and `weight` always there."""
+    """One row per trial that started; `oracle`, `status`, `trial` and `weight` are always present."""
     reports: DataFrame
-    """One row per trial and epoch; empty where there is none."""
+    """One row per trial and epoch; empty if there are none."""
     baselines: DataFrame
-    """The untrained encoder and raw pixels; empty where there are none."""
+    """The untrained encoder and raw pixels; empty if there are none."""
     sweeps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """sweep -> its sweep.yaml; only sweeps that have one."""
+    """sweep -> its sweep.yaml, for the sweeps that have one."""
     folders: Mapping[str, Path] = field(default_factory=dict)
-    """sweep -> where its analysis goes, unless told otherwise."""
+    """sweep -> the default folder of its analysis."""
     home: Path | None = None
-    """Where the analysis of all the sweeps together goes; None where they lie in different folders."""
+    """The default folder of the analysis over all sweeps; None if the sweeps are in different folders."""
     criteria: Known = field(default_factory=shelf)
-    """What the sweeps and the catalogue say of each criterion."""
+    """The description of each criterion, from the sweeps and the catalogue."""
     notes: tuple[str, ...] = ()
-    """What had to be left out or understood, in words."""
+    """Notes for the user: what was left out, split or not judged."""
 
     def score_columns(self, criteria: Criteria = None) -> tuple[ScoreColumn, ...]:
-        """The criteria to judge, each in the direction that the sweeps give; `kendall`, `select` … take them."""
+        """The criteria to judge, with their directions from the sweeps, as an argument for `kendall`, `select` …"""
         return parse_criteria(self.trials.columns, criteria, known=self.criteria)
 
 
 def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Criteria = None) -> Results:
     """Read one sweep, a folder of sweeps, a parquet, a CSV, or a list of these.
 
-    `oracle` names the column to judge against (`oracle` by default, and `knn` finds `oracle.knn`); `criteria` only
-    says which columns must be there, and be numbers. A missing `status` means completed, a missing `sweep` the file's
-    stem, a missing `trial` the row's number.
+    `oracle` names the column to judge against (default `oracle`; `knn` also finds `oracle.knn`). `criteria` only lists
+    columns that must exist and be numeric. Without a column `status`, all trials are completed; without `sweep`, the
+    name is the file's stem; without `trial`, trials are numbered by row.
 
     Raises:
-        ResultsUnreadable: nothing to read, a file that is not what it says, a column that is missing, or sweeps that
-            disagree on the direction of a criterion.
+        ResultsUnreadable: there is nothing to read, a file has the wrong format, a column is missing, or a criterion
+            has different directions in different sweeps.
     """
     named = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not named:
@@ -87,7 +87,7 @@ def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None,
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The sweeps' folders and the tables that `paths` stand for, and a note for each folder that cannot be read yet."""
+    """The sweep folders and tables at `paths`, and a note for each sweep folder without trials."""
     found: list[Path] = []
     notes: list[str] = []
     for path in paths:
@@ -99,7 +99,7 @@ def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         below = sorted(child for child in path.iterdir() if child.is_dir() and is_sweep(child))
         if not below:
             raise ResultsUnreadable(
-                f"`{path}` must hold sweeps (folders with a {SWEEP_FILE}), but it holds none; `sweeper run` makes one"
+                f"`{path}` must hold sweeps (folders with a {SWEEP_FILE}), but it has none; `sweeper run` creates one"
             )
         ready = [child for child in below if has_trials(child)]
         notes += [f"{child.name} was left out: {unfinished(child)}" for child in below if child not in ready]
@@ -110,7 +110,7 @@ def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def is_sweep(folder: Path) -> bool:
-    """Does the folder hold one sweep, run by us or made by hand?"""
+    """Whether the folder is one sweep, run by `sweeper` or made by hand."""
     return (folder / SWEEP_FILE).is_file() or table_in(folder, "trials") is not None
 
 
@@ -120,19 +120,19 @@ def table_in(folder: Path, stem: str) -> Path | None:
 
 
 def has_trials(folder: Path) -> bool:
-    """Is there anything to judge in a sweep's folder? One that stopped before its first trial has an empty table."""
+    """Whether a sweep's folder has trials; a sweep that stopped before its first trial has an empty table."""
     table = table_in(folder, "trials")
     return table is not None and not (table.suffix == ".parquet" and read_table(table).empty)
 
 
 def unfinished(folder: Path) -> str:
-    """Why a sweep's folder has no trials to judge, and what to do."""
-    what = "holds no trial yet" if table_in(folder, "trials") else "has no trials.parquet"
+    """Why a sweep's folder has no trials, and what to do."""
+    what = "has no trial yet" if table_in(folder, "trials") else "has no trials.parquet"
     return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
 
 
 def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results:
-    """One sweep's folder or one table, checked and completed."""
+    """One sweep folder or one table, read, checked and completed."""
     folder = source if source.is_dir() else source.parent
     table = table_in(source, "trials") if source.is_dir() else source
     if table is None:
@@ -142,7 +142,7 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results
     name = folder.resolve().name if ours else table.stem
     known = read_criteria(settings, folder / SWEEP_FILE)
     rows = read_table(table)
-    own = source.is_dir() and bool(settings)  # a sweep's name is its folder's, also where it was copied or renamed
+    own = source.is_dir() and bool(settings)  # the folder names the sweep, even if it was copied or renamed
     trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
@@ -152,7 +152,7 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
     names = split_names(trials)
     notes = tuple(
-        f"{sweep} holds several methods or data sets and was split, since no rank is comparable across them"
+        f"{sweep} has several methods or data sets and was split, because ranks are not comparable across them"
         for sweep in names.loc[names["sweep"] != names["part"], "sweep"].unique()
     )
     trials["sweep"] = names["part"].to_numpy()
@@ -172,20 +172,20 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results
 
 
 def further_columns(rows: DataFrame, path: Path, oracle: str | None) -> tuple[str, ...]:
-    """A note on the numbers in a table made by hand that nobody has named, and so nobody judges."""
+    """A note on the numeric columns of a hand-made table that are not judged, because no option names them."""
     chosen = {criterion.name for criterion in parse_criteria(rows.columns)} | {oracle_column(rows.columns, oracle)}
     further = [name for name in could_be_criteria(list(rows.columns)) if name not in chosen]
     further = [name for name in further if pd.api.types.is_numeric_dtype(rows[name])]
-    ways = ["--criteria NAME, or -NAME where less is better"]
+    ways = ["--criteria NAME, or -NAME if less is better"]
     ways += [] if oracle_column(rows.columns, oracle) else ["--oracle NAME"]
-    return (f"{path.name} has more: {', '.join(further)} ({'; '.join(ways)})",) if further else ()
+    return (f"{path.name} has further numbers: {', '.join(further)} ({'; '.join(ways)})",) if further else ()
 
 
 def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
-    """Where each sweep's own analysis goes: `home` itself where there is but one.
+    """The folder of each sweep's analysis: a folder below `home`, or `home` itself for a single sweep.
 
     Raises:
-        ResultsUnreadable: a sweep's name is no name for a folder.
+        ResultsUnreadable: a sweep's name cannot be a folder's name.
     """
     if len(sweeps) == 1:
         return dict.fromkeys(sweeps, home)
@@ -196,12 +196,12 @@ def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
 
 
 def read_table(path: Path) -> DataFrame:
-    """A parquet, or a CSV by its ending."""
+    """Read a parquet or CSV file, depending on its extension."""
     if path.suffix not in (".parquet", ".csv"):
         raise ResultsUnreadable(f"`{path}` must end in .parquet or .csv, but it ends in {path.suffix or 'nothing'!r}")
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
-    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors, as are pandas' parser errors
+    except (OSError, ValueError, csv.Error) as error:  # errors of pyarrow and of pandas' parser are ValueErrors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ResultsUnreadable(
             f"`{path}` must be a {path.suffix[1:]} table, but it cannot be read: {first}"
@@ -209,12 +209,12 @@ def read_table(path: Path) -> DataFrame:
 
 
 def read_csv(path: Path) -> DataFrame:
-    """A CSV whose rows are no longer than its header; fields beyond it that are empty are left out.
+    """Read a CSV whose rows are not longer than its header, apart from empty fields.
 
-    pandas would take the first column of a longer row for an index, and shift every name by one.
+    With longer rows, pandas would use the first column as the index and shift every column name by one.
 
     Raises:
-        ValueError: a row has a field beyond the header that holds something; the message names its line.
+        ValueError: a row has a non-empty field beyond the header; the message names the line.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
@@ -222,12 +222,12 @@ def read_csv(path: Path) -> DataFrame:
         for row in reader:
             if any(cell.strip() for cell in row[width:]):
                 raise ValueError(f"line {reader.line_num} has {len(row)} fields, but the header has {width}")
-    # With `usecols` pandas drops what lies beyond the header, wherever such a row stands.
+    # With `usecols` pandas drops the fields beyond the header, in any row.
     return pd.read_csv(path, index_col=False, usecols=range(width) if width else None)
 
 
 def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
-    """reports or baselines beside the trials; empty where there are none. `own`: the folder names the sweep."""
+    """The reports or baselines of a folder; empty if there are none. `own`: the folder names the sweep."""
     path = table_in(folder, stem)
     if path is None:
         return DataFrame()
@@ -238,7 +238,7 @@ def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
-    """sweep.yaml as a mapping."""
+    """Read sweep.yaml as a mapping."""
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -250,7 +250,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
 
 
 def read_criteria(settings: Mapping[str, Any], path: Path) -> Known:
-    """What a sweep.yaml says of its criteria, and the catalogue of the others."""
+    """The criteria described in a sweep.yaml, and those of the catalogue."""
     try:
         return known_criteria(settings)
     except ValueError as error:
@@ -258,7 +258,7 @@ def read_criteria(settings: Mapping[str, Any], path: Path) -> Known:
 
 
 def shared_criteria(parts: Sequence[Results]) -> Known:
-    """What all the sweeps together say of their criteria."""
+    """The criteria of all sweeps, in one mapping."""
     try:
         return merge_criteria([part.criteria for part in parts])
     except ValueError as error:
@@ -266,7 +266,7 @@ def shared_criteria(parts: Sequence[Results]) -> Known:
 
 
 def rename_sweeps(part: Results, source: Path) -> Results:
-    """The same with the folder's path in front of each sweep's name, where two sweeps share one."""
+    """The same results with the folder's path before each sweep's name, for sweeps of equal names."""
     names = {sweep: f"{source.parent}/{sweep}" for sweep in part.folders}
 
     def renamed(table: DataFrame) -> DataFrame:
@@ -283,7 +283,7 @@ def rename_sweeps(part: Results, source: Path) -> Results:
 
 
 def shared_home(named: Sequence[Path], parts: Sequence[Results]) -> Path | None:
-    """Where the analysis of everything goes: beside the sweeps, in the folder that holds them all."""
+    """The folder of the analysis over all sweeps: `analysis` beside the sweeps, if one folder holds them all."""
     if len(parts) == 1:
         return parts[0].home
     if len(named) == 1:
@@ -293,6 +293,6 @@ def shared_home(named: Sequence[Path], parts: Sequence[Results]) -> Path | None:
 
 
 def join(tables: Sequence[DataFrame]) -> DataFrame:
-    """Tables below one another, the empty ones left out."""
+    """Concatenate tables, without the empty ones."""
     full = [table for table in tables if not table.empty]
     return pd.concat(full, ignore_index=True) if full else DataFrame()

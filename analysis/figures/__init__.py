@@ -1,1 +1,1 @@
-"""Tables become figures."""
+"""The figures, each drawn from a table."""

@@ -1,4 +1,4 @@
-"""What the figures share: ticks in percent, names at line ends, dashed levels, a key of colours."""
+"""Parts that figures share: percent ticks, labels at line ends, dashed levels, a colour key."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PATCH = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
-"""What a text lies on where a line runs below it."""
+"""The background of a text that covers a line."""
 
 
 BESIDE = 30
-"""Letters of a name beside the axes, which it would otherwise push away."""
+"""The longest name beside the axes, in letters; a longer one would shrink the axes."""
 
 
 def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
-    """A dashed line across, named at one of its ends."""
+    """A dashed horizontal line, labelled at one end."""
     if not math.isfinite(level):
         return
     axes.axhline(level, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
@@ -44,7 +44,7 @@ def level_line(axes: Axes, level: float, name: str, *, left: bool) -> None:
 
 
 def colour_key(axes: Axes, table: DataFrame) -> None:
-    """Nine small squares from the lowest oracle to the highest, above the axes at the right."""
+    """A colour scale of nine squares, from the lowest oracle to the highest, above the axes at the right."""
     from matplotlib.patches import Rectangle
 
     width, bottom = 0.018, 1.035
@@ -57,7 +57,7 @@ def colour_key(axes: Axes, table: DataFrame) -> None:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """The name of each line (x and y of its end, name, colour) at its right, moved up where it would lie on another."""
+    """The label of each line (x and y of its end, name, colour) at its right, moved up if it would overlap another."""
     low, high = axes.get_ylim()
     placed = -math.inf
     for x, y, text, colour in sorted(ends, key=lambda end: end[1]):
@@ -69,7 +69,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 
 
 def row_names(axes: Axes, places: Sequence[float] | range, names: Sequence[str]) -> None:
-    """One name per row at the left, and no axis line there."""
+    """One name per row at the left, without an axis line."""
     axes.set_yticks(list(places), [for_figure(name, BESIDE) for name in names])
     axes.tick_params(axis="y", labelcolor=INK)
     axes.grid(visible=False, axis="y")
@@ -77,7 +77,7 @@ def row_names(axes: Axes, places: Sequence[float] | range, names: Sequence[str])
 
 
 def accuracy_axis(axis: Any, values: Any) -> None:
-    """Fractions shown as percent; anything else as it is."""
+    """Show fractions as percent, and other values unchanged."""
     from matplotlib.ticker import FuncFormatter
 
     few_ticks(axis)
@@ -86,14 +86,14 @@ def accuracy_axis(axis: Any, values: Any) -> None:
 
 
 def few_ticks(axis: Any) -> None:
-    """Five or so round numbers."""
+    """About five ticks at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
 
 
 def whole_epochs(axes: Axes) -> None:
-    """Epochs are whole numbers."""
+    """Ticks at whole epochs only."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

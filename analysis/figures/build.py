@@ -1,4 +1,4 @@
-"""The figures of a report: each is a table first, saved beside its PNG and PDF, and then drawn."""
+"""The figures of a report, each drawn from a table that is saved as CSV beside its PNG and PDF."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 80
-"""The most trials that a figure of curves shows; of more trials, these are spread evenly over the oracle's ranks."""
+"""The most trials in a figure of curves; of more trials, a sample spread evenly over the oracle's ranks is drawn."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path) -> Drawn:
-    """Write the files of one figure below `folder`."""
+    """Write the PNG, PDF and CSV of one figure to `folder`."""
     for_csv(table).to_csv(folder / f"{name}.csv", index=False)
     with quiet():
         settle(figure)
@@ -50,7 +50,7 @@ def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path
 def ranking_figures(
     results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> Iterator[Drawn]:
-    """Criterion against oracle, one figure per criterion that has any pairs."""
+    """Criterion against oracle, one figure per criterion that has data."""
     for criterion in criteria:
         table = scatter_table(results.trials, judgement.selection, criterion)
         if table.empty:
@@ -63,7 +63,7 @@ def ranking_figures(
 
 
 def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
-    """trial, value, oracle, status, selected, higher_is_better, note."""
+    """The columns trial, value, oracle, status, selected, higher_is_better and note."""
     chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
     table = trials[["trial", "oracle", "status"]].assign(
         value=pd.to_numeric(trials[criterion.name], errors="coerce"), higher_is_better=criterion.higher_is_better
@@ -89,7 +89,7 @@ def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Pat
 
 
 def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
-    """trial, epoch, value, oracle, step, note; how many trials are drawn, and how many there are."""
+    """The columns trial, epoch, value, oracle, step and note; the number of trials drawn; the number of all trials."""
     oracle = results.trials.set_index("trial")["oracle"]
     reports = results.reports
     table = reports[["trial", "epoch"]].assign(value=reports[criterion.name].astype(float))
@@ -124,7 +124,7 @@ def selection_figure(results: Results, judgement: Judgement, folder: Path) -> It
 
 
 def selection_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
-    """choice, criterion, oracle, kind: the best trial, the criteria, a random choice, and the baselines."""
+    """The columns choice, criterion, oracle and kind: the best trial, the criteria, a random choice, the baselines."""
     plain = without_layers(selection)
     if plain["best_oracle"].isna().all():
         return DataFrame()
@@ -139,7 +139,7 @@ def selection_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
 
 
 def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
-    """The name of each baseline as people read it, and its oracle."""
+    """The display name of each baseline, and its oracle."""
     if "oracle" not in baselines:
         return []
     labels = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
@@ -158,14 +158,14 @@ def pruning_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
 
 
 def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
-    """τ of every sweep and plain criterion, below one another."""
+    """A forest plot: τ of every sweep and plain criterion."""
     table = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)].dropna(subset=["tau"])
     if len(table):
         yield save("forest", table, plots.forest(table), captions.FOREST, folder)
 
 
 def file_name(text: str) -> str:
-    """Letters, digits, dots and dashes only.
+    """A file name of letters, digits, dots, dashes and underscores.
 
     >>> file_name("a/b c")
     'a-b-c'

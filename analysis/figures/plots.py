@@ -1,4 +1,4 @@
-"""Table -> Figure. Nothing is computed here: every number drawn is in the table that is saved beside the figure."""
+"""Table -> Figure. Nothing is computed here: every plotted number is in the table that is saved beside the figure."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHAPES = ("o", "s", "^", "D", "v")
-"""A dot's shape says its criterion too, where dots of several lie among one another."""
+"""One marker per criterion, in figures that show several criteria."""
 NO_ORACLE = -1
-"""The colour step of a trial whose oracle is not known."""
+"""The colour step of a trial without an oracle."""
 
 
 def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None) -> Figure:
     """Criterion against oracle, one dot per trial.
 
-    Columns trial, value, oracle, selected, higher_is_better, note; `baselines` has baseline and oracle.
+    Columns: trial, value, oracle, selected, higher_is_better, note; of `baselines`: baseline, oracle.
     """
     with quiet():
         figure, axes = new_figure()
@@ -57,7 +57,7 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
 
 
 def emptier_left(table: DataFrame, level: float) -> bool:
-    """Do fewer dots lie about a level on the left than on the right, so that its name is read there?
+    """Whether at most as many dots lie near a level on the left as on the right, so that its label goes to the left.
 
     >>> emptier_left(DataFrame({"value": [1.0, 2.0, 9.0], "oracle": [0.9, 0.2, 0.5]}), 0.9)
     False
@@ -69,9 +69,9 @@ def emptier_left(table: DataFrame, level: float) -> bool:
 
 
 def curves(table: DataFrame, criterion: str) -> Figure:
-    """A criterion over epochs, one line per trial, the stronger the better its final oracle.
+    """A criterion over epochs, one line per trial, in a darker colour for a higher final oracle.
 
-    Columns trial, epoch, value, oracle, step (0 to 8, or -1 where there is no oracle), note.
+    Columns: trial, epoch, value, oracle, step (0 to 8, or -1 without an oracle), note.
     """
     with quiet():
         figure, axes = new_figure()
@@ -90,9 +90,9 @@ def curves(table: DataFrame, criterion: str) -> Figure:
 
 
 def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
-    """One line per criterion over epochs, with its interval where the table has one.
+    """One line per criterion over epochs, with its interval if the table has one.
 
-    Columns criterion, epoch, the one named by `value`, and `<value>_low` and `<value>_high` if there are any.
+    Columns: criterion, epoch, the one named by `value`, and optionally `<value>_low` and `<value>_high`.
     """
     with quiet():
         figure, axes = new_figure()
@@ -124,7 +124,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
 
 
 def kept(table: DataFrame) -> Figure:
-    """The accuracy kept by each way of choosing: columns choice, criterion, oracle, kind (criterion · reference)."""
+    """The accuracy of each choice: columns choice, criterion, oracle, kind (criterion or reference)."""
     with quiet():
         figure, axes = new_figure(height=0.75 + 0.27 * len(table))
         names = [str(name) for name in table["criterion"]]
@@ -151,7 +151,7 @@ def kept(table: DataFrame) -> Figure:
 def frontier(table: DataFrame) -> Figure:
     """Epochs saved against regret, one dot per pruner and criterion: columns criterion, pruner, epochs_saved, regret.
 
-    A line joins, for each criterion, the dots that no other dot of it beats on both (`efficient`).
+    For each criterion, a line joins the Pareto-optimal dots (`efficient`).
     """
     with quiet():
         figure, axes = new_figure()
@@ -189,7 +189,7 @@ def frontier(table: DataFrame) -> Figure:
 
 
 def forest(table: DataFrame) -> Figure:
-    """τ with its interval for every sweep and criterion: columns sweep, criterion, n, tau, tau_low, tau_high."""
+    """τ and its interval for every sweep and criterion: columns sweep, criterion, n, tau, tau_low, tau_high."""
     with quiet():
         sweeps = list(dict.fromkeys(table["sweep"]))
         figure, axes = new_figure(height=0.75 + 0.2 * len(table) + 0.3 * len(sweeps))

@@ -1,4 +1,4 @@
-"""How every figure looks: a palette that colour-blind readers can tell apart, quiet axes, and SVG that a page owns."""
+"""The style of all figures: a palette for colour-blind readers, light axes, and SVG coloured by the page's CSS."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MUTED: Final = "#66707c"
 PAPER: Final = "#fffffe"
 RULE: Final = "#d9dee4"
 GOOD: Final = "#0f7a5a"
-"""The best trial that there was."""
+"""The best trial."""
 
 CRITERION_COLOURS: Final = ("#0072b2", "#d55e00", "#cc79a7", "#009e73", "#b58900", "#56b4e9")
 """From Okabe & Ito 2008 ("Color Universal Design")."""
 LOSS_COLOUR: Final = "#7d8590"
-"""The loss, which every criterion must beat, is grey."""
+"""The loss is grey, because it is the baseline of the criteria."""
 
 STEPS: Final = ("#c3d4e6", "#a5c2de", "#85aed4", "#6699c9", "#4a84bb", "#336fab", "#1f5a97", "#11467f", "#083264")
-"""Oracle from low to high, light to dark on paper; a dark page turns them round."""
+"""Oracle from low to high: light to dark on a light page, dark to light on a dark page."""
 
 ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -56,17 +56,17 @@ ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
         ),
     }
 )
-"""The same colour on a dark page."""
+"""Colour on a light page -> colour on a dark page."""
 
 STYLE: Final = Path(__file__).parent / "sweeper.mplstyle"
-"""Fonts, sizes and lines; the colours stay here, since a page turns them into variables."""
+"""Fonts, sizes and lines. The colours are in this module, because a page turns them into CSS variables."""
 
 SVG: Final = "http://www.w3.org/2000/svg"
 XLINK: Final = "http://www.w3.org/1999/xlink"
 
 
 def colour_of(criterion: str, all_criteria: list[str]) -> str:
-    """One colour per criterion, the catalogue's own the same in every figure; a layer has its criterion's."""
+    """One colour per criterion, the same in every figure for criteria of the catalogue; a layer has the same colour."""
     plain = criterion.partition(".")[0]
     if plain == LOSS:
         return LOSS_COLOUR
@@ -76,7 +76,7 @@ def colour_of(criterion: str, all_criteria: list[str]) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """matplotlib without its default look, for the length of a block."""
+    """Apply this style to matplotlib within the block."""
     from matplotlib import style
 
     colours: dict[Any, Any] = {
@@ -93,7 +93,7 @@ def quiet() -> Iterator[None]:
 
 
 def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
-    """A figure of its own (no pyplot, so nothing is kept or shown), sized in inches to be read on a phone."""
+    """A new figure, sized in inches to be readable on a phone; without pyplot, which would keep a reference to it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -101,19 +101,19 @@ def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
 
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
-    """The names of the axes, that of the upright one lying above it, where it is read without turning the head."""
+    """Label the axes; the y label is horizontal and above the axis, which makes it easier to read."""
     axes.set_xlabel(for_figure(x))
     axes.set_title(for_figure(y), loc="left", fontsize=8.5, fontweight="normal", color=MUTED, pad=7)
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once, so that saving it in three formats does not do so thrice."""
+    """Compute the layout once, so that saving in three formats does not repeat it."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """A figure as inline SVG: its colours are the page's variables, its urls are hover titles, its ids are its own."""
+    """A figure as inline SVG: colours become CSS variables, URLs become hover titles, and ids get the figure's name."""
     with quiet():
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -151,5 +151,5 @@ def variable(colour: str) -> str:
 
 
 def page_colours(dark: bool) -> str:
-    """The CSS declarations of every colour that a figure may use."""
+    """The CSS declarations of all colours that figures use."""
     return "".join(f"{variable(light)}:{on_dark if dark else light};" for light, on_dark in ON_DARK.items())

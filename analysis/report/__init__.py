@@ -1,1 +1,1 @@
-"""The report: sections of text, tables and figures, on the terminal, in Markdown and in HTML."""
+"""The report: sections of text, tables and figures, for the terminal, Markdown and HTML."""

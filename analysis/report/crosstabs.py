@@ -1,4 +1,4 @@
-"""Tables with one column per hyperparameter or per criterion, made wide from tables that are long on disk."""
+"""Tables with one column per hyperparameter or per criterion, pivoted from the long tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.text.numbers import accuracy, label_of, percent, points
 
 
 def by_hyperparameter(table: DataFrame) -> TextTable:
-    """One row per criterion, one column per hyperparameter; cells have the accuracy and the regret."""
+    """One row per criterion and one column per hyperparameter, with accuracy and regret in each cell."""
     names = list(dict.fromkeys(table["hyperparameter"]))
     rows = []
     for (sweep, criterion), part in table.groupby(["sweep", "criterion"], sort=False):
@@ -31,7 +31,7 @@ def by_hyperparameter(table: DataFrame) -> TextTable:
 
 
 def pruning(table: DataFrame) -> tuple[TextTable, ...]:
-    """One row per pruner, and for each criterion the epochs saved and the regret."""
+    """One row per pruner, and two columns per criterion: the epochs saved and the regret."""
     if table.empty:
         return ()
     names = list(dict.fromkeys(table["criterion"]))
@@ -44,7 +44,7 @@ def pruning(table: DataFrame) -> tuple[TextTable, ...]:
 
 
 def saved_and_regret(criterion: str) -> tuple[TextColumn, TextColumn]:
-    """The epochs that pruning by a criterion saves, and its regret."""
+    """The columns of one criterion: the epochs saved, and the regret."""
 
     def saved(row: Row) -> str:
         return percent(cell_of(row, criterion, "epochs_saved"))
@@ -56,13 +56,13 @@ def saved_and_regret(criterion: str) -> tuple[TextColumn, TextColumn]:
 
 
 def cell_of(row: Row, criterion: str, name: str) -> object:
-    """One number of one criterion in a row of several."""
+    """One value of one criterion, from a row with several criteria."""
     found = row.get(criterion)
     return found.get(name) if isinstance(found, dict) else None
 
 
 def accuracy_and_regret(row: object) -> str:
-    """A cell: the accuracy of the selected trial, and the regret."""
+    """A cell with the accuracy of the selected trial and the regret."""
     if not isinstance(row, dict):
         return "–"
     kept = accuracy(row["oracle"])

@@ -1,4 +1,4 @@
-"""Sections of text, tables and figures become one HTML file that loads nothing, and one Markdown file."""
+"""Writes sections as one self-contained HTML page and as one Markdown page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Section:
 
 
 def make_page(title: str, headline: str, sections: Sequence[Section], links: Sequence[tuple[str, str]] = ()) -> str:
-    """The whole page: style, figures and tables inside, nothing loaded from anywhere; `links` are text and address."""
+    """The page as HTML, with style, figures and tables inline and no external resources; `links`: (text, address)."""
     colours = {"light": page_colours(dark=False), "dark": page_colours(dark=True)}
     template = environment().get_template("page.html.jinja")
     return template.render(title=title, headline=headline, sections=sections, links=links, colours=colours)
@@ -37,7 +37,7 @@ def make_page(title: str, headline: str, sections: Sequence[Section], links: Seq
 
 @cache
 def environment() -> Environment:
-    """Jinja with every expression escaped, and control characters marked unless it is markup of our own."""
+    """The Jinja environment: it escapes every expression and makes control characters visible, except in our markup."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "template"),
         autoescape=True,
@@ -52,7 +52,7 @@ def environment() -> Environment:
 
 
 def words_html(text: str) -> Markup:
-    """A sentence as HTML, with what is between backticks as code.
+    """A sentence as HTML, with text between backticks as code.
 
     >>> str(words_html("a < b: `sweeper probe`"))
     'a &lt; b: <code>sweeper probe</code>'
@@ -61,7 +61,7 @@ def words_html(text: str) -> Markup:
 
 
 def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str:
-    """The same for a repository's page; figures are the PNG files below figures/."""
+    """The page as Markdown; figures are the PNG files in figures/."""
     parts = [f"# {for_markdown(title)}", for_markdown(headline)]
     for section in sections:
         parts.append(f"## {section.title}")
@@ -81,7 +81,7 @@ def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str
 
 
 def in_brackets(text: str) -> str:
-    """Text that may stand between square brackets.
+    """Text with round brackets, so that it can be the text of a Markdown link.
 
     >>> in_brackets("τ = 0.5 [0.2, 0.7]")
     'τ = 0.5 (0.2, 0.7)'

@@ -1,4 +1,4 @@
-"""Everything that is known about the sweeps, as tables: a CSV file each, from which a report is made."""
+"""All results of the analysis as tables, one CSV file each; the report is made from them."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
 
 
 def study_name(settings: Mapping[str, object], sweep: str) -> str:
-    """The name of the sweep's study, from which Hyperband draws its brackets."""
+    """The name of the sweep's study, which determines Hyperband's brackets."""
     origin = settings.get("provenance")
     return str(origin.get("study", sweep)) if isinstance(origin, Mapping) else sweep
 
 
 def of_sweep(judgement: Judgement, sweep: str) -> Judgement:
-    """The same, of one sweep alone."""
+    """The tables of one sweep."""
     return Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
 
 
@@ -90,28 +90,28 @@ def rows_of(table: DataFrame, sweep: str) -> DataFrame:
 
 
 def rows_with(table: DataFrame, column: str) -> DataFrame:
-    """The rows that have a value in the column; none where the table lacks it."""
+    """The rows with a value in the column; no rows if the table lacks the column."""
     return table.dropna(subset=[column]) if column in table else table.head(0)
 
 
 def without_layers(table: DataFrame) -> DataFrame:
-    """The rows of plain criteria, or all rows where only single layers were asked for."""
+    """The rows of plain criteria, or all rows if all are of single layers."""
     plain = table[~table["criterion"].map(is_layer)]
     return plain if len(plain) else table
 
 
 def has_oracle(results: Results) -> bool:
-    """Was any trial measured by an oracle?"""
+    """Whether any trial has an oracle."""
     return bool(results.trials["oracle"].notna().any())
 
 
 def tables(judgement: Judgement) -> dict[str, DataFrame]:
-    """The tables by the name of their file."""
+    """File name -> table."""
     return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
 
 
 def write_tables(judgement: Judgement, folder: Path) -> None:
-    """One CSV per table; the file of an empty table is deleted, since it is of an earlier run."""
+    """Write one CSV per table; for an empty table, delete the file that an earlier run wrote."""
     for name, table in tables(judgement).items():
         file = folder / f"{name}.csv"
         if table.empty:
@@ -121,6 +121,6 @@ def write_tables(judgement: Judgement, folder: Path) -> None:
 
 
 def plain_criteria(results: Results, criteria: Criteria) -> list[ScoreColumn]:
-    """The criteria that a report draws: not the single layers, unless nothing else was asked for."""
+    """The criteria in the figures of a report: the plain ones, or single layers if only these were chosen."""
     chosen = results.score_columns(criteria)
     return [criterion for criterion in chosen if not criterion.layer] or list(chosen)

@@ -1,4 +1,4 @@
-"""The sections of a report: each answers one question by sentences, tables and figures."""
+"""The sections of a report; each answers one question with text, tables and figures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from analysis.text import cautions, findings, pruning_findings, questions
 def sweep_sections(
     results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> list[Section]:
-    """The report of one sweep; figures are written below `folder`."""
+    """The sections of one sweep's report; its figures are written to `folder`."""
     measured = has_oracle(results)
     found = (
         findings.relations_and_selections(judgement)
@@ -86,7 +86,7 @@ def sweep_sections(
 
 
 def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], folder: Path) -> list[Section]:
-    """The report over several sweeps, side by side; nothing is pooled."""
+    """The sections of the report over several sweeps; no statistic is pooled across sweeps."""
     audited = judgement.audit["sweep"] if len(judgement.audit) else ()
     pruned = zip(audited, pruning_findings.pruning_as_it_ran(judgement.audit), strict=True)
     return not_empty(
@@ -109,33 +109,33 @@ def combined_sections(results: Results, judgement: Judgement, across: Sequence[s
 
 
 def comparison_section(judgement: Judgement) -> Section:
-    """Every pair of criteria."""
+    """The section that compares every pair of criteria."""
     pairs = rows_with_trials(judgement.comparison)
     return Section(questions.COMPARISON, tables=optional_table("Pairs of criteria", pairs, table_columns.COMPARISON))
 
 
 def layers_section(judgement: Judgement) -> Section:
-    """Every criterion on every layer."""
+    """The section with every criterion on every layer."""
     rows = rows_with_trials(judgement.ranking)
     return Section(questions.LAYERS, tables=optional_table("All rows of ranking.csv", rows, table_columns.RANKING))
 
 
 def selection_tables(judgement: Judgement) -> tuple[TextTable, ...]:
-    """Selection, and selection by hyperparameter, where there is an oracle."""
+    """The tables of selection and of selection by hyperparameter; none without an oracle."""
     plain = judgement.selection[~judgement.selection["criterion"].map(is_layer)]
     if plain["oracle"].isna().all():
         return ()
     tables = optional_table("The selected trials", plain, table_columns.SELECTION)
     cells = judgement.selection_by_hyperparameter
-    several = len(cells) and cells["hyperparameter"].nunique() > 1  # one of them is the whole sweep
+    several = len(cells) and cells["hyperparameter"].nunique() > 1  # one of them is the sweep as a whole
     return (*tables, crosstabs.by_hyperparameter(cells)) if several else tables
 
 
 def rows_with_trials(table: DataFrame) -> DataFrame:
-    """The rows that rest on at least one trial."""
+    """The rows with at least one trial."""
     return table[table["n"] > 0] if "n" in table else table
 
 
 def not_empty(*sections: Section) -> list[Section]:
-    """The sections that hold anything."""
+    """The sections with any content."""
     return [section for section in sections if section.text or section.tables or section.figures or section.warnings]

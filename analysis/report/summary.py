@@ -1,4 +1,4 @@
-"""The first table of a report: each criterion and its selected trial, beside a random choice and the baselines."""
+"""The first table of a report: each criterion and its selected trial, with a random choice and the baselines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 NARROW = tuple(column for column in COLUMNS if column.heading not in ("best", "ties", "τ covers"))
-"""The columns that fit a terminal."""
+"""The columns that fit on a terminal."""
 
 WITHOUT_ORACLE = (
     CRITERION,
@@ -53,12 +53,12 @@ def covered(row: Row) -> str:
 
 
 def as_count(value: object) -> int:
-    """A count, 0 where there is none."""
+    """The count as an integer; 0 if it is missing."""
     return int(value) if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 def summary(results: Results, judgement: Judgement) -> TextTable:
-    """The table over one sweep or several."""
+    """The first table, for one sweep or several."""
     several = judgement.ranking["sweep"].nunique() > 1
     layers = layers_of(results.trials, find_criteria(results.trials.columns))
     note = captions.layers({label_of(name): layer for name, layer in layers.items()}) if layers and not several else ""
@@ -93,7 +93,7 @@ def selected_trials(results: Results, judgement: Judgement) -> list[Row]:
 
 
 def selected_without_oracle(results: Results, judgement: Judgement) -> tuple[TextTable, ...]:
-    """The table of the selected trials of a sweep without an oracle; none where no trial is selected."""
+    """The table of the selected trials, for a sweep without an oracle; none if no trial is selected."""
     rows = selected_trials(results, judgement)
     columns = [*WITHOUT_ORACLE, *map(hyperparameter, swept(results.trials))]
     return (format_table("The trial that each criterion selects", rows, columns),) if rows else ()

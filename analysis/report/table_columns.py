@@ -1,4 +1,4 @@
-"""The columns of the tables in a report: their headings, and how a row becomes a cell."""
+"""The columns of the report's tables: the headings, and the functions that format a row's cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.text.numbers import accuracy, label_of, number, percent, points, p
 
 
 def text(name: str) -> TextColumn:
-    """A column of text as it is in the table."""
+    """A column that shows the table's text unchanged."""
     return TextColumn(name, lambda row: "" if pd.isna(row.get(name)) else str(row[name]), is_text=True)
 
 
@@ -55,7 +55,7 @@ SELECTION = (
 
 
 def yes(value: object) -> str:
-    """1 is yes and 0 is no."""
+    """Format 1 as yes and 0 as no."""
     return "–" if pd.isna(value) else "yes" if value else "no"  # type: ignore[call-overload]
 
 
@@ -118,7 +118,7 @@ def false_rate(row: Row) -> str:
 
 
 def work(name: str) -> str:
-    """What was timed, as a name.
+    """The name of a kind of work.
 
     >>> work("lidar"), work("criteria")
     ('LiDAR alone', 'criteria')
@@ -139,7 +139,7 @@ COST = (
 def optional_table(
     title: str, table: DataFrame, columns: Sequence[TextColumn], note: str = ""
 ) -> tuple[TextTable, ...]:
-    """The table of a section, without `sweep` where there is only one; none if it has no rows."""
+    """The table of a section, without the column `sweep` if there is only one sweep; none if it has no rows."""
     if table.empty:
         return ()
     single = table["sweep"].nunique() == 1

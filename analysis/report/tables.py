@@ -1,4 +1,4 @@
-"""A table of a report as text, and the same as Markdown and LaTeX; the template of the page makes HTML of it."""
+"""A report's table as text, Markdown and LaTeX; the template of the page formats it as HTML."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TextColumn:
-    """One column of a table in a report: its heading, and how a row becomes a cell."""
+    """One column of a report's table: its heading, and the function that formats a row's cell."""
 
     heading: str
     cell: Callable[[Row], str]
     is_text: bool = False
     """Text is aligned left, numbers are aligned right."""
     always: bool = False
-    """Shown even if all its cells are empty."""
+    """Whether it is shown even if all its cells are empty."""
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table of a report, with headings and cells as text."""
+    """A report's table, with headings and cells as text."""
 
     title: str
     headings: tuple[str, ...]
@@ -35,13 +35,13 @@ class TextTable:
     is_text: tuple[bool, ...]
     note: str = ""
     groups: tuple[int, ...] = ()
-    """Rows above which a line is drawn."""
+    """The rows that have a line above them."""
 
 
 def format_table(
     title: str, table: DataFrame | Sequence[Row], columns: Sequence[TextColumn], note: str = "", group: str = ""
 ) -> TextTable:
-    """Cells as text, row by row; a column of empty cells is left out; `group` draws lines where it changes."""
+    """Format the cells as text, without empty columns; a line is drawn where the value of `group` changes."""
     records: Sequence[Row] = table.to_dict("records") if isinstance(table, DataFrame) else table  # type: ignore[assignment]
     cells = [tuple(column.cell(row) for column in columns) for row in records]
     if group and columns[0].heading == group:  # only the first row of a group shows its name
@@ -61,7 +61,7 @@ def format_table(
 
 
 def to_markdown(table: TextTable) -> str:
-    """For a Markdown page.
+    """The table as Markdown.
 
     >>> print(to_markdown(TextTable("", ("name", "n"), (("a|b", "3"),), (True, False))), end="")
     | name | n |
@@ -79,7 +79,7 @@ def to_markdown(table: TextTable) -> str:
 
 
 def to_latex(table: TextTable) -> str:
-    """For a paper; it needs the LaTeX package booktabs.
+    """The table as LaTeX, with the package booktabs.
 
     >>> to_latex(TextTable("", ("τ", "kept"), (("−0.5", "50%"),), (False, False))).splitlines()[4]
     '$-$0.5 & 50\\\\% \\\\\\\\'

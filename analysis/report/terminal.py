@@ -1,4 +1,4 @@
-"""What a terminal shows, 80 columns wide: for each sweep a heading, a table, and the cautions."""
+"""The terminal's view of a report, 80 columns wide: a heading, a table and the cautions of each sweep."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analysis.text.safe import for_terminal
 
 
 def on_terminal(sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str] = ()) -> RenderableType:
-    """One block per sweep, from its own tables and what was found."""
+    """One block per sweep, then the notes."""
     parts = [part for results, judgement in sweeps for part in of_one(results, judgement)]
     return Group(*parts, *(line(f"! {note}", "yellow") for note in notes))
 
@@ -50,12 +50,12 @@ def narrow(row: Row) -> Row:
 
 
 def line(text: str, style: str = "") -> Text:
-    """Text as it is: markup in it has no meaning."""
+    """Text shown literally: Rich markup in it is not interpreted."""
     return Text(for_terminal(text), style=style)
 
 
 def to_rich(table: TextTable) -> Table:
-    """Columns two blanks apart, no lines."""
+    """A Rich table with columns two spaces apart and without lines."""
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading, is_text in zip(table.headings, table.is_text, strict=True):
         shown.add_column(line(heading), justify="left" if is_text else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Sweeps in, files out: report.md, one self-contained report.html, figures and CSV tables."""
+"""Writes the report of sweeps: report.md, a self-contained report.html, figures and CSV tables."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What `analyze` made: what a terminal shows, the tables as data, and where the files are."""
+    """The result of `analyze`: the terminal's view, the tables as data, and the folders of the files."""
 
     folder: Path
-    """The folder of the report over everything that was asked for."""
+    """The folder of the report over all sweeps."""
     terminal: RenderableType
     judgement: Judgement
     folders: tuple[Path, ...] = ()
-    """Every folder written, the sweeps' own first."""
+    """The folders of all reports, those of single sweeps first."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -56,12 +56,12 @@ def analyze(
     criteria: Criteria = None,
     pruners: Mapping[str, BasePruner] | None = None,
 ) -> Report:
-    """Judge the sweeps below `paths`; write what was found below each one's analysis/, or below `out`.
+    """Analyse the sweeps at `paths`, and write the reports to each sweep's analysis/, or to `out`.
 
-    Several sweeps get a report each, and one over all of them. `pruners` are those of the frontier, by name.
+    Several sweeps get one report each, and one over all of them. `pruners`: name -> pruner to replay.
 
     Raises:
-        ResultsUnreadable: there is nothing to judge, or a column is missing.
+        ResultsUnreadable: there are no trials to analyse, or a column is missing.
     """
     results = load(list(paths), oracle=oracle, criteria=criteria)
     with labels_of(results.criteria):
@@ -71,7 +71,7 @@ def analyze(
 def write_report(
     results: Results, out: Path | None, criteria: Criteria, pruners: Mapping[str, BasePruner] | None
 ) -> Report:
-    """Judge what was read, and write every file."""
+    """Analyse the results, and write all files."""
     home, folders = where(results, out)
     figures = {folder: prepared(folder) for folder in dict.fromkeys([*folders.values(), home])}
     judgement = judge(results, criteria, pruners=pruners)
@@ -93,10 +93,10 @@ def write_report(
 
 
 def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
-    """The folder of the report over everything, and that of each sweep; the same one where there is but one sweep."""
+    """The folder of the report over all sweeps, and of each sweep's report; they are the same for a single sweep."""
     home = out or results.home
     if home is None:
-        raise ResultsUnreadable("`--out` must name a folder for the report, since these sweeps lie in different ones")
+        raise ResultsUnreadable("`--out` must name a folder for the report, because the sweeps are in different ones")
     if out is None and len(results.folders) > 1:
         return home, dict(results.folders)
     return home, folders_below(home, list(results.folders))
@@ -114,12 +114,12 @@ def only(results: Results, sweep: str) -> Results:
 
 
 def prepared(folder: Path) -> Path:
-    """The folder for figures, made if need be, without the figures of an earlier run."""
+    """The folder for figures: created if it is missing, and cleared of the figures of an earlier run."""
     figures = folder / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise ResultsUnreadable(f"`{folder}` must be a folder that can be written, but it is not: {error}") from error
+        raise ResultsUnreadable(f"`{folder}` must be a writable folder, but it is not: {error}") from error
     for file in figures.iterdir():
         if file.suffix in (".png", ".pdf", ".csv"):
             file.unlink()
@@ -134,12 +134,12 @@ def write_files(
     judgement: Judgement,
     links: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Tables and pages of one folder; its figures are there already."""
+    """Write the tables and pages of one report; its figures exist already."""
     write_tables(judgement, folder)
     (folder / "report.html").write_text(make_page(title, line, sections, links), encoding="utf-8")
     (folder / "report.md").write_text(make_markdown(title, line, sections), encoding="utf-8")
 
 
 def relative(path: Path, start: Path) -> str:
-    """The address of a file as seen from a folder."""
+    """The relative address of a file, from a folder."""
     return Path(os.path.relpath(path.resolve(), start.resolve())).as_posix()

@@ -1,1 +1,1 @@
-"""The numbers: rankings, selection, pruning, costs, each a DataFrame."""
+"""The statistics: ranking, selection, pruning and costs, each as a DataFrame."""

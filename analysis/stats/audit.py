@@ -1,4 +1,4 @@
-"""What pruning cost a sweep that was pruned as it ran, and what each part of a sweep cost in time."""
+"""The cost of live pruning, measured by the audit, and the time that each part of a sweep took."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from pandas import DataFrame
 from analysis.data.columns import ScoreColumn, make_score_column
 from analysis.data.criteria import known_criteria
 from analysis.stats.selection import completed, order_by
-from trainers.records import COLLAPSED, PRUNED
+from trainers.records import COLLAPSED, DIVERGED, PRUNED
 
 PROBE, PROBE_EVERY_EPOCH = "probe", "probe every epoch"
 WORK = ("training", "criteria", PROBE, PROBE_EVERY_EPOCH)
-"""What is timed besides each criterion by itself."""
+"""The kinds of work that are timed, besides each single criterion."""
 CLEARLY = 2.0
-"""How many standard errors of the difference of two accuracies a false prune must be ahead by."""
+"""A false prune beats the selected trial by more than this many standard errors of the difference."""
 
 
 def audit(trials: DataFrame, sweeps: Mapping[str, Mapping[str, Any]], *, oracle: str = "oracle") -> DataFrame:
-    """One row per sweep that a pruner watched: epochs saved, regret, and the rate of false prunes with its interval.
+    """One row per sweep with a pruner: epochs saved, regret, and the rate of false prunes with its interval.
 
-    A false prune is an audited trial (one that would have been pruned, but ran on) whose oracle is above that of the
-    trial selected among the unpruned by more than two binomial standard errors of the difference. The interval is
-    Wilson's (1927, JASA 22). `regret` is the best oracle known, audited trials included, less that of the selected.
+    An audited trial is one that the pruner would have stopped, but that ran to its end. It is a false prune if its
+    oracle exceeds the oracle of the trial selected among the unpruned ones by more than two binomial standard errors
+    of the difference. The interval is Wilson's (1927, JASA 22). `regret` is the best known oracle, audited trials
+    included, minus the oracle of the selected trial.
     """
     rows = []
     for sweep, part in trials.groupby("sweep", sort=False):
@@ -58,6 +59,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
         "trials": len(trials),
         "pruned": int(pruned.sum()),
         "collapsed": int((trials["status"] == COLLAPSED).sum()),
+        "diverged": int((trials["status"] == DIVERGED).sum()),
         "audited": int(marked.sum()),
         "measured": len(measured),
         "epochs_saved": float((full - ran[pruned]).sum(skipna=False)) / (full * len(trials)),
@@ -72,7 +74,7 @@ def audit_one(trials: DataFrame, objective: str, settings: Mapping[str, Any], or
 
 
 def clearly_above(value: float, other: float, n: float) -> bool:
-    """Is an accuracy above another, both over n images, by more than two standard errors of their difference?
+    """Whether an accuracy exceeds another, both over n images, by more than two standard errors of the difference.
 
     >>> clearly_above(0.90, 0.85, 1000), clearly_above(0.90, 0.89, 1000)
     (True, False)
@@ -81,17 +83,17 @@ def clearly_above(value: float, other: float, n: float) -> bool:
 
 
 def difference_error(value: float, other: float, n: float) -> float:
-    """The binomial standard error of the difference of two accuracies over n images each; 0 where n is not known."""
+    """The binomial standard error of the difference of two accuracies over n images each; 0 if n is unknown."""
     if not n > 0 or not (0 <= value <= 1 and 0 <= other <= 1):
         return 0.0
     return math.sqrt((value * (1 - value) + other * (1 - other)) / n)
 
 
 def cost(trials: DataFrame, reports: DataFrame) -> DataFrame:
-    """One row per sweep and kind of work: seconds per epoch, per trial, in all, and as a share of the training's.
+    """One row per sweep and kind of work: seconds per epoch, per trial and in total, and the share of training time.
 
-    Kinds are training, criteria (all of them together), each criterion that has a column <criterion>_seconds, probe and
-    `probe every epoch`: what it would take to have the oracle as often as the criteria are had.
+    The kinds are training, criteria (all together), each criterion that has a column <criterion>_seconds, probe, and
+    `probe every epoch`: the estimated time to run the oracle after every epoch.
     """
     rows = []
     for sweep, part in trials.groupby("sweep", sort=False):
@@ -111,7 +113,7 @@ def cost(trials: DataFrame, reports: DataFrame) -> DataFrame:
 
 
 def kinds_of(reports: DataFrame) -> dict[str, str]:
-    """What was timed -> its column."""
+    """Kind of work -> the column with its seconds."""
     named = {"training": "train_seconds", "criteria": "criteria_seconds"}
     others = {
         str(column).removesuffix("_seconds"): str(column)

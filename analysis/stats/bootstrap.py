@@ -1,8 +1,8 @@
-"""Kendall's τ-b of every resample at once, and the influence of each trial on it, from matrix products alone.
+"""Kendall's τ-b of all resamples, and the influence of each trial on it, computed by matrix products.
 
-A resample of trials is a vector of counts w, and with the sign matrices A and B of the two variables
-τ-b = wᵀ(A∘B)w / √(wᵀA²w · wᵀB²w), where squares are taken elementwise (Kendall 1945, Biometrika 33, with the pairs
-of a trial with itself counted as ties, which they are). So ten thousand resamples are one product counts @ (A∘B).
+A resample of trials is a vector of counts w. With the sign matrices A and B of the two variables,
+τ-b = wᵀ(A∘B)w / √(wᵀA²w · wᵀB²w), where squares are elementwise (Kendall 1945, Biometrika 33; the pair of a trial
+with itself counts as a tie). Ten thousand resamples are therefore one product, counts @ (A∘B).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Integers = NDArray[np.int64]
 
 RESAMPLES = 10_000
 CHUNK = 1_000_000
-"""Counts held in one matrix product, so that memory does not grow with the resamples."""
+"""The largest number of counts in one matrix product; it bounds memory for any number of resamples."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of n trials under two variables: where they agree, and which of them are ties."""
+    """All pairs of n trials under two variables: whether the variables agree, and which pairs are ties."""
 
     agreement: Counts
     """(n, n): sign of the difference in one variable times that in the other; 0 where either is a tie."""
     first: Integers
-    """(n,): label of each trial's group of ties in the first variable."""
+    """(n,): for each trial, the label of its group of equal values in the first variable."""
     second: Integers
 
 
 def make_pairs(first: Floats, second: Floats) -> Pairs:
-    """Compare every two trials; both variables are (n,) and finite."""
+    """Compare all pairs of trials; both variables are (n,) and finite."""
     labels = [np.unique(values, return_inverse=True)[1].astype(np.int64) for values in (first, second)]
     agreement = signs_of(labels[0])
     agreement *= signs_of(labels[1])
@@ -42,7 +42,7 @@ def make_pairs(first: Floats, second: Floats) -> Pairs:
 
 
 def signs_of(values: Integers) -> NDArray[np.int8]:
-    """(n, n): the sign of every difference, in one byte each; comparing narrow integers is four times as fast."""
+    """(n, n): the sign of every difference, one byte each. Comparing narrow integers is four times as fast."""
     narrow = values.astype(np.int16) if len(values) < 2**15 else values
     signs = np.greater(narrow[:, None], narrow[None, :]).view(np.int8)
     signs -= np.less(narrow[:, None], narrow[None, :]).view(np.int8)
@@ -50,7 +50,7 @@ def signs_of(values: Integers) -> NDArray[np.int8]:
 
 
 def draw_counts(groups: Integers, resamples: int, generator: np.random.Generator) -> Counts:
-    """(resamples, n): how often each trial is drawn when whole `groups` (n,) are drawn with replacement.
+    """(resamples, n): how often each trial is drawn, when whole `groups` (n,) are drawn with replacement.
 
     Trials of one configuration are not independent, so they are drawn together (Davison & Hinkley 1997, section 3.8).
     """
@@ -62,7 +62,7 @@ def draw_counts(groups: Integers, resamples: int, generator: np.random.Generator
 
 
 def tau_of_counts(pairs: Pairs, counts: Counts, *, weights: Floats | None = None) -> Floats:
-    """τ-b of each row of `counts` (resamples, n), where a trial weighs `weights` (n,); NaN where a side is constant.
+    """τ-b of each row of `counts` (resamples, n), with trial weights `weights` (n,); NaN if a variable is constant.
 
     >>> pairs = make_pairs(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 4.0]))
     >>> tau_of_counts(pairs, np.ones((1, 4), dtype=np.float32)).round(4).tolist()
@@ -71,7 +71,7 @@ def tau_of_counts(pairs: Pairs, counts: Counts, *, weights: Floats | None = None
     total, n = counts.shape
     tau = np.empty(total)
     rows = max(1, CHUNK // n)
-    # Whole counts and their products are exact in float32 as long as n² is; weights are not whole.
+    # Integer counts and their products are exact in float32 while n² is; weights are not integers.
     exact = weights is None and n <= 4096
     agreement = pairs.agreement if exact else pairs.agreement.astype(np.float64)
     for start in range(0, total, rows):
@@ -86,7 +86,7 @@ def tau_of_counts(pairs: Pairs, counts: Counts, *, weights: Floats | None = None
 
 
 def tied(drawn: NDArray[Any], labels: Integers) -> Floats:
-    """(resamples,): the weight of all pairs that are ties, a trial with itself included."""
+    """(resamples,): the weight of all tied pairs, including each trial with itself."""
     single = int(labels.max()) + 1 == len(labels)
     summed = drawn if single else group_sums(drawn, labels)
     squares: Floats = np.einsum("rg,rg->r", summed, summed).astype(np.float64)
@@ -94,7 +94,7 @@ def tied(drawn: NDArray[Any], labels: Integers) -> Floats:
 
 
 def group_sums(values: NDArray[Any], labels: Integers) -> NDArray[Any]:
-    """(rows, groups): the sum of each row within each group; labels (n,) count from 0."""
+    """(rows, groups): the sum of each row within each group; labels (n,) start at 0."""
     if int(labels.max()) + 1 == len(labels):
         return values[:, np.argsort(labels)]
     order = np.argsort(labels, kind="stable")
@@ -104,10 +104,10 @@ def group_sums(values: NDArray[Any], labels: Integers) -> NDArray[Any]:
 
 
 def tau_and_influence(pairs: Pairs, weights: Floats | None = None) -> tuple[float, Floats]:
-    """τ-b of the trials as they are, and its derivative by how often each trial counts (n,), which sums to 0."""
+    """τ-b of the trials, and its derivative with respect to each trial's weight (n,); the derivatives sum to 0."""
     n = len(pairs.first)
     once = np.ones(n) if weights is None else weights
-    # A sum where it does: to wake the threads of BLAS costs more than so small a product.
+    # Without weights a sum is enough, and it is faster: starting the BLAS threads costs more than this product.
     agreeing = (
         pairs.agreement.sum(axis=1, dtype=np.float64)
         if weights is None
@@ -124,10 +124,11 @@ def tau_and_influence(pairs: Pairs, weights: Floats | None = None) -> tuple[floa
 
 
 def standard_error(influence: Floats, groups: Integers | None = None) -> float:
-    """The standard error of a statistic of pairs from each trial's influence (n,), summed within `groups` first.
+    """The standard error of a statistic of pairs, from each trial's influence (n,), first summed within `groups`.
 
-    √Σψ² is the infinitesimal jackknife (Efron 1982, chapter 6); times √(n(n−1))/(n−2) it is the delete-one jackknife
-    of a statistic of pairs (Arvesen 1969, Annals of Mathematical Statistics 40), which the former is below at small n.
+    √Σψ² is the infinitesimal jackknife (Efron 1982, chapter 6). The factor √(n(n−1))/(n−2) turns it into the
+    delete-one jackknife of a statistic of pairs (Arvesen 1969, Annals of Mathematical Statistics 40); without the
+    factor the error is too small at small n.
     """
     parts = influence if groups is None else np.bincount(np.unique(groups, return_inverse=True)[1], weights=influence)
     n = len(parts)

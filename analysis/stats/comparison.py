@@ -1,4 +1,4 @@
-"""Which criterion ranks better: two criteria on the same trials and resamples; and how high τ can get at all."""
+"""Comparison of two criteria on the same trials and resamples, and the highest τ that the oracle's noise allows."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def compare(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> DataFrame:
-    """One row per sweep and pair of criteria: the difference of their τ with its interval, P(first > second), verdict.
+    """One row per sweep and pair of criteria: the difference of τ with its interval, P(first > second), the verdict.
 
-    Both are judged on the trials that have both, and each resample of trials serves both. The interval is that of the
-    difference ± 1.96 of its delete-one jackknife's errors. `verdict` is the better criterion, "" where it includes 0.
+    Both criteria are judged on the trials that have both values, and on the same resamples. The interval is the
+    difference ± 1.96 standard errors of the delete-one jackknife. `verdict` is the better criterion, or "" if the
+    interval includes 0.
 
     >>> table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "loss": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.2, 0.3, 0.4]})
     >>> compare(table)[["first", "second", "difference"]].values.tolist()
@@ -53,7 +54,7 @@ def compare(
 
 
 class Draw:
-    """τ of every resample; what was drawn for the same trials once is not drawn again."""
+    """τ of every resample; resamples already drawn for the same trials are reused."""
 
     def __init__(self, resamples: int, seed: int) -> None:
         self.resamples, self.seed = resamples, seed
@@ -61,7 +62,7 @@ class Draw:
         self.taus: dict[tuple[bytes, bytes], Floats] = {}
 
     def tau(self, pairs: Pairs, groups: Integers, weights: Floats | None) -> Floats:
-        """τ (resamples,) where whole `groups` (n,) of trials are drawn."""
+        """τ (resamples,), when whole `groups` (n,) of trials are drawn."""
         drawn = groups.tobytes()
         if drawn not in self.counts:
             self.counts[drawn] = draw_counts(groups, self.resamples, np.random.default_rng(self.seed))
@@ -104,13 +105,13 @@ def compare_two(
 
 
 def share_above(drawn: Floats) -> float:
-    """The share of resamples in which the first is ahead; ties count half, resamples without a τ not at all."""
+    """The share of resamples in which the first is higher; ties count half, and resamples without a τ are left out."""
     known = drawn[np.isfinite(drawn)]
     return float(((known > 0) + 0.5 * (known == 0)).mean()) if len(known) else math.nan
 
 
 def better_of(first: str, second: str, difference: float, half: float) -> str:
-    """The criterion with the clearly higher τ, "" where the interval `difference` ± `half` includes 0.
+    """The criterion with the clearly higher τ, or "" if the interval `difference` ± `half` includes 0.
 
     >>> better_of("lidar", "rankme", 0.2, 0.3), better_of("lidar", "rankme", 0.4, 0.3)
     ('', 'lidar')
@@ -121,11 +122,11 @@ def better_of(first: str, second: str, difference: float, half: float) -> str:
 
 
 def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
-    """One row per sweep that ran its configurations with several seeds: the τ that the oracle reaches against itself.
+    """One row per sweep with several seeds per configuration: the τ of the oracle with itself.
 
-    It is the mean over every two seeds of the τ between their oracles. A criterion as noisy as the oracle comes no
-    further; one without noise of its own could, since here both sides have it. `noise` is the oracle's standard
-    deviation between seeds of a configuration.
+    It is the τ between the oracles of two seeds, averaged over all pairs of seeds. A criterion as noisy as the oracle
+    cannot exceed it on average; a criterion without noise can, because here both sides are noisy. `noise` is the
+    oracle's standard deviation between the seeds of a configuration.
     """
     table = trials if "sweep" in trials else trials.assign(sweep="")
     if "seed" not in table or "configuration" not in table:
@@ -139,11 +140,11 @@ def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
 
 
 def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
-    """One row of ceiling.csv; None where no configuration was run twice."""
+    """One row of ceiling.csv; None if no configuration ran twice."""
     known = trials.assign(truth=ScoreColumn(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
         subset=["truth"]
     )
-    run = known.groupby("configuration").cumcount()  # the first, second … run of each configuration
+    run = known.groupby("configuration").cumcount()  # numbers the runs of each configuration
     wide = known.assign(run=run).pivot(index="configuration", columns="run", values="truth")
     full = wide.dropna()
     if wide.shape[1] < 2 or len(full) < 3:

@@ -1,4 +1,4 @@
-"""When is it known? What the criterion at epoch e says of the oracle at the end."""
+"""How early a criterion predicts: the criterion at epoch e against the oracle at the end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from analysis.stats.selection import completed
 
 
 def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
-    """One row per sweep, criterion and epoch: τ with the final oracle, with interval, and the regret of choosing then.
+    """One row per sweep, criterion and epoch: τ with the final oracle, its interval, and the regret of selecting then.
 
-    τ is over the completed trials, so that every epoch is judged on the same ones.
+    τ is over the completed trials only, so that all epochs are judged on the same trials.
     """
     if reports.empty or "epoch" not in reports:
         return DataFrame()
@@ -34,7 +34,7 @@ def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *
 
 
 def known_trials(trials: DataFrame, oracle: str) -> DataFrame:
-    """trial, truth, configuration and weight of the completed trials with an oracle."""
+    """The columns trial, truth, configuration and weight of the completed trials with an oracle."""
     done = completed(trials)
     known = done[["trial"]].assign(
         truth=ScoreColumn(oracle).scores(done), configuration=configuration_of(done), weight=done.get("weight", 1.0)
@@ -43,7 +43,7 @@ def known_trials(trials: DataFrame, oracle: str) -> DataFrame:
 
 
 def one_epoch(then: DataFrame) -> dict[str, object]:
-    """One row of by_epoch.csv, from columns trial (in order), score, truth, configuration and weight."""
+    """One row of by_epoch.csv, from the columns trial (sorted), score, truth, configuration and weight."""
     scores, truth, weights = (then[name].to_numpy(dtype=float) for name in ("score", "truth", "weight"))
     finite = np.isfinite(scores)
     several = len(np.unique(weights[finite])) > 1
@@ -55,7 +55,7 @@ def one_epoch(then: DataFrame) -> dict[str, object]:
         with_p=False,
     )
     best = float(truth.max())
-    first = int(np.nanargmax(scores)) if finite.any() else -1  # of equals the first, which is the lowest trial
+    first = int(np.nanargmax(scores)) if finite.any() else -1  # the first of equal scores, which is the lowest trial
     kept = float(truth[first]) if finite.any() else math.nan
     return {
         "n": found.n,
@@ -70,7 +70,7 @@ def one_epoch(then: DataFrame) -> dict[str, object]:
 
 
 def known_from(epochs: DataFrame) -> DataFrame:
-    """For each sweep and criterion the first epoch from which τ's interval stays above 0 to the end; NA if never.
+    """For each sweep and criterion, the first epoch from which τ's interval stays above 0; NA if there is none.
 
     >>> table = DataFrame({"sweep": "s", "criterion": "lidar", "epoch": [1, 2, 3], "tau_low": [0.1, -0.1, 0.2]})
     >>> known_from(table).values.tolist()

@@ -1,4 +1,4 @@
-"""Which pruner, how strict, watching which criterion: epochs saved against regret, over pruners and settings."""
+"""Epochs saved against regret, for each criterion and a range of pruners and settings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 REPORTS = 2_000
-"""Reports in one replay of a frontier, which makes some thirty at 0.1 ms a report; it takes the first trials."""
+"""Reports per replay, which limits the trials: a frontier makes about thirty replays, at 0.1 ms per report."""
 FEWEST, MOST = 20, 100
-"""Trials in a frontier, however many epochs they have."""
+"""Bounds on the number of trials in a frontier, whatever their number of epochs."""
 
 
 def frontier(
@@ -31,11 +31,12 @@ def frontier(
     pruners: Mapping[str, BasePruner] | None = None,
     study_names: Mapping[str, str] | None = None,
 ) -> DataFrame:
-    """One row per sweep, criterion and pruner: the share of epochs saved, against what is lost by it.
+    """One row per sweep, criterion and pruner: the share of epochs saved, and the accuracy lost.
 
-    `regret` is that of the trial that the criterion selects among those left running; `lost` is the part that no
-    choice could have kept, since the best trial was pruned. No other pruner beats one that is `efficient`. Only
-    completed trials have full curves; of very long sweeps the first trials are taken (`n`).
+    `regret` is the regret of the trial that the criterion selects among the trials not pruned. `lost` is the part of
+    it that is due to pruning: the best oracle minus the best oracle among the trials not pruned. A pruner is
+    `efficient` if no other pruner saves more at no more regret. Only completed trials have full curves; of very long
+    sweeps the first trials are used (`n`).
     """
     chosen = [c for c in parse_criteria(trials.columns, criteria) if not c.layer and c.name in reports]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -56,7 +57,7 @@ def frontier(
 
 
 def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[DataFrame, DataFrame]:
-    """As many of the first trials with a full curve as a frontier has time for, and their reports."""
+    """The first trials with a full curve, limited in number to bound the run time, and their reports."""
     most = min(MOST, max(FEWEST, REPORTS // max(1, epochs)))
     whole = trials[trials["status"] != PRUNED] if "status" in trials else trials
     kept = whole[whole["trial"].isin(reports["trial"])].sort_values("trial").head(most)
@@ -66,7 +67,7 @@ def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[Da
 def saved_and_lost(
     trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: ScoreColumn, oracle: str
 ) -> dict[str, object]:
-    """One row of pruning.csv: what one replay saved, and what it lost."""
+    """One row of pruning.csv: the epochs that one replay saved, and the accuracy that it lost."""
     full = reports.groupby("trial")["epoch"].max()
     there = trials[trials["trial"].isin(played["trial"])]
     done = there[there["status"] == COMPLETED] if "status" in there else there
@@ -88,7 +89,7 @@ def saved_and_lost(
 
 
 def efficient(table: DataFrame) -> list[bool]:
-    """Is each row one that no other of its sweep and criterion beats, with more saved at no more regret?"""
+    """Whether each row is Pareto-optimal within its sweep and criterion: no other saves more at no more regret."""
     found = []
     for row in table.to_dict("records"):
         same = table[(table["criterion"] == row["criterion"]) & (table["sweep"] == row["sweep"])]

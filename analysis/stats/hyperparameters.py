@@ -1,4 +1,4 @@
-"""One hyperparameter at a time: is the criterion more than a proxy of it, and what does selecting along it keep?"""
+"""One hyperparameter at a time: partial τ given its value, and selection among trials that differ in it alone."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from trainers.records import CONFIG_PREFIX
 
 OVERALL = "overall"
 BINS = 3
-"""Bins of a hyperparameter that has more than FEW values: thirds, so that a dozen trials still leave four in each."""
+"""Bins of a hyperparameter with more than FEW values; with a dozen trials, each bin still holds four."""
 FEW = 5
 FEWEST = 10
-"""Trials below which a partial τ gets no interval: the jackknife of three τ at once would be far too narrow."""
+"""A partial τ of fewer trials gets no interval: the jackknife interval of three τ would be far too narrow."""
 
 
 def partial(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and numeric hyperparameter: τ with the oracle, given the hyperparameter.
 
-    τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32), its interval from the
-    jackknife as in `ranking`, NaN below ten trials. It takes out what the two share by both rising or falling with the
-    hyperparameter, or nearly so: where they share nothing else it comes near 0 but need not be 0 (Korn 1984, American
-    Statistician 38). τ with the oracle is signed so that more is better; `tau_criterion` is that of the plain column.
+    τ_xy·z = (τ_xy − τ_xz τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)) (Kendall 1942, Biometrika 32). Its interval is from the
+    jackknife as in `ranking`, and NaN below ten trials. It removes most of the association that exists because both
+    variables rise or fall with the hyperparameter. If there is no other association, it is near 0 but not always 0
+    (Korn 1984, American Statistician 38). τ with the oracle is signed so that more is better; `tau_criterion` is the τ
+    of the unsigned column with the hyperparameter.
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -86,11 +87,11 @@ def partial_tau(
 
 
 def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
-    """As in the papers' tables: for each sweep, chooser and hyperparameter, the oracle of the selected trial.
+    """For each sweep, chooser and hyperparameter, the oracle of the selected trial, as in the tables of the papers.
 
-    Choosers are the criteria, `oracle` (the best there is) and `random` (the mean). Where the sweep moves one
-    hyperparameter at a time, its cell is over the trials in which it alone moves (`alone`). Elsewhere the trials fall
-    into bins of it, one is selected within each bin, and the cell is the mean over bins (`binned`).
+    Choosers are the criteria, `oracle` (the best trial) and `random` (the mean). If the sweep varies one hyperparameter
+    at a time, the trials in which only this one varies are compared (`alone`). Otherwise the trials are binned by its
+    value, one trial is selected in each bin, and the result is the mean over bins (`binned`).
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
@@ -120,7 +121,7 @@ def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, or
 
 
 def cells(done: DataFrame) -> Iterator[tuple[str, str, list[DataFrame]]]:
-    """Each hyperparameter's name, how it was isolated, and the groups of trials to select within; then all of them."""
+    """Per hyperparameter: name, design, and the groups of trials to select within; at last, all trials as one group."""
     names = swept(done)
     centre = {name: done[name].mode(dropna=False).iloc[0] for name in names}
     moved = DataFrame({name: done[name] != centre[name] for name in names})
@@ -134,14 +135,14 @@ def cells(done: DataFrame) -> Iterator[tuple[str, str, list[DataFrame]]]:
 
 
 def bins_of(values: Series[float]) -> Series[int]:
-    """The bin of each trial: one per value where there are few, else thirds."""
+    """The bin of each trial: one bin per value if there are few values, else thirds."""
     few = values.nunique() <= FEW or not pd.api.types.is_numeric_dtype(values)
     codes = pd.factorize(values)[0] if few else pd.qcut(values.rank(method="first"), BINS, labels=False)
     return pd.Series(np.asarray(codes), index=values.index)
 
 
 def kept_in(group: DataFrame, criteria: Sequence[ScoreColumn]) -> dict[str, float]:
-    """The oracle that each chooser gets out of one group of trials."""
+    """The oracle of the trial that each chooser selects in one group of trials."""
     kept = {"oracle": float(group["truth"].max()), "random": float(group["truth"].mean())}
     for criterion in criteria:
         ordered = order_by(group, criterion)

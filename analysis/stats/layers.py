@@ -11,14 +11,14 @@ from trainers.records import LAYERS, criterion_columns
 
 
 def layers_in(trials: DataFrame, criterion: str) -> list[str]:
-    """The layers that the plain column repeats in at least one trial; none where the two layers have equal values."""
+    """The layers that the plain column repeats in at least one trial; none if the two layers have equal values."""
     plain, first, second = (ScoreColumn(name).scores(trials) for name in criterion_columns(criterion))
     differ = first != second
     return [layer for layer, scores in zip(LAYERS, (first, second), strict=True) if (differ & (plain == scores)).any()]
 
 
 def layer_of(trials: DataFrame, criterion: str) -> str:
-    """The one layer that the plain column repeats, "" where it is unknown or differs between trials."""
+    """The layer that the plain column repeats, or "" if it is unknown or differs between trials."""
     layers = layers_in(trials, criterion)
     return layers[0] if len(layers) == 1 else ""
 

@@ -1,7 +1,7 @@
-"""Replay of a pruner over full curves: what it would have saved, and what it would have cost.
+"""Replay of a pruner over full curves: the trials that it would have stopped, and when.
 
-The pruners are Optuna's own, driven as a live sweep drives them: each report in the order of its arrival, collapse
-judged first, the pruner asked at every epoch but the last. So a replay stops the same trials at the same epochs.
+The pruners are Optuna's own and are called as in a live sweep: reports in their order of arrival, the collapse rule
+first, then the pruner, at every epoch except the last. A replay therefore stops the same trials at the same epochs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.data.columns import ScoreColumn, make_score_column
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -34,13 +34,13 @@ def replay(
     epochs: int | None = None,
     study_name: str = "replay",
 ) -> DataFrame:
-    """What an Optuna pruner would have done to trials whose curves are known: one row per trial.
+    """One row per trial: what an Optuna pruner would have done, given the trial's full curve.
 
-    Columns trial, epochs (that it ran), status and pruned_epoch (<NA> where it was not pruned). Reports come in the
-    order of `sequence`, or one trial after the other where there is none. `trials` says how and when each trial
-    ended; without it, all completed with their last report. Trials that were pruned when they ran have no full curve
-    and are left out. `epochs` is the length of a full trial, at whose end no pruner is asked. `study_name` matters to
-    Hyperband alone, which draws each trial's bracket from it.
+    Columns trial, epochs (that it ran), status and pruned_epoch (<NA> if it was not pruned). Reports are replayed in
+    the order of `sequence`, or trial by trial if that column is missing. `trials` gives the status and the end time of
+    each trial; without it, every trial completes with its last report. Trials that were pruned in the sweep have no
+    full curve and are left out. `epochs` is the length of a full trial; the pruner is not asked at its last epoch.
+    `study_name` matters only to Hyperband, which draws each trial's bracket from it.
 
     >>> from optuna.pruners import ThresholdPruner
     >>> reports = DataFrame({"trial": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "lidar": [5.0, 6.0, 1.0, 2.0]})
@@ -57,7 +57,7 @@ def replay(
 def replay_events(
     events: Sequence[Event], pruner: BasePruner, criterion: ScoreColumn, last: int, study_name: str
 ) -> DataFrame:
-    """As `replay`, of events in order."""
+    """Like `replay`, from events in order."""
     with in_memory_study(pruner, criterion, study_name) as study:
         asked = [study.ask() for _ in range(max((event.trial for event in events), default=-1) + 1)]
         ended: dict[int, tuple[str, int]] = {}
@@ -79,7 +79,7 @@ def replay_events(
 
 @contextmanager
 def in_memory_study(pruner: BasePruner, criterion: ScoreColumn, name: str) -> Iterator[Study]:
-    """A study that nobody else sees, with a copy of the pruner, since some remember what they were asked."""
+    """A temporary study in memory with a copy of the pruner, because some pruners keep state between calls."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
@@ -97,7 +97,7 @@ def in_memory_study(pruner: BasePruner, criterion: ScoreColumn, name: str) -> It
 
 @dataclass(frozen=True)
 class Event:
-    """A report, or (`status` given) the end of a trial."""
+    """A report, or the end of a trial if `status` is set."""
 
     trial: int
     epoch: int
@@ -106,7 +106,7 @@ class Event:
 
 
 def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | None) -> list[Event]:
-    """Reports and ends in the order in which the study learnt of them."""
+    """Reports and ends of trials, in the order in which the study received them."""
     statuses, finished = endings(trials)
     table = reports[~reports["trial"].isin([trial for trial, status in statuses.items() if status == PRUNED])]
     table = table.sort_values(["sequence"] if "sequence" in table else ["trial", "epoch"])
@@ -120,14 +120,14 @@ def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | Non
         at = place + 0.5
         if arrived is not None and trial in finished and finished[trial] is not pd.NaT:
             at = max(at, float((arrived <= finished[trial]).sum()) - 0.5)
-        if status == COLLAPSED:  # judged with its last report, before the pruner
+        if status in (COLLAPSED, DIVERGED):  # these rules see the last report before the pruner does
             at = place - 0.5
         events.append((at, Event(trial, last.epoch, last.value, status)))
     return [event for _, event in sorted(events, key=lambda one: one[0])]
 
 
 def endings(trials: DataFrame | None) -> tuple[dict[int, str], dict[int, Any]]:
-    """trial -> status, and trial -> when it ended, as far as the table says."""
+    """trial -> status, and trial -> end time; empty if the table lacks the column."""
     if trials is None:
         return {}, {}
     numbers = trials["trial"].astype(int)
@@ -146,17 +146,17 @@ def moments(values: Series[Any]) -> Series[Any]:
 
 
 def take(study: Study, trial: Trial, event: Event, last: int) -> str:
-    """Tell the study of one event; the status of the trial if it ends with it, else ""."""
+    """Pass one event to the study, and return the status of the trial if it ends here, else ""."""
     from optuna.trial import TrialState
 
-    states = {COMPLETED: TrialState.COMPLETE, COLLAPSED: TrialState.PRUNED, FAILED: TrialState.FAIL}
+    states = {COMPLETED: TrialState.COMPLETE, FAILED: TrialState.FAIL}
     if event.status in (COMPLETED, FAILED):
         study.tell(trial, event.value if event.status == COMPLETED else None, state=states[event.status])
         return event.status
     trial.report(event.value, event.epoch)
-    if event.status == COLLAPSED or not math.isfinite(event.value):
+    if event.status in (COLLAPSED, DIVERGED) or not math.isfinite(event.value):
         study.tell(trial, state=TrialState.PRUNED)
-        return COLLAPSED
+        return event.status or COLLAPSED
     if event.epoch >= last or not trial.should_prune():
         return ""
     study.tell(trial, state=TrialState.PRUNED)
@@ -164,7 +164,7 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
 
 
 def default_pruners(epochs: int) -> dict[str, BasePruner]:
-    """The pruners and settings of a frontier, from one that stops little to one that stops much, for full trials."""
+    """The pruners and settings of a frontier, from mild to strict, for full trials of so many epochs."""
     from optuna import pruners
 
     return {

@@ -1,9 +1,9 @@
-"""How well a criterion ranks trials: Kendall τ-b and Spearman ρ against the oracle, with intervals that cover.
+"""How well a criterion ranks trials: Kendall τ-b and Spearman ρ with the oracle, and confidence intervals.
 
-The interval is Fisher's z of τ with the delete-one jackknife's error: tanh(artanh τ ± 1.96·s/(1−τ²)). The plain
-percentile bootstrap and the studentised one were tried on simulated sweeps beside it (see tests/test_ranking.py).
+The interval uses Fisher's z of τ and the delete-one jackknife's standard error s: tanh(artanh τ ± 1.96·s/(1−τ²)).
+Simulated sweeps compare it with the percentile and the studentised bootstrap (see tests/test_ranking.py).
 Sources: Fieller, Hartley & Pearson 1957, Biometrika 44 (z for τ); Long & Cliff 1997, British Journal of Mathematical
-and Statistical Psychology 50 (the jackknife's error instead of a constant one); Arvesen 1969 (jackknife of pairs).
+and Statistical Psychology 50 (jackknife error in place of a constant one); Arvesen 1969 (jackknife of pairs).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from trainers.records import STATUSES
 LEVEL = 0.95
 SHUFFLES = 2_000
 SHUFFLED = 100
-"""Trials up to which a weighted τ gets its p from shuffles; with more the asymptotic one is as good."""
+"""Up to this many trials, the p of a weighted τ comes from shuffles; above it, the asymptotic p is as good."""
 NORMAL = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A τ, its 95% interval, its p-value, and the n trials that it rests on."""
+    """A τ, its 95% interval, its p-value, and the number of trials n."""
 
     n: int
     tau: float = math.nan
@@ -42,10 +42,10 @@ class Estimate:
 
 
 def kendall(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
-    """One row per sweep and criterion: n, τ-b with interval and p, ρ; rows with a NaN on either side are left out.
+    """One row per sweep and criterion: n, τ-b with interval and p, ρ. Trials without criterion or oracle are left out.
 
-    `trials` is `load(...).trials`, or any table with the columns named. Where a sweep was audited, the audited trials
-    stand for the pruned ones: they weigh 1/audit (column `weight`), and the pruned ones are left out.
+    `trials` is `load(...).trials`, or any table with these columns. In an audited sweep, the audited trials stand for
+    the pruned ones: they have weight 1/audit (column `weight`), and the pruned trials are left out.
 
     >>> table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.3, 0.2, 0.4]})
     >>> kendall(table)[["criterion", "n", "tau"]].round(3).values.tolist()
@@ -58,7 +58,7 @@ def kendall(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "orac
 
 
 def rank_sweep(trials: DataFrame, sweep: str, criteria: Sequence[ScoreColumn], oracle: str) -> DataFrame:
-    """The rows of one sweep, with p-values corrected for the criteria that were tried (Holm 1979)."""
+    """The rows of one sweep, with p-values corrected for the number of criteria (Holm 1979)."""
     rows = DataFrame([rank_one(trials, criterion, oracle) for criterion in criteria])
     for column in ("dataset", "method"):
         rows.insert(0, column, trials[column].iloc[0] if column in trials else "")
@@ -91,7 +91,7 @@ def rank_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str
 
 
 def judged_trials(trials: DataFrame, criterion: ScoreColumn, oracle: str = "oracle") -> DataFrame:
-    """score, truth, weight, configuration, status of the trials that have both a score and an oracle."""
+    """The columns score, truth, weight, configuration and status of the trials with both a score and an oracle."""
     weights = trials["weight"] if "weight" in trials else pd.Series(1.0, index=trials.index)
     table = DataFrame(
         {
@@ -102,13 +102,13 @@ def judged_trials(trials: DataFrame, criterion: ScoreColumn, oracle: str = "orac
             "status": trials["status"].astype(str) if "status" in trials else "completed",
         }
     ).dropna(subset=["score", "truth"])
-    if (table["weight"] != 1).any():  # the audited trials stand for those that pruning stopped
+    if (table["weight"] != 1).any():  # the audited trials stand for the pruned ones
         table = table[table["status"] != "pruned"]
     return table
 
 
 def states_of(judged: DataFrame) -> str:
-    """The states that a τ covers, in words.
+    """The states that a τ covers, with their counts, as text.
 
     >>> states_of(DataFrame({"status": ["completed", "pruned", "completed"]}))
     'completed 2, pruned 1'
@@ -125,10 +125,11 @@ def estimate(
     groups: Integers | None = None,
     with_p: bool = True,
 ) -> Estimate:
-    """τ-b of two finite (n,) variables, its interval and p; trials in one of `groups` are not independent.
+    """τ-b of two finite (n,) variables, its interval and p; trials of the same group (`groups`) are not independent.
 
-    p is SciPy's, exact without ties up to n = 50 or so and asymptotic else. SciPy knows neither weights nor groups:
-    with few weighted trials it is that of shuffles, else the interval's own. n < 2 or a constant side give NaN.
+    p is SciPy's: exact without ties up to about n = 50, otherwise asymptotic. SciPy has neither weights nor groups.
+    With few weighted trials p comes from shuffles, in the other cases from the interval's standard error. All values
+    are NaN if n < 2 or a variable is constant.
     """
     n = len(first)
     if n < 2 or is_constant(first) or is_constant(second):
@@ -140,7 +141,7 @@ def estimate(
     if not with_p:
         return Estimate(n, tau, low, high)
     if weights is None and units == n:
-        from scipy import stats  # half a second, which reading a table can do without
+        from scipy import stats  # imported late: it takes half a second, and not every use needs it
 
         return Estimate(n, tau, low, high, float(stats.kendalltau(first, second).pvalue))
     if weights is not None and units == n <= SHUFFLED:
@@ -149,14 +150,15 @@ def estimate(
 
 
 def is_constant(values: Floats) -> bool:
-    """Are all values equal, so that nothing can be ranked by them?"""
+    """Whether all values are equal, so that they give no ranking."""
     return bool((values == values[0]).all()) if len(values) else True
 
 
 def interval(tau: float, error: float, n: int) -> tuple[float, float]:
-    """The 95% interval of a τ with its standard error, over n independent trials.
+    """The 95% interval of a τ with this standard error, over n independent trials.
 
-    A perfect τ shows no error: its interval is that of the τ with one pair of neighbours swapped, up to 1.
+    The standard error of a perfect τ is 0. Its interval is therefore that of an order with one pair of neighbours
+    swapped, extended to 1.
 
     >>> [round(end, 3) for end in interval(0.5, 0.1, 30)]
     [0.28, 0.67]
@@ -166,7 +168,8 @@ def interval(tau: float, error: float, n: int) -> tuple[float, float]:
     if n <= 2 or not math.isfinite(error):
         return -1.0, 1.0
     almost = 1 - 4 / (n * (n - 1))
-    # The influences of a few trials may cancel though τ is unsure: none is surer than that of an almost perfect order.
+    # The influences of few trials may cancel although τ is uncertain, so the error
+    # of an almost perfect order is the smallest that is used.
     error = swapped_error(n) if abs(tau) > almost else max(error, swapped_error(n))
     centre = min(max(tau, -almost), almost)
     half = NORMAL * error / (1 - centre**2)
@@ -176,7 +179,7 @@ def interval(tau: float, error: float, n: int) -> tuple[float, float]:
 
 @lru_cache
 def swapped_error(n: int) -> float:
-    """The standard error of the τ of n trials in perfect order but for two neighbours."""
+    """The standard error of the τ of n trials in perfect order, except for two swapped neighbours."""
     order = np.arange(n, dtype=float)
     other = order.copy()
     other[[0, 1]] = other[[1, 0]]
@@ -184,10 +187,10 @@ def swapped_error(n: int) -> float:
 
 
 def shuffled_p(first: Floats, second: Floats, weights: Floats, *, seed: int = 0) -> float:
-    """Two-sided p of the weighted τ: how often it is as far from 0 where the second variable is shuffled.
+    """Two-sided p of the weighted τ: the share of shuffles of the second variable with a τ at least as far from 0.
 
-    Trials keep their weights with the first variable; exact where these depend on it alone, as on the criterion that
-    the pruner watched, and nearly so for others. The observed order counts as one shuffle
+    The weights stay with the first variable. The test is exact if the weights depend only on it, as they do for the
+    criterion that the pruner watched, and approximate for other criteria. The observed order counts as one shuffle
     (Phipson & Smyth 2010, Statistical Applications in Genetics and Molecular Biology 9).
     """
     generator = np.random.default_rng(seed)
@@ -199,39 +202,39 @@ def shuffled_p(first: Floats, second: Floats, weights: Floats, *, seed: int = 0)
 
 
 def wald_p(tau: float, error: float, n: int) -> float:
-    """Two-sided p of τ = 0 from the same z and error as the interval."""
+    """Two-sided p of τ = 0, from the same z and standard error as the interval."""
     if n <= 2 or not math.isfinite(error) or abs(tau) >= 1 or error <= 0:
         return math.nan
     return 2 * NormalDist().cdf(-abs(math.atanh(tau)) * (1 - tau**2) / error)
 
 
 def spearman(first: Floats, second: Floats) -> tuple[float, float]:
-    """Spearman's ρ and its p; NaN where it is not defined."""
+    """Spearman's ρ and its p; NaN if it is not defined."""
     if len(first) < 2 or is_constant(first) or is_constant(second):
         return math.nan, math.nan
     from scipy import stats
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # n = 2 divides 0 by 0 for its p, which is then NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # at n = 2, p is 0/0, which gives NaN
         found = stats.spearmanr(first, second)
     return float(found.statistic), float(found.pvalue)
 
 
 def repeats(trials: DataFrame, criteria: Sequence[ScoreColumn]) -> list[int]:
-    """For each criterion the first one with the same scores: a layer that the plain column repeats is no new test."""
+    """For each criterion, the first one with the same scores: a layer that repeats the plain column is no new test."""
     scores = [criterion.scores(trials).to_numpy().tobytes() for criterion in criteria]
     return [scores.index(values) for values in scores]
 
 
 def holm_of_distinct(p: Floats, first: Sequence[int]) -> Floats:
-    """Holm's correction over the distinct tests; a repeated one has the corrected p of the `first` of its kind."""
+    """Holm's correction over the distinct tests; a repeated test has the corrected p of its `first` occurrence."""
     places = sorted(set(first))
     corrected = dict(zip(places, holm(p[places]), strict=True))
     return np.array([corrected[place] for place in first])
 
 
 def holm(p: Floats) -> Floats:
-    """p-values corrected for having tried them all (Holm 1979, Scandinavian Journal of Statistics 6); NaN stays NaN.
+    """p-values corrected for the number of tests (Holm 1979, Scandinavian Journal of Statistics 6); NaN stays NaN.
 
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""What selecting by a criterion keeps: the accuracy of the chosen trial, and what the best one would have given."""
+"""Selection by a criterion: the accuracy of the selected trial, and its regret against the best trial."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
 
 SWEEPS = 2_000
-"""Sweeps drawn again: their mean regret is then known to a fiftieth of its spread."""
+"""Resampled sweeps: the standard error of the mean regret is then 1/45 of the regret's standard deviation."""
 
 
 def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
-    """The completed trial that the criterion selects; of equals, the one with the lowest number.
+    """The completed trial that the criterion selects; among equal trials, the one with the lowest number.
 
-    `criterion` is a column or its name, with `-` in front where less is better and `+` where more is.
+    `criterion` is a column or its name, with the prefix `-` if less is better or `+` if more is better.
 
     Raises:
-        ValueError: no completed trial has a finite value of it.
+        ValueError: no completed trial has a finite value of the criterion.
 
     >>> table = DataFrame({"trial": [0, 1, 2], "lidar": [3.0, 7.0, 7.0]})
     >>> int(best_trial(table, "lidar")["trial"])
@@ -34,7 +34,7 @@ def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
     found = order_by(completed(trials), chosen)
     if found.empty:
         raise ValueError(
-            f"`{chosen.name}` must be finite for some completed trial, but it is for none of {len(trials)}"
+            f"`{chosen.name}` must be finite for a completed trial, but it is finite for none of {len(trials)} trials"
         )
     return found.iloc[0]
 
@@ -47,10 +47,10 @@ def select(
     resamples: int = SWEEPS,
     seed: int = 0,
 ) -> DataFrame:
-    """One row per sweep and criterion: the trial selected among the completed, its oracle, the best one's, the regret.
+    """One row per sweep and criterion: the selected completed trial, its oracle, the best oracle, and the regret.
 
-    `top1`, `top3` and `top5` say whether the best is among the criterion's first so many. `expected_regret` (with its
-    95% range) and `hit1`, `hit3`, `hit5` are the same over sweeps drawn again from these trials with replacement.
+    `top1`, `top3` and `top5` say whether the best trial is among the criterion's first 1, 3 and 5. `expected_regret`
+    (with its 95% range) and `hit1`, `hit3`, `hit5` are means over sweeps resampled from these trials with replacement.
 
     >>> table = DataFrame({"lidar": [1.0, 3.0, 2.0], "oracle": [0.5, 0.7, 0.9]})
     >>> select(table)[["criterion", "trial", "oracle", "best_oracle"]].values.tolist()
@@ -98,7 +98,7 @@ def select_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[s
 
 
 def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
-    """1 if one of the first k trials is as good as the best, 0 if none is, NaN where that is not known."""
+    """1 if one of the first k trials is as good as the best, 0 if not, NaN if that is unknown."""
     first = truth.loc[ordered.index[:k]]
     if truth.notna().sum() == 0 or first.isna().all():
         return math.nan
@@ -106,7 +106,7 @@ def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
 
 
 def select_again(trials: DataFrame, criterion: ScoreColumn, oracle: str, resamples: int, seed: int) -> dict[str, float]:
-    """Regret and hits of selecting in sweeps that are drawn from these trials with replacement."""
+    """Expected regret and hit rates of selection, over sweeps resampled from these trials with replacement."""
     done = completed(trials)
     ordered = order_by(done, criterion)
     truth = np.asarray(ScoreColumn(oracle).scores(ordered), dtype=np.float64)
@@ -121,7 +121,7 @@ def select_again(trials: DataFrame, criterion: ScoreColumn, oracle: str, resampl
 
 
 def redrawn(truth: Floats, groups: Integers, resamples: int, seed: int) -> tuple[Floats, Integers]:
-    """For each resample the regret, and how many trials the criterion puts before the best one drawn.
+    """For each resample, the regret and the number of trials that the criterion ranks above the best trial drawn.
 
     `truth` (n,) is the oracle in the criterion's order, best first.
     """
@@ -140,12 +140,12 @@ def redrawn(truth: Floats, groups: Integers, resamples: int, seed: int) -> tuple
 
 
 def completed(trials: DataFrame) -> DataFrame:
-    """The trials that ran to their end; all of them where the table does not say."""
+    """The completed trials; all trials if the table has no status."""
     return trials[trials["status"] == COMPLETED] if "status" in trials else trials
 
 
 def order_by(trials: DataFrame, criterion: ScoreColumn) -> DataFrame:
-    """The trials with a finite score, best first, and of equals the lowest number first."""
+    """The trials with a finite score, best first; equal scores are in the order of the trial numbers."""
     scores = criterion.scores(trials)
     order = np.lexsort((trials["trial"].to_numpy(), -scores.to_numpy()))
     return trials.iloc[order[: int(scores.notna().sum())]]

@@ -13,7 +13,7 @@ from analysis.stats.audit import difference_error
 from analysis.stats.layers import layers_in
 from analysis.stats.selection import completed
 from analysis.text.numbers import accuracy, counted, label_of, listed, points
-from trainers.records import COLLAPSED, FAILED, PRUNED, RAW_PIXELS, UNTRAINED
+from trainers.records import COLLAPSED, DIVERGED, FAILED, PRUNED, RAW_PIXELS, UNTRAINED
 
 SHARE: Final = 0.25
 """The share of trials that collapsed, failed or learnt little from which a caution is given."""
@@ -113,6 +113,7 @@ def about_failures(trials: DataFrame) -> list[Caution]:
         found.append(("unfinished", f"{text}`sweeper resume NAME` continues it."))
     for status, advice in (
         (COLLAPSED, "The ranges of `space` may be too wide"),
+        (DIVERGED, "The learning rates may be too high"),
         (FAILED, "The set-up may have an error"),
     ):
         count = int(((trials["status"] == status) & ~interrupted).sum())

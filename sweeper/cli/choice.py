@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import ResultsError, did_you_mean
+from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
+from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
 
 if TYPE_CHECKING:
@@ -23,37 +24,37 @@ class Choice:
     value: float
     trial: int
     completed: int
-    """Among how many it was selected."""
+    """The number of completed trials."""
     hyperparameters: Mapping[str, Any]
     swept: tuple[str, ...]
-    """Those of the hyperparameters that the sweep varied."""
+    """The hyperparameters that the sweep varied."""
     checkpoint: str | None
     oracle: str | None
-    """The oracle's name; the rest is None where none ran."""
+    """The oracle's name; it and the four fields below are None if no oracle ran."""
     accuracy: float | None
     best_trial: int | None
-    """The trial that the oracle would have chosen."""
+    """The trial with the best oracle."""
     best_accuracy: float | None
     regret: float | None
     untrained_accuracy: float | None
-    """The oracle of the encoder before any update."""
+    """The oracle of the untrained encoder."""
     untrained_value: float | None
-    """The criterion of the encoder before any update."""
+    """The criterion of the untrained encoder."""
     configuration: int
     seeds: int
-    """Runs of each configuration; the rest is None where there is but one."""
+    """Runs of each configuration; the fields below are None if there is only one."""
     configuration_mean: float | None
     """The criterion's mean over the runs of the chosen trial's configuration."""
     best_configuration: int | None
-    """The configuration whose mean is best, which a lucky seed does not move as far."""
+    """The configuration with the best mean, which depends less on single seeds."""
     best_mean: float | None
 
 
 def choose(listing: Listing, criterion: str | None = None) -> Choice:
-    """The completed trial of a sweep that a criterion selects; the sweep's objective by default.
+    """The completed trial of a sweep that a criterion selects; the default criterion is the sweep's objective.
 
     Raises:
-        ResultsError: no trial has completed, or none has that criterion.
+        ResultsError: no trial has completed, or no completed trial has the criterion.
     """
     import pandas as pd
 
@@ -95,7 +96,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
 
 
 def _with_configuration(choice: Choice, criterion: ScoreColumn, completed: Sequence[Mapping[str, Any]]) -> Choice:
-    """The choice with the criterion's means over seeds, where configurations ran more than once."""
+    """The choice with the criterion's means over seeds, if configurations ran more than once."""
     if choice.seeds == 1:
         return choice
     values: dict[int, list[float]] = {}
@@ -116,7 +117,7 @@ def _with_configuration(choice: Choice, criterion: ScoreColumn, completed: Seque
 def _with_oracle(
     choice: Choice, listing: Listing, row: Mapping[str, Any], completed: Sequence[Mapping[str, Any]]
 ) -> Choice:
-    """The choice with what the oracle says of it, where it ran on the chosen trial."""
+    """The choice with the values of the oracle, if it ran on the selected trial."""
     measured = [other for other in completed if other.get("oracle") is not None]
     if row.get("oracle") is None:
         return choice
@@ -140,7 +141,7 @@ def _check_criterion(listing: Listing, name: str, row: Mapping[str, Any]) -> Non
     columns = [key for key, value in row.items() if isinstance(value, float) and not key.startswith(about)]
     if name.startswith("oracle"):
         raise ResultsError(
-            f"`--criterion` must be a criterion, but {name} is the oracle; `sweeper best` shows its choice too"
+            f"`--criterion` must be a criterion, but {name} is the oracle; `sweeper best` also shows its best trial"
         )
     if name not in row:
         plain = [key for key in columns if key in (listing.settings.get("criteria") or ()) or key == "loss"]

@@ -252,7 +252,7 @@ def doctor(results: Path, as_json: bool) -> int:
     for check in check_machine(results):
         checks.append(check)
         if not as_json:
-            print_parts(check.line(), soft_wrap=True)
+            print_parts(check.line())
     if as_json:
         print_json([check.__dict__ for check in checks])
     return 1 if worst(checks) == "fail" else 0
@@ -274,9 +274,11 @@ def default_name(config: SweepConfig) -> str:
 
 def _check_free(folder: Path) -> None:
     """A new sweep needs a folder of its own."""
+    from sweeper.store.manifest import is_free
+
     if (folder / "sweep.yaml").is_file():
         raise ResultsError(f"{folder} exists; continue it with `sweeper resume {folder}`, or choose another --name")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         raise ResultsError(f"{folder} exists and is not a sweep; choose another --name")
 
 

@@ -1,4 +1,4 @@
-"""Is this machine ready? Each check says ok, warn or fail, what it found, and what to do."""
+"""Checks whether this machine is ready; each check has a verdict (ok, warn, fail), a finding and advice."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sweeper.store.manifest import PACKAGES
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 ROOM: Final = 2.0
-"""GB free below which a sweep with checkpoints may not fit: 100 of a ResNet-18 with optimiser state take about 10."""
+"""GB of free space below which the disk check warns: 100 checkpoints of a ResNet-18 with optimiser take about 10."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     verdict: Verdict
@@ -41,7 +41,7 @@ class Check:
 
 
 def check_machine(results: Path) -> Iterator[Check]:
-    """Every check, each as soon as it is done."""
+    """Yield the result of each check as soon as it is done."""
     yield check_python()
     yield from check_packages()
     yield from check_devices()
@@ -52,7 +52,7 @@ def check_machine(results: Path) -> Iterator[Check]:
 
 
 def worst(checks: Iterable[Check]) -> Verdict:
-    """The worst verdict of all.
+    """The worst of the verdicts.
 
     >>> worst([Check("a", "ok", ""), Check("b", "warn", "")])
     'warn'
@@ -62,25 +62,25 @@ def worst(checks: Iterable[Check]) -> Verdict:
 
 
 def check_python() -> Check:
-    """Python itself."""
+    """The versions of sweeper, Python and the system."""
     found = f"sweeper {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     return Check("python", "ok", found)
 
 
 def check_packages() -> Iterator[Check]:
-    """Every package that sweeper says it needs, at its version."""
+    """Whether each required package is installed, in a sufficient version."""
     try:
         requirements = importlib.metadata.requires("sweeper") or []
     except importlib.metadata.PackageNotFoundError:
         requirements = list(PACKAGES)
-        yield Check("sweeper", "warn", "runs from its folder, not installed", "pip install -e .")
+        yield Check("sweeper", "warn", "runs from its folder and is not installed", "pip install -e .")
     for requirement in map(Requirement, requirements):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield check_package(requirement)
 
 
 def check_package(requirement: Requirement) -> Check:
-    """One package, at a version that sweeper works with."""
+    """Whether one package is installed, in a version that sweeper supports."""
     name, wanted = requirement.name, f"pip install '{requirement}'"
     try:
         version = importlib.metadata.version(name)
@@ -92,7 +92,7 @@ def check_package(requirement: Requirement) -> Check:
 
 
 def check_devices() -> Iterator[Check]:
-    """The cores, and the GPUs that torch sees."""
+    """The cores, and the GPUs that torch finds."""
     import torch
 
     yield Check("cpu", "ok", f"{usable_cores()} cores")
@@ -102,13 +102,15 @@ def check_devices() -> Iterator[Check]:
             yield Check(f"cuda:{index}", "ok", f"{about.name}, {about.total_memory / 1e9:.0f} GB")
     elif shutil.which("nvidia-smi"):
         advice = "install the torch build for your CUDA driver: https://pytorch.org/get-started"
-        yield Check("cuda", "warn", f"there is an NVIDIA driver, but torch {torch.__version__} sees no GPU", advice)
+        yield Check(
+            "cuda", "warn", f"an NVIDIA driver is installed, but torch {torch.__version__} finds no GPU", advice
+        )
     else:
         yield Check("cuda", "ok", "no GPU; trials run on the CPU")
 
 
 def check_datasets() -> Iterator[Check]:
-    """Which data sets can be opened with their default options."""
+    """Whether each data set can be opened with its default options."""
     from trainers.datasets import DATASETS, open_dataset
 
     for name in DATASETS:
@@ -121,7 +123,7 @@ def check_datasets() -> Iterator[Check]:
 
 
 def check_disk(results: Path) -> Check:
-    """Room for the results, and leave to write there."""
+    """Free space for the results, and permission to write them."""
     there = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         return Check("disk", "fail", f"{there} cannot be written to", "choose another folder with --results")
@@ -133,7 +135,7 @@ def check_disk(results: Path) -> Check:
 
 
 def check_step() -> Check:
-    """Two short epochs of SimCLR on the embedded digits; the second is the one that counts."""
+    """The time of a training step: two short epochs of SimCLR on the embedded digits, of which the second is timed."""
     import torch
 
     from trainers.datasets import open_dataset
@@ -160,7 +162,7 @@ def check_step() -> Check:
 
 
 def check_ray() -> Check:
-    """Ray starts, runs something in another process, and ends."""
+    """Whether Ray starts, runs a task in another process, and ends."""
     from sweeper.on_ray.cluster import ray_running
 
     began = time.monotonic()
@@ -170,17 +172,17 @@ def check_ray() -> Check:
         pid = ray.get(ray.remote(lambda: os.getpid()).remote())
     seconds = time.monotonic() - began
     if pid == os.getpid():
-        return Check("ray", "fail", "a task ran in this process", "run with --local")
+        return Check("ray", "fail", "a task ran in this process, not in a worker", "run with --local")
     return Check("ray", "ok", f"started, ran a task and ended in {seconds:.1f} s")
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """A check that runs a large part of someone else's code: whatever it raises is what it found."""
+    """Run a check of which any exception is a failure, because it runs much code of other packages."""
     try:
         return check()
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         advice = (
-            "run with --local, which does without Ray" if name == "ray" else "SWEEPER_DEBUG=1 sweeper run … --local"
+            "run with --local, which does not use Ray" if name == "ray" else "SWEEPER_DEBUG=1 sweeper run … --local"
         )
         return Check(name, "fail", found, advice)

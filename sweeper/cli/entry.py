@@ -12,7 +12,7 @@ from typing import Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from sweeper.errors import did_you_mean
+from trainers.names import did_you_mean
 
 INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -36,7 +36,7 @@ class Sweeper(click.Group):
 
 
 def execute(group: click.Group, arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; an error that a user can mend is one line on stderr."""
+    """Run a command line and return its exit code; each mistake that a user can correct is one line on stderr."""
     debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -52,7 +52,8 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exc()
         message, code = _explain(error)
-        click.echo(f"sweeper: {' '.join(message.split())}", err=True)
+        for line in getattr(error, "lines", [message]):  # one line per mistake in a search-space file
+            click.echo(f"sweeper: {' '.join(line.split())}", err=True)
         return code
 
 

@@ -56,7 +56,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(command)
     def with_options(**arguments: Any) -> int:
-        names = ("local", "address", "jobs", "device", "timeout", "quiet", "as_json", "observers")
+        names = ("local", "address", "jobs", "device", "timeout", "storage", "quiet", "as_json", "observers")
         return command(options=RunOptions(**{name: arguments.pop(name) for name in names}), **arguments)
 
     decorators = [
@@ -65,6 +65,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
         click.option("--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."),
+        click.option("--storage", metavar="URL", help="The storage with its password, which sweep.yaml does not hold."),
         click.option("--observer", "observers", multiple=True, help="One more observer; may be repeated."),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,

@@ -17,14 +17,15 @@ PIPE_WIDTH: Final = 160
 """Columns on a pipe."""
 
 
-def print_parts(*parts: RenderableType, soft_wrap: bool = False) -> None:
-    """Print to the terminal's width; a pipe has none, so a wide one is used."""
+def print_parts(*parts: RenderableType) -> None:
+    """Print tables to the terminal's width, or to a wide one on a pipe; the lines of a text are never broken."""
     from rich.console import Console
+    from rich.text import Text
 
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     console = Console(width=wide, highlight=False)
     for part in parts:
-        console.print(part, soft_wrap=soft_wrap)
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def print_json(data: Any) -> None:

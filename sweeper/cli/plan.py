@@ -1,4 +1,4 @@
-"""`--dry-run`: the first configurations of a sweep, and how long it will take."""
+"""`--dry-run`: the first configurations of a sweep, and an estimate of its duration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.records import TrialConfig
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a sweep will take, from a short measurement; trials that are pruned make it shorter."""
+    """The estimated duration of a sweep without pruning, from a short measurement."""
 
     epoch_seconds: float
     criteria_seconds: float
@@ -29,14 +29,14 @@ class Estimate:
 
 
 def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
-    """The first trials; for a sampler that learns, those that it draws before it has seen any result."""
+    """The first trials; for a sampler that learns, those that it draws before any result."""
     study = Study(config, in_memory(config))
     numbers = [study.start() for _ in range(min(count, study.runs))]
     return [study.trial_config(number) for number in numbers if number is not None]
 
 
 def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
-    """How long the sweep will take: two training steps and one measurement of the criteria, scaled up."""
+    """Estimate the duration from two or more training steps, one measurement of the criteria, and one probe."""
     from trainers.loop import train
     from trainers.probe import probe
 
@@ -54,7 +54,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
 
 
 def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:
-    """Trials at once on this machine."""
+    """The number of parallel trials on this machine."""
     if options.local:
         return 1
     if options.jobs or isinstance(config.jobs, int):

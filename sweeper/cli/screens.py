@@ -1,4 +1,4 @@
-"""What the commands print: sweeps, trials, a choice, a plan. Nothing is computed here."""
+"""The output of the commands: sweeps, trials, a choice, a plan. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
-from trainers.records import COLLAPSED, COMPLETED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
@@ -26,6 +26,7 @@ STYLES: Final = {
     COMPLETED: "green",
     PRUNED: "yellow",
     COLLAPSED: "magenta",
+    DIVERGED: "magenta",
     FAILED: "red",
     RUNNING: "bold",
     INTERRUPTED: "yellow",
@@ -38,7 +39,7 @@ def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
     for listing in listings:
         try:
             choice = choose(listing)
-        except ResultsError:  # nothing has completed yet
+        except ResultsError:  # no trial has completed yet
             choice = None
         rows.append(
             {
@@ -59,7 +60,7 @@ def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
 
 
 def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """The sweeps of a folder."""
+    """The table of the sweeps in a folder."""
     table = _table("name", "method", "data set", "trials", "best by objective", "date")
     for row in rows:
         best = f"{row['objective']} {_number(row['best_value'])} (trial {row['best_trial']})"
@@ -75,7 +76,7 @@ def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
-    """`9 completed, 2 pruned`, and how many there will be where that is not all."""
+    """The counts as text, such as `9 completed, 2 pruned`; with the planned number if the sweep is not finished."""
     text = Text(", ").join(Text(f"{count} {status}", style=STYLES[status]) for status, count in counts.items())
     if state != "finished":
         text += Text(f"{' ' if counts else ''}of {runs}")
@@ -84,18 +85,18 @@ def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
 
 
 def sweep_parts(listing: Listing) -> list[RenderableType]:
-    """One sweep: its config, then its trials."""
+    """The output for one sweep: its config, then its trials."""
     config = {key: value for key, value in listing.settings.items() if key != PROVENANCE}
     parts: list[RenderableType] = [Text(_yaml(config)), trials_table(listing)]
     counts = Text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
     if listing.state == INTERRUPTED:
-        parts.append(Text(f"continue it: sweeper resume {listing.folder}"))
+        parts.append(Text(f"to continue: sweeper resume {listing.folder}"))
     return parts
 
 
 def trials_table(listing: Listing) -> Table:
-    """One row per trial: how it ended, its criteria and oracles, and what the sweep varied."""
+    """One row per trial: status, criteria, oracles, and the swept hyperparameters."""
     criteria = ["loss", *(listing.settings.get("criteria") or ())]
     oracles = _oracle_columns(listing.trials)
     swept = list(listing.settings.get("space") or ())
@@ -128,7 +129,7 @@ def _oracle_name(listing: Listing, column: str) -> str:
 
 
 def trial_data(listing: Listing, number: int) -> dict[str, Any]:
-    """One trial with its epochs.
+    """One trial with its reports.
 
     Raises:
         ResultsError: the sweep has no such trial.
@@ -136,7 +137,7 @@ def trial_data(listing: Listing, number: int) -> dict[str, Any]:
     rows = [row for row in listing.trials if row["trial"] == number]
     if not rows:
         last = max((row["trial"] for row in listing.trials), default=None)
-        there = f"its trials are 0 to {last}" if last is not None else "none has started"
+        there = f"its trials are 0 to {last}" if last is not None else "no trial has started"
         raise ResultsError(f"{listing.name} has no trial {number}: {there}")
     epochs = sorted((row for row in listing.reports if row["trial"] == number), key=lambda row: row["epoch"])
     log = listing.folder / "trials" / f"{number:04d}" / "log.txt"
@@ -144,7 +145,7 @@ def trial_data(listing: Listing, number: int) -> dict[str, Any]:
 
 
 def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
-    """One trial: how it ended, its hyperparameters, its criteria by epoch."""
+    """The output for one trial: its status, its hyperparameters, and its criteria by epoch."""
     head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
     if data.get("reason"):
         head += Text(f" ({data['reason']})")
@@ -161,50 +162,52 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     table = _table(*names)
     for row in reports:
         table.add_row(*(_number(row.get(name)) for name in names))
-    return [head, Text("\n".join(lines)), table if reports else Text("no epoch was reported")]
+    return [head, Text("\n".join(lines)), table if reports else Text("no epoch has been reported")]
 
 
 def choice_text(choice: Choice) -> str:
-    """The selected trial, its hyperparameters to paste, its checkpoint, and what the choice cost."""
+    """The selected trial: its checkpoint, its regret, and its hyperparameters as YAML."""
     swept = {key: value for key, value in choice.hyperparameters.items() if key in choice.swept}
     held = {key: value for key, value in choice.hyperparameters.items() if key not in choice.swept}
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one of every trial'}",
+        f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one per trial'}",
     ]
     reversed_ = choice.criterion.startswith("-")
     if choice.untrained_value is not None and choice.untrained_value > choice.value and not reversed_:
         lines.append(
-            f"# caution: the untrained encoder has {_number(choice.untrained_value)}, more than this trial: a high "
-            f"{choice.criterion} does not mean here that more was learnt"
+            f"# caution: the untrained encoder has {_number(choice.untrained_value)}, more than this trial, so here a "
+            f"high {choice.criterion} does not show that a trial learnt more"
         )
     if choice.best_configuration is not None:
         same = choice.best_configuration == choice.configuration
         lines.append(
-            f"# it is one of {choice.seeds} runs of configuration {choice.configuration}, whose mean of "
-            f"{_number(choice.configuration_mean)} is "
+            f"# it is one of {choice.seeds} runs of configuration {choice.configuration}, whose mean is "
+            f"{_number(choice.configuration_mean)}; "
             + (
-                "the best too"
+                "no configuration has a better mean"
                 if same
-                else f"behind configuration {choice.best_configuration}'s {_number(choice.best_mean)}"
+                else f"configuration {choice.best_configuration} has a better mean, {_number(choice.best_mean)}"
             )
         )
     if choice.regret is not None:
         lines.append(
             f"# {choice.oracle}: {accuracy(choice.accuracy)}; the best, trial {choice.best_trial}, has "
-            f"{accuracy(choice.best_accuracy)}: the choice cost {100 * choice.regret:.1f} points"
+            f"{accuracy(choice.best_accuracy)}; the regret is {100 * choice.regret:.1f} points"
         )
         if choice.untrained_accuracy is not None:
             lines[-1] += f"; the untrained encoder has {accuracy(choice.untrained_accuracy)}"
-    lines.append("# to hold it: these lines in place of `fixed:` in the sweep's file, and its keys out of `space:`")
+    lines.append(
+        "# to reuse it, replace `fixed:` in the sweep's file by these lines, and remove their keys from `space:`"
+    )
     return "\n".join(lines) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
 
 
 def plan_parts(
     mapping: Mapping[str, Any], first: Sequence[TrialConfig], runs: int, estimate: Estimate
 ) -> list[RenderableType]:
-    """What would run: the config, the first trials, and how long it would take."""
+    """The output of `--dry-run`: the config, the first trials, and the estimated time."""
     swept = list(first[0].swept) if first else []
     table = _table("trial", "seed", *swept)
     for config in first:
@@ -217,22 +220,22 @@ def plan_parts(
         )
     )  # fmt: skip
     steps = (
-        f"an epoch takes about {epoch} and its criteria {criteria}, a trial {trial}; "
-        f"the sweep, {estimate.jobs} at a time, {total}"
+        f"estimated time: an epoch {epoch}, its criteria {criteria}, a trial {trial}, "
+        f"the sweep {total} with {estimate.jobs} at a time"
     )
     notes = [Text(f"dataset: {note}") for note in estimate.notes]
     return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}"), *notes]
 
 
 def next_steps(summary: Summary, *, has_oracle: bool) -> str:
-    """How a sweep ended, and what to do next."""
+    """The outcome of a sweep, and the next commands."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
     ended = f"\n{summary.folder}: {counts}, in {seconds(summary.seconds)}"
-    if summary.interrupted:  # how to continue was said when it was
+    if summary.interrupted:  # the message at the interruption says how to continue
         return ended
     steps = {f"sweeper best {summary.folder}": "shows the trial that the criterion selects"}
     if has_oracle:
-        steps = {f"sweeper analyze {summary.folder}": "says how well each criterion ranked the trials", **steps}
+        steps = {f"sweeper analyze {summary.folder}": "shows how well each criterion ranked the trials", **steps}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 
@@ -245,17 +248,17 @@ def _table(*columns: str) -> Table:
 
 
 def _yaml(mapping: Mapping[str, Any]) -> str:
-    """A mapping as a search-space file would hold it: short things on one line."""
+    """A mapping in the format of a search-space file: short values on one line."""
     return str(yaml.safe_dump(dict(mapping), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True))
 
 
 def _yaml_lines(mapping: Mapping[str, Any]) -> str:
-    """A mapping with one key a line, to paste from."""
+    """A mapping with one key per line."""
     return str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True))
 
 
 def _number(value: object) -> str:
-    """Four figures of a number, or what else it is; a dash where there is nothing.
+    """A number with four significant digits; other values unchanged; a dash for None.
 
     >>> _number(0.000123456), _number(12), _number(None), _number("adamw")
     ('0.0001235', '12', '–', 'adamw')
@@ -264,7 +267,7 @@ def _number(value: object) -> str:
 
 
 def _date(moment: str) -> str:
-    """Local time to the minute."""
+    """The local time to the minute; a dash if there is no time."""
     try:
         return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
     except ValueError:

@@ -1,26 +1,20 @@
-"""A search-space file becomes a SweepConfig; every check happens here, before Ray starts."""
+"""SweepConfig: one sweep as a tree of frozen dataclasses, whose annotations and docstrings document the file."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from sweeper.config.fields import (
-    Above,
-    AtLeast,
-    Between,
-)
-from sweeper.config.names import (
-    DEFAULT_OBJECTIVE,
-    DEFAULT_ORACLE,
-)
+from sweeper.config.storage import mask_password
+from trainers.fields import Above, AtLeast, Between
+from trainers.options import Option, options_of
 from trainers.records import CriteriaSample, Scalar
 
-logger = logging.getLogger(__name__)
+DEFAULT_OBJECTIVE: Final = "lidar"
+DEFAULT_ORACLE: Final = ("lidar_paper",)
 
 
 @dataclass(frozen=True)
@@ -35,28 +29,28 @@ class Search:
 
 @dataclass(frozen=True)
 class PrunerConfig:
-    """One of Optuna's pruners by name, with its own arguments beside the name."""
+    """The name of one of Optuna's pruners, and its arguments."""
 
     name: str = "none"
     """The pruner."""
     audit: Annotated[float, Between(0, 1)] = 0.0
-    """Share of the trials it would have pruned that run on, to measure what pruning costs. To the pruner they are from
-    then on trials like others, so that it is a little laxer than without them."""
+    """Share of the would-be-pruned trials that run to the end, to measure what pruning costs. The pruner compares later
+    trials with them too, so it prunes a little less than without an audit."""
     arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CollapseRule:
-    """When a trial is called collapsed: two epochs running, after a warm-up, below a threshold."""
+    """A trial has collapsed if it is below a threshold in two epochs in a row, after a warm-up."""
 
     rankme: float = 1.5
     """Least RankMe of the uncentred embeddings."""
     spread: float = 1e-3
     """Least mean standard deviation per dimension over mean norm, of the embeddings."""
     warmup: Annotated[float, Between(0, 1)] = 0.2
-    """Share of the epochs in which nothing is called collapsed, so that slow starters live."""
+    """Share of the epochs, at the start, in which no trial is stopped as collapsed."""
     peak_share: Annotated[float, Between(0, 1)] | None = None
-    """Least share of the objective's own peak; null = off, because random starts have a high peak."""
+    """Least share of the trial's highest objective so far; null = off, because random weights can have a high one."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ class Resources:
     cpus: Annotated[float, Above(0)] = 1
     """CPU cores."""
     gpus: Annotated[float, AtLeast(0)] | Literal["auto"] = "auto"
-    """GPUs, a share of one or 1; auto = 0.25 where CUDA is seen, else 0."""
+    """GPUs: 1, or a share of one; auto = 0.25 on a machine with CUDA, else 0."""
 
 
 _CRITERIA_SAMPLE: Final = CriteriaSample()
@@ -74,14 +68,14 @@ _CRITERIA_SAMPLE: Final = CriteriaSample()
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """One sweep, every default written out."""
+    """One sweep, the value of every key included."""
 
     method: str
     """The self-supervised method."""
     dataset: Mapping[str, Scalar]
-    """The data set's `name`, and its options beside it."""
+    """The `name` of the data set, and its options."""
     encoder: Mapping[str, Scalar]
-    """The encoder's `name`, and its options beside it."""
+    """The `name` of the encoder, and its options."""
     epochs: Annotated[int, AtLeast(1)]
     """Epochs of every trial."""
     batch_size: Annotated[int, AtLeast(2)]
@@ -89,56 +83,85 @@ class SweepConfig:
     trials: Annotated[int, AtLeast(1)]
     """Configurations; the sweep makes `trials` × `seeds` runs."""
     space: Mapping[str, BaseDistribution]
-    """What varies: hyperparameter → range."""
+    """The hyperparameters that vary, and over which range."""
     points: Mapping[str, int]
     fixed: Mapping[str, Scalar]
-    """What is held: hyperparameter → value, instead of the method's default."""
+    """Hyperparameters with one value for all trials, instead of the method's default."""
     criteria: tuple[str, ...]
     """The label-free criteria that every trial reports each epoch; all of them by default."""
     criteria_sample: CriteriaSample = _CRITERIA_SAMPLE
-    """The images and draws on which every trial is judged."""
+    """The images and draws on which the criteria of every trial are measured."""
     objective: str = DEFAULT_OBJECTIVE
     """The criterion that the search maximises and the pruner watches."""
     oracle: tuple[str, ...] = DEFAULT_ORACLE
-    """Probe protocols that measure each finished trial with labels: one, a list, or none. They steer nothing."""
+    """Probe protocols that measure each finished trial with labels: one, a list, or none. The search sees no result."""
     oracle_pruned: bool = False
-    """Whether pruned trials are measured too."""
+    """Whether the oracle measures pruned trials too."""
     search: Search = Search()
     """How configurations are drawn."""
     seeds: Annotated[int, AtLeast(1)] = 1
-    """Runs of each configuration, for the noise floor."""
+    """Runs of each configuration with different seeds, to measure the noise."""
     pruner: PrunerConfig = PrunerConfig()
-    """What stops a trial that lags behind."""
+    """The pruner, which stops trials that are worse than others."""
     collapse: CollapseRule = CollapseRule()
-    """What stops a trial that has collapsed."""
+    """The rule that stops a collapsed trial."""
     resources: Resources = Resources()
     """What one trial may use."""
     jobs: Annotated[int, AtLeast(1)] | Literal["auto"] = "auto"
-    """Trials at once; auto = as many as the machine has room for."""
+    """Trials at once; auto = as many as fit on the machine."""
     storage: str | None = None
-    """Any Optuna storage URL; null = study.db in the sweep's folder."""
+    """Any Optuna storage URL; null = study.db in the sweep's folder. Its password is written nowhere: a resume takes
+    the whole URL from `--storage` or from the environment variable SWEEPER_STORAGE."""
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
-    """Which checkpoints stay: best = the completed trial's with the best objective (never by the oracle), last = every
-    trial's last epoch, all = every epoch of every trial."""
+    """Which checkpoints are kept: best = that of the completed trial with the best objective (the oracle has no say),
+    last = the last epoch of every trial, all = every epoch of every trial."""
     max_retries: Annotated[int, AtLeast(0)] = 1
-    """How often a trial is tried again after its worker died."""
+    """How often a trial is started again after its worker died."""
+
+
+SECTIONS: Final[Mapping[str, type[Any]]] = {
+    "search": Search,
+    "pruner": PrunerConfig,
+    "resources": Resources,
+    "criteria_sample": CriteriaSample,
+    "collapse": CollapseRule,
+}
+"""Section of a search-space file -> its dataclass."""
+
+# LiDAR needs two classes for the scatter between them, and two views of each for the scatter within.
+_SAMPLE_HINTS: Final = {
+    "images": Annotated[int, AtLeast(2)],
+    "views": Annotated[int, AtLeast(2)],
+    "split": Literal["train"] | Literal["test"],
+    "seed": Annotated[int, AtLeast(0)],
+}
+
+
+def section_options(name: str) -> dict[str, Option]:
+    """The keys of a section of a search-space file; a pruner's arguments are not among them."""
+    options = options_of(SECTIONS[name])
+    options.pop("arguments", None)
+    if name == "criteria_sample":
+        return {key: Option(_SAMPLE_HINTS.get(key, option.hint), option.default) for key, option in options.items()}
+    return options
 
 
 def to_mapping(config: SweepConfig) -> dict[str, Any]:
-    """The search-space file that `config` would come from, every default written out."""
-    written: dict[str, Any] = {}
+    """The search-space file of `config`, with the value of every key."""
+    mapping: dict[str, Any] = {}
     for one in fields(config):
         value = getattr(config, one.name)
-        written[one.name] = dict(value) if isinstance(value, Mapping) else value
-    del written["points"]
-    written["space"] = {name: _axis_mapping(config, name) for name in config.space}
-    written["criteria"] = list(config.criteria)
-    written["oracle"] = list(config.oracle) or "none"
+        mapping[one.name] = dict(value) if isinstance(value, Mapping) else value
+    del mapping["points"]
+    mapping["space"] = {name: _axis_mapping(config, name) for name in config.space}
+    mapping["criteria"] = list(config.criteria)
+    mapping["oracle"] = list(config.oracle) or "none"
+    mapping["storage"] = None if config.storage is None else mask_password(config.storage)
     for name in ("criteria_sample", "search", "collapse", "resources"):
-        written[name] = asdict(written[name])
+        mapping[name] = asdict(mapping[name])
     pruner = config.pruner
-    written["pruner"] = {"name": pruner.name, "audit": pruner.audit, **_plain(pruner.arguments)}
-    return written
+    mapping["pruner"] = {"name": pruner.name, "audit": pruner.audit, **_plain(pruner.arguments)}
+    return mapping
 
 
 def _axis_mapping(config: SweepConfig, name: str) -> dict[str, Any]:

@@ -1,46 +1,50 @@
-"""The parts of a search-space file that name things of the laboratory: method, data set, encoder, criteria, oracle.
+"""The keys of a search-space file that name things of the laboratory: method, data set, encoder, criteria, oracle.
 
-The laboratory imports torch, so its catalogues are opened inside the functions that need them.
+The laboratory imports torch, so each function imports the catalogue that it needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sweeper.config.document import Document, Key, dotted, shown
-from sweeper.config.fields import missing, read, read_value
-from sweeper.errors import did_you_mean
+from sweeper.config.document import Document, Key, dotted, refuse
+from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_options
+from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
+from trainers.fields import as_yaml
+from trainers.names import did_you_mean
 from trainers.records import CriteriaSample, Scalar, TrialConfig
 
-DEFAULT_OBJECTIVE: Final = "lidar"
-DEFAULT_ORACLE: Final = ("lidar_paper",)
+if TYPE_CHECKING:
+    from trainers.encoders import Encoder
 
 
 def read_name(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> str:
-    """A name of a catalogue; `others` says in words what else there is."""
+    """A name of a catalogue; `others` is the end of the list of names in errors."""
     names = list(names)
     expected = f"one of {', '.join(names)}{others}"
-    value = document.get(key)
+    value = read_mapping(document, key[:-1]).get(key[-1])
     if value is None:
         raise missing(document, key, expected)
     if value not in names:
-        problem = f"{dotted(key)} must be {expected}, but got {shown(value)}"
+        problem = f"{dotted(key)} must be {expected}, but got {as_yaml(value)}"
         raise document.error(key, problem + did_you_mean(str(value), names))
     return str(value)
 
 
 def read_names(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> tuple[str, ...]:
-    """One name of a catalogue, or a list of them; `others` says in words what else there is."""
+    """One name of a catalogue, or a list of them; `others` is the end of the list of names in errors."""
     names = list(names)
-    values: tuple[str, ...] = read_value(document, key, tuple[str, ...])
-    for value in values:
-        if value not in names:
-            problem = f"{dotted(key)} must be among {', '.join(names)}{others}, but got {shown(value)}"
-            raise document.error(key, problem + did_you_mean(value, names))
+    values: tuple[str, ...] = read_at(document, key, tuple[str, ...])
+    expected = f"{dotted(key)} must be among {', '.join(names)}{others}"
+    refuse(
+        document.mistake(key, f"{expected}, but got {as_yaml(value)}{did_you_mean(value, names)}")
+        for value in values
+        if value not in names
+    )
     if len(set(values)) < len(values):
-        raise document.error(key, f"{dotted(key)} must name each once, but got {shown(values)}")
+        raise document.error(key, f"{dotted(key)} must name each once, but got {as_yaml(values)}")
     return values
 
 
@@ -52,30 +56,31 @@ def read_method(document: Document) -> str:
 
 
 def read_dataset(document: Document) -> dict[str, Scalar]:
-    """The data set with every option written out, opened once to see that it can be."""
+    """The data set and the value of every option. It is opened once, so that a missing folder is found here."""
     from trainers.datasets import DATASETS, open_dataset
 
     name = read_name(document, ("dataset", "name"), DATASETS)
-    options = read(DATASETS[name].Options, document, ("dataset",), beside=["name"], what=f"an option of {name}")
+    kind = DATASETS[name].Options
+    options = read_section(kind, document, ("dataset",), others=["name"], owner=f"an option of {name}")
     try:
         opened = open_dataset({"name": name, **asdict(options)})
     except ValueError as error:
         raise document.error(("dataset",), str(error)) from None
-    # as the data set resolved them: a relative root is an absolute one, wherever the trials run
+    # The data set makes a relative root absolute, because trials run in other folders.
     return {"name": name, **asdict(opened.options)}
 
 
 def read_encoder(document: Document) -> dict[str, Scalar]:
-    """The encoder with every option written out."""
+    """The encoder and the value of every option."""
     from trainers.encoders import ENCODERS, TIMM_PREFIX, TimmOptions, encoder_options
 
-    name = document.get(("encoder", "name"))
+    name = read_mapping(document, ("encoder",)).get("name")
     if isinstance(name, str) and name.startswith(TIMM_PREFIX):
         kind: type[Any] = TimmOptions
     else:
         name = read_name(document, ("encoder", "name"), ENCODERS, others=f" or {TIMM_PREFIX}MODEL")
         kind = ENCODERS[name]
-    options = read(kind, document, ("encoder",), beside=["name"], what=f"an option of {name}")
+    options = read_section(kind, document, ("encoder",), others=["name"], owner=f"an option of {name}")
     encoder: dict[str, Scalar] = {"name": name, **asdict(options)}
     try:
         encoder_options(encoder)
@@ -85,6 +90,7 @@ def read_encoder(document: Document) -> dict[str, Scalar]:
 
 
 def read_criteria(document: Document) -> tuple[str, ...]:
+    """The criteria of the sweep; all of them by default."""
     from trainers.criteria import CRITERIA
 
     if document.get(("criteria",)) is None:
@@ -96,6 +102,7 @@ def read_criteria(document: Document) -> tuple[str, ...]:
 
 
 def read_oracle(document: Document) -> tuple[str, ...]:
+    """The oracles of the sweep, which may be none."""
     from trainers.oracles import ORACLES
 
     if "oracle" not in document.values:
@@ -105,70 +112,77 @@ def read_oracle(document: Document) -> tuple[str, ...]:
     return read_names(document, ("oracle",), ORACLES, others=" or be none")
 
 
-def read_objective(document: Document, criteria: tuple[str, ...]) -> str:
-    """A criterion of this sweep: nothing else steers."""
+def read_objective(document: Document) -> str:
+    """The criterion that the search maximises. Nothing that needs labels is accepted."""
     from trainers.criteria import CRITERIA
 
     value = document.get(("objective",)) if "objective" in document.values else DEFAULT_OBJECTIVE
-    if value in criteria:
-        return str(value)
     if isinstance(value, str) and value in CRITERIA:
-        problem = f"`objective` must be one of the `criteria` of this sweep ({', '.join(criteria)}), but got {value}"
-        raise document.error(("objective",), f"{problem}; add it to `criteria`", ("criteria",))
-    problem = f"`objective` must be one of the criteria {', '.join(CRITERIA)}, but got {shown(value)}"
+        return value
+    problem = f"`objective` must be one of the criteria {', '.join(CRITERIA)}, but got {as_yaml(value)}"
     near = did_you_mean(str(value), CRITERIA)
     reason = "; only criteria that need no labels steer a sweep, an accuracy, an oracle or a loss does not"
     raise document.error(("objective",), problem + (near or reason))
 
 
+def check_objective(document: Document, objective: str, criteria: tuple[str, ...]) -> None:
+    """Raises: ConfigError, if the sweep does not measure its objective."""
+    if objective not in criteria:
+        problem = f"must be one of the `criteria` of this sweep ({', '.join(criteria)}), but got {objective}"
+        raise document.error(("objective",), f"`objective` {problem}; add it to `criteria`", ("criteria",))
+
+
 def read_criteria_sample(document: Document) -> CriteriaSample:
-    key = ("criteria_sample",)
-    sample = read(CriteriaSample, document, key)
-    # LiDAR needs two classes for a scatter between them, and two views of each for one within.
-    for name, least in (("images", 2), ("views", 2), ("seed", 0)):
-        if getattr(sample, name) < least:
-            problem = f"must be a whole number of at least {least}, but got {getattr(sample, name)}"
-            raise document.error((*key, name), f"{dotted((*key, name))} {problem}")
-    if sample.split not in ("train", "test"):
-        problem = f"{dotted((*key, 'split'))} must be train or test, but got {shown(sample.split)}"
-        raise document.error((*key, "split"), problem + did_you_mean(sample.split, ("train", "test")))
-    return sample
+    """The images and draws on which the criteria are measured."""
+    return CriteriaSample(**read_section_values(section_options("criteria_sample"), document, ("criteria_sample",)))
 
 
-def check_images(
-    document: Document,
-    dataset: Mapping[str, Scalar],
-    encoder: Mapping[str, Scalar],
-    batch_size: int,
-    sample: CriteriaSample,
-    method: str,
-    fixed: Mapping[str, Scalar],
-) -> None:
-    """There are as many images as a batch and the criteria take, and the encoder suits the images and the method.
-
-    Raises:
-        ConfigError: there are not, or it does not.
-    """
+def check_batch_size(document: Document, batch_size: int, dataset: Mapping[str, Scalar]) -> None:
+    """Raises: ConfigError, if a batch needs more training images than there are."""
     from trainers.datasets import open_dataset
-    from trainers.encoders import check_encoder
-    from trainers.methods import METHODS
-    from trainers.settings import resolve
 
-    opened = open_dataset(dataset)
-    count, side, _, channels = opened.shape("train")
+    count = open_dataset(dataset).shape("train")[0]
     if batch_size > count:
         problem = f"`batch_size` must be at most the {count} training images, but got {batch_size}"
         raise document.error(("batch_size",), problem, ("dataset", "name"))
-    there = opened.shape(sample.split)[0]
-    if sample.images > there:
-        problem = f"must be at most the {there} images of the {sample.split} split, but got {sample.images}"
+
+
+def check_criteria_sample(document: Document, sample: CriteriaSample, dataset: Mapping[str, Scalar]) -> None:
+    """Raises: ConfigError, if the criteria need more images than their split has."""
+    from trainers.datasets import open_dataset
+
+    count = open_dataset(dataset).shape(sample.split)[0]
+    if sample.images > count:
+        problem = f"must be at most the {count} images of the {sample.split} split, but got {sample.images}"
         raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
+
+
+def read_network(document: Document, encoder: Mapping[str, Scalar], dataset: Mapping[str, Scalar]) -> Encoder:
+    """The encoder without its numbers, after an image has passed through it.
+
+    Raises:
+        ConfigError: the encoder cannot read the images.
+    """
+    from trainers.datasets import open_dataset
+    from trainers.encoders import check_encoder
+
+    _, side, _, channels = open_dataset(dataset).shape("train")
     try:
-        network = check_encoder(encoder, side, channels)
+        return check_encoder(encoder, side, channels)
     except ValueError as error:
         raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
-    trial = TrialConfig(method, dataset, encoder, epochs=1, batch_size=batch_size, hyperparameters=fixed)
+
+
+def check_method(document: Document, method: str, network: Encoder, fixed: Mapping[str, Scalar]) -> None:
+    """Raises: ConfigError, if the encoder does not suit the method."""
+    from trainers.methods import METHODS
+    from trainers.settings import resolve
+
     try:
-        METHODS[method].check(network, resolve(trial).params)
+        params = resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=fixed)).params
+    except ValueError:
+        return  # the check of the values reports it
+    try:
+        METHODS[method].check(network, params)
     except ValueError as error:
         raise document.error(("method",), str(error), ("encoder", "name")) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
@@ -11,10 +13,12 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
-from sweeper.config.document import Document, Key
-from sweeper.config.fields import AtLeast, missing, read_arguments, read_mapping, read_value
-from sweeper.config.model import PrunerConfig, SweepConfig
+from sweeper.config.document import Document, Key, Parts
+from sweeper.config.model import PrunerConfig, SweepConfig, section_options
 from sweeper.config.names import read_name
+from sweeper.config.sections import missing, read_at, read_mapping, read_section_values
+from trainers.fields import AtLeast
+from trainers.options import Option
 
 PRUNERS: Final[Mapping[str, type[BasePruner]]] = MappingProxyType(
     {
@@ -36,7 +40,7 @@ WILCOXON: Final = (
 
 
 def make_pruner(config: SweepConfig) -> BasePruner:
-    """Optuna's pruner, with what it would have to guess from the first trials given by the epochs.
+    """Optuna's pruner. Its `auto` arguments follow from the epochs, not from the first trials as in Optuna.
 
     Raises:
         ValueError: Optuna refuses the arguments.
@@ -44,25 +48,41 @@ def make_pruner(config: SweepConfig) -> BasePruner:
     return _build_pruner(config.pruner.name, config.pruner.arguments, config.epochs)
 
 
-def read_pruner(document: Document, epochs: int) -> PrunerConfig:
-    """The pruner, its arguments checked against Optuna's own signature and defaults written out."""
-    key = ("pruner",)
-    written = read_mapping(document, key)
-    name = _read_pruner_name(document, key) if written else "none"
-    audit = read_value(document, (*key, "audit"), _AUDIT) if "audit" in written else 0.0
-    arguments = _read_pruner_arguments(document, key, name, ["name", "audit"])
+def read_pruner(document: Document) -> PrunerConfig:
+    """The pruner and the value of every argument; Optuna's own signature says what the arguments are."""
+    if not read_mapping(document, _KEY):
+        return PrunerConfig()
+    parts = Parts(document)
+    parts.read("name", lambda document: _read_pruner_name(document, _KEY))
+    parts.read("audit", _read_audit)
+    parts.read("arguments", lambda document, name: _read_arguments(document, _KEY, name, ["audit"]), "name")
+    return PrunerConfig(**parts.finish())
+
+
+def check_pruner(document: Document, pruner: PrunerConfig, epochs: int) -> None:
+    """Raises: ConfigError, if Optuna refuses the arguments."""
     try:
-        _build_pruner(name, arguments, epochs)
+        _build_pruner(pruner.name, pruner.arguments, epochs)
     except (TypeError, ValueError) as error:
-        raise document.error(key, f"Optuna refuses this {name} pruner: {' '.join(str(error).split())}") from None
-    return PrunerConfig(name, audit, arguments)
+        problem = f"Optuna refuses this {pruner.name} pruner: {' '.join(str(error).split())}"
+        raise document.error(_KEY, problem) from None
 
 
-_AUDIT: Final = get_type_hints(PrunerConfig, include_extras=True)["audit"]
+def pruner_options(name: str) -> dict[str, Option]:
+    """The arguments of a pruner."""
+    kind: Any = PRUNERS[name]
+    hints = {**get_type_hints(kind.__init__), **_RESOURCES}
+    return {
+        one.name: Option(hints[one.name], MISSING if one.default is one.empty else one.default)
+        for one in inspect.signature(kind).parameters.values()
+    }
+
+
+_KEY: Final = ("pruner",)
 
 
 _RESOURCES: Final = dict.fromkeys(("min_resource", "max_resource"), Annotated[int, AtLeast(1)] | Literal["auto"])
-"""What Optuna annotates as `str | int`."""
+"""Arguments that Optuna annotates as `str | int`."""
 
 
 def _read_pruner_name(document: Document, key: Key) -> str:
@@ -71,21 +91,37 @@ def _read_pruner_name(document: Document, key: Key) -> str:
     return read_name(document, (*key, "name"), PRUNERS)
 
 
-def _read_pruner_arguments(document: Document, key: Key, name: str, beside: Sequence[str]) -> dict[str, object]:
-    what = f"an argument of the {name} pruner"
-    if name != "patient":
-        return read_arguments(PRUNERS[name], document, key, what=what, beside=beside, hints=_RESOURCES)
+def _read_audit(document: Document) -> float:
+    audit = section_options("pruner")["audit"]
+    key = (*_KEY, "audit")
+    share: float = read_at(document, key, audit.hint) if "audit" in read_mapping(document, _KEY) else audit.default
+    return share
+
+
+def _read_arguments(document: Document, key: Key, name: str, others: Sequence[str] = ()) -> dict[str, object]:
+    """The arguments of the pruner at `key`; `others` are keys that may also stand there."""
+    options = pruner_options(name)
+    others = ["name", *others]
+    parts = Parts(document)
+    if options.pop("wrapped_pruner", None):
+        others.append("wrapped_pruner")
+        parts.read("wrapped_pruner", lambda document: _read_wrapped_pruner(document, key))
+    owner = f"an argument of the {name} pruner"
+    parts.read("given", lambda document: read_section_values(options, document, key, others=others, owner=owner))
+    arguments = parts.finish()
+    given = arguments.pop("given")
+    return {**arguments, **{name: given.get(name, option.default) for name, option in options.items()}}
+
+
+def _read_wrapped_pruner(document: Document, key: Key) -> dict[str, object] | None:
+    """The pruner that a patient pruner waits for, or None for patience alone."""
     wrapped = (*key, "wrapped_pruner")
     if "wrapped_pruner" not in read_mapping(document, key):
         raise missing(document, wrapped, "a pruner, such as {name: median}, or null for patience alone")
-    arguments = read_arguments(PRUNERS[name], document, key, what=what, beside=[*beside, "wrapped_pruner"])
     if document.get(wrapped) is None:
-        return {"wrapped_pruner": None, **arguments}
-    inner = _read_pruner_name(document, wrapped)
-    return {
-        "wrapped_pruner": {"name": inner, **_read_pruner_arguments(document, wrapped, inner, ["name"])},
-        **arguments,
-    }
+        return None
+    name = _read_pruner_name(document, wrapped)
+    return {"name": name, **_read_arguments(document, wrapped, name)}
 
 
 def _build_pruner(name: str, arguments: Mapping[str, Any], epochs: int) -> BasePruner:
@@ -97,19 +133,19 @@ def _build_pruner(name: str, arguments: Mapping[str, Any], epochs: int) -> BaseP
     if given.get("max_resource") == "auto":
         given["max_resource"] = epochs
     if given.get("min_resource") == "auto":
-        given["min_resource"] = max(1, epochs // 100)  # what Optuna makes of the first trial that completes
+        given["min_resource"] = max(1, epochs // 100)  # as Optuna does from the first completed trial
     if name == "hyperband":
         _build_bracket(given)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner is marked so since 2021
+        warnings.simplefilter("ignore", ExperimentalWarning)  # PatientPruner has been experimental since 2021
         return PRUNERS[name](**given)
 
 
 def _build_bracket(hyperband: Mapping[str, Any]) -> None:
-    """Build one of hyperband's brackets, as Optuna does only when it is first asked, with trials already running.
+    """Build one of hyperband's brackets. Optuna itself builds them late, when trials are already running.
 
     Raises:
-        ValueError: Optuna refuses the arguments that hyperband hands on.
+        ValueError: Optuna refuses the arguments that hyperband passes to its brackets.
     """
-    handed_on = ("min_resource", "reduction_factor", "bootstrap_count")
-    optuna.pruners.SuccessiveHalvingPruner(**{name: hyperband[name] for name in handed_on if name in hyperband})
+    passed_on = ("min_resource", "reduction_factor", "bootstrap_count")
+    optuna.pruners.SuccessiveHalvingPruner(**{name: hyperband[name] for name in passed_on if name in hyperband})

@@ -1,29 +1,28 @@
-"""search_spaces/README.md, written from the dataclasses and catalogues that read a search-space file.
+"""search_spaces/README.md, made from the dataclasses and catalogues that read a search-space file.
 
-`python -m sweeper.config.reference > search_spaces/README.md` writes it anew.
+`python -m sweeper.config.reference search_spaces` writes README.md and schema.json into that folder.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
-from typing import Any, Final, get_type_hints
+from dataclasses import MISSING, asdict
+from pathlib import Path
+from typing import Any, Final
 
-import yaml
-
-from sweeper.config.fields import arguments_of, describe
-from sweeper.config.model import CollapseRule, PrunerConfig, Resources, Search, SweepConfig
-from sweeper.config.pruners import PRUNERS, WILCOXON
-from sweeper.config.space import AXES
-from trainers.records import CriteriaSample
+from sweeper.config.axes import AXES
+from sweeper.config.docs import schema
+from sweeper.config.docs.docstrings import summary
+from sweeper.config.docs.markdown import field_rows, quoted_default, table
+from sweeper.config.model import SECTIONS, SweepConfig, section_options
+from sweeper.config.pruners import PRUNERS, WILCOXON, pruner_options
+from trainers.options import Option, options_of
 
 INTRODUCTION: Final = """\
 # The search-space file
 
-<!-- Written by `python -m sweeper.config.reference > search_spaces/README.md`; edit the docstrings instead. -->
+<!-- Written, like schema.json, by `python -m sweeper.config.reference search_spaces`; edit the docstrings instead. -->
 
 One YAML file is one sweep:
 
@@ -32,9 +31,13 @@ sweeper run search_spaces/dino.yaml
 sweeper run search_spaces/dino.yaml trials=40 dataset.name=cifar10 space.lr.high=0.3 space.mask_ratio=null
 ```
 
-What stands behind the file is an override: `key.key=value`, the value in YAML. `space.x=null` takes x out of the space.
-`--dry-run` prints the file as resolved, every default written out, and starts nothing. Every key is checked before
-anything starts; an error names the file, the line, the key, what was expected, and the nearest right name.
+The arguments after the file are overrides: `key.key=value`, the value in YAML. `space.x=null` takes x out of the space.
+`--dry-run` prints the value of every key, defaults included, and starts nothing. Every key is checked before anything
+starts. All mistakes are printed at once, one line each: the file, the line, the key, what was expected, and the nearest
+right name.
+
+Editors that know the YAML language server complete and check the keys by [schema.json](schema.json), which the first
+line of each file names: `# yaml-language-server: $schema=schema.json`, a path relative to the file.
 
 ```yaml
 method: dino
@@ -49,20 +52,18 @@ fixed: {teacher_temperature: 0.04}
 ```
 """
 
-SECTIONS: Final = {
-    "search": Search,
-    "pruner": PrunerConfig,
-    "resources": Resources,
-    "criteria_sample": CriteriaSample,
-    "collapse": CollapseRule,
-}
-
 
 def write() -> str:
     """The whole document."""
     parts = [INTRODUCTION, _keys(), _space(), *(_section(name) for name in SECTIONS), _datasets(), _encoders()]
     parts += [_criteria(), _oracles(), _methods(), _shared_hyperparameters()]
     return "\n".join(part.strip() + "\n" for part in parts)
+
+
+def write_files(folder: Path) -> None:
+    """README.md and schema.json in `folder`."""
+    (folder / "README.md").write_text(write(), encoding="utf-8")
+    (folder / "schema.json").write_text(schema.write(), encoding="utf-8")
 
 
 def _keys() -> str:
@@ -90,54 +91,57 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
 
 def _space() -> str:
     kinds = [
-        f"### `type: {name}`\n\n{summary(kind)}\n\n{_field_table(kind, without=('type',))}"
+        f"### `type: {name}`\n\n{summary(kind)}\n\n{_field_table(kind, _without_type(kind))}"
         for name, kind in AXES.items()
     ]
     return "\n\n".join(
         [
             "## space and fixed",
             "Both hold hyperparameters of the [method, its optimiser and its augmentation](#methods) by name: `fixed` "
-            "their value, `space` what they range over. One in both is held at the value in `fixed`, and the log says "
-            "so; with `search.sampler: axes` that value is the centre around which the others are varied.",
+            "has their value, `space` has their range. A hyperparameter in both is held at the value in `fixed`, and "
+            "the log says so; with `search.sampler: axes`, that value is the centre around which the others vary.",
             *kinds,
         ]
     )
 
 
+def _without_type(kind: type[Any]) -> dict[str, Option]:
+    return {name: option for name, option in options_of(kind).items() if name != "type"}
+
+
 def _section(name: str) -> str:
     kind = SECTIONS[name]
-    body = f"## {name}\n\n{summary(kind)}\n\n{_field_table(kind, without=('arguments',))}"
+    body = f"## {name}\n\n{summary(kind)}\n\n{_field_table(kind, section_options(name))}"
     return f"{body}\n\n{_pruners()}" if name == "pruner" else body
 
 
 def _pruners() -> str:
     rows = []
-    for name, pruner in PRUNERS.items():
-        arguments = arguments_of(pruner)
-        written = [_argument(key, default) for key, (_, default) in arguments.items()]
-        rows.append((f"`{name}`", ", ".join(written) or "none"))
+    for name in PRUNERS:
+        arguments = [_argument(key, option.default) for key, option in pruner_options(name).items()]
+        rows.append((f"`{name}`", ", ".join(arguments) or "none"))
     listed = table(("pruner", "its arguments, with Optuna's defaults"), rows)
     more = (
         "`max_resource: auto` is the sweep's epochs. `patient` wraps another pruner: "
         "`{name: patient, patience: 2, wrapped_pruner: {name: median}}`."
     )
     peaks = (
-        "`median` and `percentile` judge a trial by the best value it has had so far, so that one which begins high "
-        "and falls is never stopped: where a criterion does so, take `successive_halving` or `hyperband`, which "
-        "compare values of the same epoch. What any of them costs, `audit` tells."
+        "`median` and `percentile` compare the best value of a trial so far, so they never stop a trial that begins "
+        "high and falls. For a criterion that does this, take `successive_halving` or `hyperband`, which compare "
+        "values of the same epoch. `audit` measures what a pruner costs."
     )
     return f"{listed}\n\n{more} `wilcoxon` is refused: {WILCOXON.partition(': ')[2]}.\n\n{peaks}"
 
 
 def _argument(name: str, default: object) -> str:
-    return f"`{name}`" + ("" if default is inspect.Parameter.empty else f" = {shown_default(default)}")
+    return f"`{name}`" + ("" if default is MISSING else f" = {quoted_default(default)}")
 
 
 def _datasets() -> str:
     from trainers.datasets import DATASETS
 
     parts = [f"### {name}\n\n{summary(kind)}\n\n{_field_table(kind.Options)}" for name, kind in DATASETS.items()]
-    return "\n\n".join(["## Data sets", "Options stand beside `name`: `dataset: {name: …, option: …}`.", *parts])
+    return "\n\n".join(["## Data sets", "The options follow the `name`: `dataset: {name: …, option: …}`.", *parts])
 
 
 def _encoders() -> str:
@@ -145,7 +149,7 @@ def _encoders() -> str:
 
     kinds: dict[str, type[Any]] = {**ENCODERS, f"{TIMM_PREFIX}MODEL": TimmOptions}
     parts = [f"### {name}\n\n{summary(kind)}\n\n{_field_table(kind)}" for name, kind in kinds.items()]
-    return "\n\n".join(["## Encoders", "Options stand beside `name`: `encoder: {name: …, option: …}`.", *parts])
+    return "\n\n".join(["## Encoders", "The options follow the `name`: `encoder: {name: …, option: …}`.", *parts])
 
 
 def _criteria() -> str:
@@ -168,7 +172,9 @@ def _oracles() -> str:
         (f"`{name}`", ", ".join(f"{key} = {value:g}" for key, value in asdict(protocol).items()))
         for name, protocol in ORACLES.items()
     ]
-    return f"## Oracles\n\nThey read labels, and steer nothing.\n\n{table(('oracle', 'protocol'), rows)}"
+    return (
+        f"## Oracles\n\nThey read labels. The search sees no result of theirs.\n\n{table(('oracle', 'protocol'), rows)}"
+    )
 
 
 def _methods() -> str:
@@ -198,77 +204,16 @@ def _side_by_side(default: Callable[[str], Any], methods: Iterable[str]) -> str:
     methods = list(methods)
     rows = []
     for name, expected, _, meaning in field_rows(type(default(methods[0]))):
-        values = (shown_default(getattr(default(method), name)) for method in methods)
+        values = (quoted_default(getattr(default(method), name)) for method in methods)
         rows.append((f"`{name}`", expected, *values, meaning))
     return table(("name", "value", *(f"in {method}" for method in methods), "meaning"), rows)
 
 
-def _field_table(kind: type[Any], *, without: Iterable[str] = ()) -> str:
-    rows = [(f"`{row[0]}`", *row[1:]) for row in field_rows(kind) if row[0] not in without]
+def _field_table(kind: type[Any], options: Mapping[str, Option] | None = None) -> str:
+    """One row per field of a dataclass; `options` has what its annotations do not say."""
+    rows = [(f"`{row[0]}`", *row[1:]) for row in field_rows(kind, options)]
     return table(("key", "value", "default", "meaning"), rows) if rows else "It has no options."
 
 
-def field_rows(kind: type[Any]) -> list[tuple[str, str, str, str]]:
-    """Name, what may be written, default and meaning of every field of a dataclass."""
-    hints = get_type_hints(kind, include_extras=True)
-    meanings = field_docs(kind)
-    rows = []
-    for one in fields(kind):
-        default = one.default_factory() if one.default_factory is not MISSING else one.default
-        shown = "" if default is MISSING or is_dataclass(default) else shown_default(default)
-        try:
-            expected = describe(hints[one.name])
-        except KeyError:  # a mapping or a record, which is described in words
-            expected = ""
-        rows.append((one.name, expected, shown, " ".join(meanings.get(one.name, "").split())))
-    return rows
-
-
-def field_docs(kind: type[Any]) -> dict[str, str]:
-    """The string below each field of a class and of those it extends."""
-    docs: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        if not is_dataclass(one):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for field_node, next_node in zip(body.body, body.body[1:], strict=False):
-            if isinstance(field_node, ast.AnnAssign) and isinstance(field_node.target, ast.Name):
-                match next_node:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        docs[field_node.target.id] = text
-    return docs
-
-
-def shown_default(value: object) -> str:
-    """A default as YAML writes it.
-
-    >>> shown_default(None), shown_default(1e-05), shown_default(("lidar",))
-    ('`null`', '`1.0e-05`', '`[lidar]`')
-    """
-    plain = list(value) if isinstance(value, tuple) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, width=1000).strip()
-    return f"`{text.removesuffix('...').strip()}`"
-
-
-def summary(kind: type[Any]) -> str:
-    """The docstring of a class up to its first blank line, on one line."""
-    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A Markdown table; columns that are empty in every row are left out.
-
-    >>> print(table(("key", "default"), [("`lr`", "`0.1`")]))
-    | key | default |
-    | --- | --- |
-    | `lr` | `0.1` |
-    """
-    rows = list(rows)
-    kept = [index for index in range(len(head)) if any(row[index] for row in rows)]
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(line[index].replace("|", "\\|") for index in kept) + " |" for line in lines)
-
-
 if __name__ == "__main__":
-    print(write(), end="")
+    write_files(Path(sys.argv[1]))

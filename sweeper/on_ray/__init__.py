@@ -1,1 +1,1 @@
-"""Ray: the cluster, the Tune experiment, and what ends them when the driver is killed."""
+"""Ray: the cluster, the Tune experiment, and the cleanup after a killed driver."""

@@ -1,4 +1,4 @@
-"""Ray: started quietly, closed to other users, and removed when the driver ends or is killed."""
+"""Starts or joins Ray, without output and closed to other users, and removes it when the driver ends or is killed."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # A thread that has been stopped may still be in its last step; too short a wait fails the *next* trial.
+    # A stopped thread may still run its last step; if the wait is too short, the *next* trial fails.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "3600",
-    # The study is the state: Tune's own is never read.
+    # Tune's own state is never read, because the study is the state.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 PREFIX: Final = f"sweeper-{os.getuid()}-"
 RAY_FOLDER: Final = "r"
-"""Ray's own folder below ours: Ray opens it to every user of the machine, so ours must keep them out."""
+"""Ray's folder inside ours. Ray opens it to every user of the machine, so our folder must exclude other users."""
 LONGEST_ROOT: Final = 38
-"""Characters: Ray puts sockets some 67 below it, and the path of a Unix socket ends at 107."""
+"""Characters: Ray's sockets have paths about 67 longer, and the path of a Unix socket has at most 107."""
 ABANDONED_SECONDS: Final = 60
-"""A folder without an owner is just being made, unless it is older than this."""
+"""A folder without an owner file is being created, unless it is older than this."""
 STORE_BYTES: Final = 128 * 2**20
-"""Room in the object store besides the images."""
+"""Memory of the object store, in addition to the images."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The cores and GPUs for trials."""
+    """The cores and GPUs that trials can use."""
 
     cpus: float
     gpus: float
 
     def room(self, cpus: float, gpus: float) -> int:
-        """How many trials of this size fit at once, at least one.
+        """The number of trials of this size that fit at once; at least 1.
 
         >>> Capacity(cpus=16, gpus=1).room(cpus=1, gpus=0.25)
         4
@@ -63,7 +63,7 @@ class Capacity:
 
 
 def capacity() -> Capacity:
-    """All cores and GPUs of the running Ray."""
+    """The cores and GPUs of the running Ray."""
     import ray
 
     there = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -71,7 +71,7 @@ def capacity() -> Capacity:
 
 
 def check_address(address: str) -> None:
-    """Check that a cluster answers at host:port; Ray itself would try for minutes.
+    """Check that a cluster answers at host:port, because Ray itself would retry for minutes.
 
     Raises:
         ConfigError: the address is not host:port or auto.
@@ -90,9 +90,9 @@ def check_address(address: str) -> None:
 
 @contextmanager
 def ray_running(address: str | None, *, cpus: float, store_bytes: int) -> Iterator[Path]:
-    """Ray, started here or joined at `address`, and a temporary folder for its files, gone afterwards.
+    """Start Ray, or join it at `address`, within the block, and yield a temporary folder for its files.
 
-    A Ray that this process runs already is used and left running.
+    If Ray already runs in this process, it is used and left running.
 
     Raises:
         SweepError: Ray does not start, or the cluster does not answer.
@@ -123,8 +123,8 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
             with _our_signal_handlers():
                 ray.init(address=address, runtime_env={"env_vars": dict(ENVIRONMENT)}, **quiet)
         else:
-            # Without a mode Ray turns its token authentication on by itself, also where it was imported before. One
-            # token for the life of this process, since Ray reads it once; other users cannot read it.
+            # Without RAY_AUTH_MODE, Ray turns on its token authentication, even if it was imported before. The token
+            # stays the same in this process, because Ray reads it once. Other users cannot read it.
             os.environ.pop("RAY_AUTH_MODE", None)
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             os.environ.pop("RAY_ADDRESS", None)
@@ -137,16 +137,16 @@ def _start(address: str | None, root: Path, cpus: float, store_bytes: int) -> No
                     _temp_dir=str(root / RAY_FOLDER),
                     **quiet,
                 )
-    except Exception as error:  # Ray raises whatever its parts raise
+    except Exception as error:  # Ray raises exceptions of many types
         where = f"the Ray cluster at {address} does not answer" if address else "Ray does not start"
         raise SweepError(f"{where} ({' '.join(str(error).split())[:300]}); --local runs without Ray") from error
-    # Messages about dead workers come past log_to_driver; the trial's own log and reason tell of them.
+    # Ray prints messages about dead workers despite log_to_driver=False; the trial's log and reason have them.
     _print_messages(False)
 
 
 @contextmanager
 def _our_signal_handlers() -> Iterator[None]:
-    """Keep Ray from replacing the handler of SIGTERM in the midst of its start: its own ends the process at once."""
+    """Keep Ray from replacing the SIGTERM handler while it starts; Ray's handler ends the process immediately."""
     from ray._private import utils
 
     before = utils.set_sigterm_handler
@@ -164,7 +164,7 @@ def _print_messages(wanted: bool) -> None:
 
 
 def ray_died() -> bool:
-    """Whether the Ray that this process started has lost a part without which nothing can run on it."""
+    """Whether the Ray that this process started has lost its raylet or its control server."""
     from ray._private import worker
 
     node = worker._global_node
@@ -173,9 +173,9 @@ def ray_died() -> bool:
 
 @contextmanager
 def _own_folder() -> Iterator[Path]:
-    """A folder held by this process, watched by a reaper that clears it when this process is killed.
+    """A temporary folder that this process owns, and that a reaper process removes if this process is killed.
 
-    It is new, this user's, and closed to all others, whatever Ray does below it.
+    It is new and accessible only to this user, whatever permissions Ray sets inside it.
     """
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_temporary_folder()))
     with (root / "owner").open("w") as owner:
@@ -199,12 +199,12 @@ def remove_leftovers() -> None:
     for root in Path(_short_temporary_folder()).glob(f"{PREFIX}*"):
         try:
             if root.lstat().st_uid != os.getuid():
-                continue  # another user may have made it under our name
+                continue  # another user may have created a folder with our prefix
             if not (root / "owner").exists() and time.time() - root.stat().st_mtime > ABANDONED_SECONDS:
-                reaper.clear(root)  # made again by a Ray that was on its way out
+                reaper.clear(root)  # created again by a Ray that was shutting down
                 continue
             with (root / "owner").open("r+") as owner:
                 fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 reaper.clear(root)
-        except OSError:  # it is in use, or is being made or removed
+        except OSError:  # it is in use, being created, or being removed
             continue

@@ -1,7 +1,7 @@
-"""Ends the Ray processes of a driver that was killed, and removes their folder. Standard library only.
+"""Ends the Ray processes of a killed driver, and removes their folder. Standard library only.
 
-Run as a script with the folder as argument and a pipe from the driver as standard input: the pipe closes when the
-driver dies, however it dies. Most of Ray's processes end by themselves then, its agents only much later.
+It runs as a script, with the folder as argument and a pipe from the driver as standard input. The pipe closes whenever
+the driver dies. Most of Ray's processes then end by themselves, but its agents only much later.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 DONE = b"done"
-"""The message of a driver that has cleaned up by itself."""
+"""The message of a driver that has cleaned up."""
 
 
 def processes_in(folder: Path) -> list[int]:
-    """The other processes that have a file open below the folder (Linux; elsewhere none are found)."""
+    """The other processes with an open file in the folder; on systems other than Linux, an empty list."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/fd"):
         pid = int(entry.parent.name)
@@ -31,12 +31,12 @@ def processes_in(folder: Path) -> list[int]:
 def _open_files(descriptors: Path) -> list[str]:
     try:
         return [os.readlink(descriptors / name) for name in os.listdir(descriptors)]
-    except OSError:  # the process has ended, has closed one of them, or is another user's
+    except OSError:  # the process has ended, has closed a file, or belongs to another user
         return []
 
 
 def clear(folder: Path, *, seconds: float = 10) -> None:
-    """Kill every other process that has a file open below the folder, then remove the folder."""
+    """Kill every other process with an open file in the folder, then remove the folder."""
     deadline = time.monotonic() + seconds
     while (pids := processes_in(folder)) and time.monotonic() < deadline:
         for pid in pids:
@@ -47,7 +47,7 @@ def clear(folder: Path, *, seconds: float = 10) -> None:
 
 
 def main(folder: Path) -> None:
-    """Wait for the driver's end; clean up after it unless it says that it has done so."""
+    """Wait until the driver ends; clean up unless it has sent the message that it did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.stdin.buffer.read() != DONE:

@@ -1,4 +1,4 @@
-"""A sweep on Ray Tune: the dispatcher as its Searcher and as its TrialScheduler, on one study."""
+"""A sweep on Ray Tune: a Searcher and a TrialScheduler that both call the dispatcher."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class StudySearcher(Searcher):
-    """Gives Tune the dispatcher's tasks and tells it when they have ended."""
+    """Gives the dispatcher's tasks to Tune, and tells the dispatcher when they end."""
 
     def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class StudySearcher(Searcher):
         self.tasks: dict[str, Task] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | Any | None:
-        """The next task as the config of a Tune trial; None while only running ones may bring more."""
+        """The next task as the config of a Tune trial; None if there is none yet but running tasks may create one."""
         with ErrorsToDriver(self.dispatcher):
             task = self.dispatcher.next()
             if task is not None:
@@ -43,20 +43,20 @@ class StudySearcher(Searcher):
         return None if self.dispatcher.live else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """A task has ended by itself, by a STOP, or by its worker's death."""
+        """Tell the dispatcher that a task has ended: by itself, by a STOP, or because its worker died."""
         with ErrorsToDriver(self.dispatcher):
             task = self.tasks.pop(trial_id)
             self.dispatcher.ended(task, died=self.deaths.pop(trial_id, "its worker died") if error else "")
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is the state."""
+        """Save nothing, because the study is the state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class StudyScheduler(FIFOScheduler):
-    """Gives every report to the dispatcher, which records it and decides, before Tune continues the trial."""
+    """Gives every report to the dispatcher, which records it and decides whether Tune continues the trial."""
 
     def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -64,15 +64,15 @@ class StudyScheduler(FIFOScheduler):
         self.deaths = deaths
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: Mapping[str, Any]) -> str:
-        """Continue or stop."""
+        """Pass the report on, and return CONTINUE or STOP."""
         go_on = True
         with ErrorsToDriver(self.dispatcher):
             go_on = self.dispatcher.received(trial.config["task"], result.get("message"))
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
-        """A worker died; Tune tries again `max_retries` times by itself."""
-        fail_with_ray(self.dispatcher)  # before the trial is blamed
+        """Record the death of a worker; Tune itself retries the trial `max_retries` times."""
+        fail_with_ray(self.dispatcher)  # first, because then the trial is not the cause
         with ErrorsToDriver(self.dispatcher):
             task: Task = trial.config["task"]
             text = Path(trial.error_file).read_text().strip() if trial.error_file else ""
@@ -88,7 +88,7 @@ class StudyScheduler(FIFOScheduler):
 
 
 class ErrorsToDriver:
-    """Stores an error of a callback for the driver; Tune would wrap it in one of its own."""
+    """Passes an error in a callback to the dispatcher, because Tune would wrap it in an error of its own."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
@@ -104,7 +104,7 @@ class ErrorsToDriver:
 
 
 class QuietCallback(TrialProgressCallback):
-    """Replaces Tune's own callback, which prints a line for every trial that reported no number."""
+    """Replaces Tune's own callback, which prints a line for every trial that does not report a number."""
 
     def __init__(self) -> None:
         pass
@@ -120,17 +120,17 @@ class QuietCallback(TrialProgressCallback):
 
 
 def fail_with_ray(dispatcher: Dispatcher) -> None:
-    """End the sweep if Ray itself has died."""
+    """End the sweep with an error if Ray itself has died."""
     if ray_died():
         dispatcher.fail(SweepError("Ray has died; `sweeper resume` continues the sweep"))
 
 
 class StopTune(BaseException):
-    """Leaves Tune's loop at once."""
+    """Raised to leave Tune's loop immediately."""
 
 
 class SweepStopper(tune.Stopper):
-    """Tune asks it at every step: it leaves Tune's loop where the sweep is to end, or where Ray has died."""
+    """Called by Tune at every step; it leaves Tune's loop if the sweep must end or Ray has died."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
@@ -139,7 +139,7 @@ class SweepStopper(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Whether Tune is to end: never, because StopTune is quicker."""
+        """Always false; to end the sweep it raises StopTune, which is faster."""
         fail_with_ray(self.dispatcher)
         if self.dispatcher.stopping:
             raise StopTune
@@ -150,13 +150,13 @@ class SweepStopper(tune.Stopper):
 
 
 def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
-    """What Ray reserves for a task: its share of a GPU, or a whole one after it ran out of memory beside others."""
+    """The resources of a task: its share of a GPU, or whole GPUs after it ran out of memory beside other tasks."""
     share = math.ceil(gpus) if task.alone else gpus
     return {"CPU": cpus, **({"GPU": share} if share else {})}
 
 
 def run_on_worker(config: Mapping[str, Any], work: Callable[[Task, Images, Send], None], images: Images) -> None:
-    """The Tune function: one task, reported to the controller, which ends this thread where it says stop."""
+    """The Tune function: run one task and report to the controller, which ends this thread if it decides to stop."""
 
     def send(message: Message) -> bool:
         tune.report({"message": message})
@@ -176,7 +176,7 @@ def tune_sweep(
     retries: int,
     storage: Path,
 ) -> None:
-    """Run the dispatcher's tasks on Ray, each by `work`, until there are none left or it is told to stop."""
+    """Run the dispatcher's tasks on Ray with the function `work`, until no task is left or the sweep must stop."""
     deaths: dict[str, str] = {}
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:

@@ -18,21 +18,23 @@ REASONS: Final = {
 
 
 @contextmanager
-def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) -> Iterator[None]:
+def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) -> Iterator[Callable[[], None]]:
     """Call `stop` with the reason at the first signal or after so many seconds; a second signal raises.
 
-    Outside of the main thread, where Python has no signals, nothing is caught.
+    Yields a function that sets the handlers again, after a library has set its own. Outside of the main thread, where
+    Python has no signals, nothing is caught.
 
     Raises:
         KeyboardInterrupt: at the second signal.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     heard: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         heard.append(number)
+        signal.setitimer(signal.ITIMER_REAL, 0)  # Ray's handler, where it came first, would abort in three seconds
         if len(heard) > 1:
             raise KeyboardInterrupt
         stop(REASONS[signal.Signals(number)])
@@ -42,12 +44,16 @@ def interruptible(stop: Callable[[str], None], *, seconds: float | None = None) 
         del before[signal.SIGHUP]
     if seconds is None:
         del before[signal.SIGALRM]
-    for number in before:
-        signal.signal(number, handle)
+
+    def take() -> None:
+        for number in before:
+            signal.signal(number, handle)
+
+    take()
     if seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
+        yield take
     finally:
         if seconds is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)

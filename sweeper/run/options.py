@@ -23,6 +23,8 @@ class RunOptions:
     """Seconds after which the sweep ends as if interrupted."""
     quiet: bool = False
     as_json: bool = False
+    storage: str | None = None
+    """The storage's whole URL, for a sweep whose sweep.yaml holds it without the password."""
     observers: tuple[str, ...] = ()
     """Names of further observers."""
 

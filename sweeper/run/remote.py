@@ -22,10 +22,11 @@ def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | Non
 
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
-    with interruptible(dispatcher.stop, seconds=options.timeout):
+    with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
         images = same_images(config, dispatcher.folder, images)
         cpus = max(usable_cores(), asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
+            take_signals()  # Ray's own part in C++ has set a handler
             from sweeper.on_ray.tune import tune_sweep
 
             there = capacity()

@@ -21,7 +21,7 @@ from sweeper.run.options import RunOptions
 from sweeper.run.recovery import queue_missing_probes, recover
 from sweeper.run.remote import run_on_ray
 from sweeper.search.samplers import check_trials
-from sweeper.search.storage import open_study
+from sweeper.search.storage import open_study, storage_url
 from sweeper.search.study import Study
 from sweeper.store.atomic import disk_full, is_disk_full
 from sweeper.store.layout import SweepFolder
@@ -56,10 +56,11 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
     labelled = not config.oracle or has_labels(config)
     images = read_images(config)
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
+    url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
     made = create_folder(folder, config, study=name)
     with locked(made), closing(Observers(observers)) as told:
         try:
-            study = open_study(config, url=config.storage or made.storage_url, name=name, create=True)
+            study = open_study(config, url=url, name=name, create=True)
         except SweeperError:
             shutil.rmtree(made.path)  # else the folder would look like a sweep, while its study is another one's
             raise
@@ -121,7 +122,7 @@ def opened(
         restored = restore_log(made)
         # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
         fresh = not made.reports_log.is_file()
-        url = config.storage or made.storage_url
+        url = storage_url(config, made.storage_url, options.storage)
         study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
         with closing(study):
             study.claim(origin.get("id", ""), made.path)

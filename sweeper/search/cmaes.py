@@ -1,4 +1,4 @@
-"""CMA-ES on a study whose state is numbers alone: nothing that was read from a storage is unpickled."""
+"""CMA-ES that reads only numbers from the study, so that nothing from a storage is unpickled."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 GENERATION: Final = "cma:generation"
-"""The system attribute that holds the generation a trial was drawn in; Optuna's own sampler calls it so too."""
+"""The system attribute with a trial's generation; Optuna's own sampler uses the same name."""
 
 
 class ReplayedCmaEs(BaseSampler):
-    """CMA-ES with the defaults of Optuna's CmaEsSampler, its optimizer told anew of the finished trials at every draw.
+    """CMA-ES with the defaults of Optuna's CmaEsSampler; each draw rebuilds the optimizer from the finished trials.
 
-    Optuna's keeps the optimizer pickled in the study and unpickles what it finds there, so that a study from somebody
-    else could run code here. This one reads of a trial its parameters, its value and the number of its generation.
+    Optuna's sampler stores the optimizer in the study as a pickle and unpickles it, so that a study from somebody else
+    could run code here. This sampler reads only the parameters, the value and the generation number of each trial.
     """
 
     def __init__(self, seed: int) -> None:
@@ -32,7 +32,7 @@ class ReplayedCmaEs(BaseSampler):
         self._independent = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The numeric hyperparameters with more than one value, once a trial has completed."""
+        """The numeric hyperparameters with more than one value; none before a trial has completed."""
         common = intersection_search_space(study.get_trials(deepcopy=False))
         return {
             name: distribution
@@ -43,7 +43,7 @@ class ReplayedCmaEs(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A point from the distribution that the finished generations lead to; nothing before a trial has completed."""
+        """A point from the distribution after the finished generations; an empty dict before a trial has completed."""
         completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if not search_space or not completed:
             return {}
@@ -56,14 +56,14 @@ class ReplayedCmaEs(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A random value, for choices and for the first trials."""
+        """A random value, for categorical hyperparameters and for the first trials."""
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _by_generation(completed: Sequence[FrozenTrial]) -> dict[int, list[FrozenTrial]]:
-    """The trials of every generation, first those that completed first.
+    """The trials of each generation, in the order in which they completed.
 
-    In this order a trial that completes late never changes what the optimizer was told before.
+    With this order, a trial that completes late does not change the trials that the optimizer used before.
     """
     generations: dict[int, list[FrozenTrial]] = {}
     for trial in sorted(completed, key=lambda one: (one.datetime_complete or datetime.max, one.number)):
@@ -76,7 +76,7 @@ def _by_generation(completed: Sequence[FrozenTrial]) -> dict[int, list[FrozenTri
 def _replay(
     generations: Mapping[int, Sequence[FrozenTrial]], transform: _SearchSpaceTransform, sign: float, seed: int
 ) -> tuple[NDArray[np.float64], int]:
-    """The next point in the unit cube, and its generation: the first that has too few trials to be told of."""
+    """The next point in the unit cube, and its generation: the first one that is not yet complete."""
     from cmaes import CMA
 
     bounds = transform.bounds
@@ -89,5 +89,5 @@ def _replay(
 
 
 def _solution(trial: FrozenTrial, transform: _SearchSpaceTransform, sign: float) -> tuple[NDArray[np.float64], float]:
-    assert trial.value is not None  # of a trial that has completed
+    assert trial.value is not None  # completed trials have a value
     return transform.transform(trial.params), sign * trial.value

@@ -1,4 +1,4 @@
-"""Configuration k of a sweep for the samplers that do not learn: a function of the sweep's seed and k."""
+"""Configuration k of a sweep for samplers that do not learn: a function of the sweep's seed and k."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def configuration(config: SweepConfig, number: int) -> dict[str, Any]:
     """Configuration `number` of the sweep for random, qmc, grid and axes: a function of the sweep's seed and number.
 
     Raises:
-        ConfigError: grid and axes have only so many.
+        ConfigError: `number` exceeds the configurations of a grid or axes sweep.
     """
     sampler, seed = config.search.sampler, config.search.seed
     if sampler == "random":
@@ -48,7 +48,7 @@ def _from_uniform(space: Mapping[str, BaseDistribution], draws: Sequence[float])
 
 
 def _quantile(distribution: BaseDistribution, share: float) -> Any:
-    """The value below which a `share` in [0, 1) of the distribution lies.
+    """The quantile of the distribution at `share` in [0, 1).
 
     >>> _quantile(FloatDistribution(1e-4, 1.0, log=True), 0.5)
     0.01
@@ -69,7 +69,7 @@ def _quantile(distribution: BaseDistribution, share: float) -> Any:
 
 
 def points_of(distribution: BaseDistribution, points: int) -> list[Any]:
-    """The values of one axis of a grid: its ends and, evenly in between, the rest; all of a categorical's choices.
+    """The values of one axis of a grid: `points` evenly spaced values with both ends, or all choices of a categorical.
 
     >>> points_of(FloatDistribution(1e-4, 1.0, log=True), 3)
     [0.0001, 0.01, 1.0]
@@ -84,7 +84,7 @@ def points_of(distribution: BaseDistribution, points: int) -> list[Any]:
         values = [low * (high / low) ** share for share in np.linspace(0, 1, points)]
     else:
         values = [low + share * (high - low) for share in np.linspace(0, 1, points)]
-    # To 12 figures, so that 1e-2 is not written 0.010000000000000002; the ends stay inside.
+    # Rounded to 12 digits, so that 1e-2 is not written as 0.010000000000000002, and kept within the bounds.
     exact = [min(max(float(f"{value:.12g}"), low), high) for value in values]
     rounded = [round(value) for value in exact] if isinstance(distribution, IntDistribution) else exact
     return list(dict.fromkeys(rounded))
@@ -95,7 +95,7 @@ def _values(config: SweepConfig) -> dict[str, list[Any]]:
 
 
 def _grid(config: SweepConfig) -> list[dict[str, Any]]:
-    """Every combination of the axes' values, shuffled by the seed so that the first few already span the grid."""
+    """Every combination of the axes' values, shuffled by the seed so that the first few already cover the grid."""
     axes = _values(config)
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     order = grid_order(len(combinations), config.search.seed)
@@ -103,17 +103,17 @@ def _grid(config: SweepConfig) -> list[dict[str, Any]]:
 
 
 def _axes(config: SweepConfig) -> list[dict[str, Any]]:
-    """The centre, then one hyperparameter at a time along its axis."""
+    """The centre, then the values of one hyperparameter at a time."""
     centre = _centre(config)
     moved = [{**centre, name: value} for name, values in _values(config).items() for value in values]
     return [centre, *(one for one in moved if one != centre)]
 
 
 def _centre(config: SweepConfig) -> dict[str, Any]:
-    """What `fixed` says of the swept hyperparameters, else the method's default.
+    """The value of each swept hyperparameter in `fixed`, else the method's default.
 
     Raises:
-        ConfigError: the default is outside its own axis.
+        ConfigError: a value is outside the hyperparameter's range.
     """
     from trainers.settings import hyperparameters
 
@@ -135,7 +135,7 @@ def _centre(config: SweepConfig) -> dict[str, Any]:
 
 
 def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping[str, Scalar]) -> TrialConfig:
-    """The laboratory's view of run `number`; on which device is decided when it is handed out."""
+    """The TrialConfig of run `number`; its device is set when the trial is dispatched."""
     return TrialConfig(
         method=config.method,
         dataset=dict(config.dataset),

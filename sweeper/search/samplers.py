@@ -1,4 +1,4 @@
-"""The samplers that learn from finished trials, and whether a sweep's sampler has enough configurations."""
+"""The samplers that learn from finished trials, and a check that a sweep's sampler has enough configurations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sweeper.search.seeds import sampler_seed
 
 
 def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
-    """The sampler that learns, seeded for trial `number`: it draws the same point there, resumed or not.
+    """The learning sampler, seeded for trial `number`, so that a resumed sweep draws the same point.
 
     Raises:
         ConfigError: the sampler needs a package that is not installed.
@@ -34,7 +34,7 @@ def make_sampler(config: SweepConfig, number: int) -> BaseSampler:
 
 
 def check_trials(config: SweepConfig) -> None:
-    """Raise ConfigError where the sweep asks for more configurations than its sampler has, or cannot draw at all."""
+    """Raise ConfigError if the sampler has fewer configurations than the sweep needs, or is not installed."""
     if config.search.sampler in PURE_SAMPLERS:
         configuration(config, config.trials - 1)
     else:

@@ -1,6 +1,6 @@
-"""Every random stream of the search: one function each, all of them functions of the sweep's seed.
+"""The random streams of the search, one function each; all depend on the sweep's seed.
 
-The streams of a trial's training and measuring are in `trainers.seeds`; they follow from `trial_seed`.
+The streams for training and measuring a trial are in `trainers.seeds`; they depend on `trial_seed`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def trial_seed(seed: int, number: int) -> int:
 
 
 def sampler_seed(seed: int, number: int) -> int:
-    """The seed of a sampler that learns, when it draws trial `number`."""
+    """The seed of a learning sampler for the draw of trial `number`."""
     return seed_of(seed, "sampler", number)
 
 
 def hyperparameter_draw(seed: int, number: int, name: str) -> float:
-    """Uniform in [0, 1), for one hyperparameter of configuration `number`: a new one leaves the others as they were."""
+    """Uniform in [0, 1), for one hyperparameter of configuration `number`; adding one does not change the others."""
     return float(np.random.Generator(np.random.PCG64([seed, number, *name.encode()])).random())
 
 
@@ -43,19 +43,19 @@ def sobol_point(dimensions: int, seed: int, number: int) -> list[float]:
 
 
 def grid_order(count: int, seed: int) -> NDArray[np.int64]:
-    """The order of the `count` configurations of a grid: the first few already span it."""
+    """The order of the `count` configurations of a grid, shuffled so that the first few already cover it."""
     order: NDArray[np.int64] = np.random.default_rng([seed, count]).permutation(count)
     return order
 
 
 def audit_draw(seed: int, number: int) -> float:
-    """Uniform in [0, 1), which decides whether trial `number` is audited where the pruner would stop it."""
+    """Uniform in [0, 1); it decides whether trial `number` is audited if the pruner would stop it."""
     digest = hashlib.blake2b(f"audit {seed} {number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def seed_of(seed: int, use: str, number: int) -> int:
-    """A 31-bit seed, another one for every use and number.
+    """A 31-bit seed, different for every use and number.
 
     >>> len({seed_of(0, use, number) for use in ("trial", "sampler") for number in range(100)})
     200

@@ -1,4 +1,4 @@
-"""Whether a trial stops after a report: collapsed, pruned, or pruned but kept running for the audit."""
+"""The decision after each report: the trial continues, is collapsed, is pruned, or runs on for the audit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final
 from sweeper.config.model import CollapseRule
 from sweeper.search.seeds import audit_draw
 from sweeper.search.study import Study
-from trainers.records import COLLAPSED, EMBEDDING, PRUNED, EpochReport
+from trainers.records import COLLAPSED, DIVERGED, EMBEDDING, PRUNED, EpochReport
 
 AUDITED: Final = "audited"
-"""The verdict on a trial that the pruner would have stopped and that runs on."""
+"""The verdict on a trial that the pruner would have stopped, but that runs on for the audit."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from a report: `verdict` is "", collapsed, pruned or audited."""
+    """The decision after a report; `verdict` is "", collapsed, diverged, pruned or audited."""
 
     verdict: str = ""
     reason: str = ""
@@ -26,22 +26,26 @@ class Decision:
     @property
     def stops(self) -> bool:
         """Whether the trial ends here."""
-        return self.verdict in (COLLAPSED, PRUNED)
+        return self.verdict in (COLLAPSED, DIVERGED, PRUNED)
 
 
 def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> Decision:
     """Record the last report of a trial in the study, and decide whether the trial continues.
 
-    Collapse is judged first, because a median prunes on NaN. The pruner is asked at every epoch but the last.
+    Divergence and collapse are checked first, because the median pruner prunes on NaN. The pruner is not asked at the
+    last epoch.
 
     Args:
-        study: the sweep's.
+        study: the study of the sweep.
         reports: of one trial, oldest first.
-        may_prune: whether the pruner is asked at all.
+        may_prune: whether to ask the pruner.
     """
     config, report = study.config, reports[-1]
     value = report.criteria[config.objective]
     study.report(report.trial, report.epoch, value)
+    diverged = divergence_reason(report)
+    if diverged:
+        return Decision(DIVERGED, diverged)
     collapsed = collapse_reason(
         reports, config.collapse, objective=config.objective, epochs=config.epochs, maximize=study.maximize
     )
@@ -54,32 +58,39 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
     reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {config.objective} {value:.4g}"
     others = study.median_of_completed(report.epoch) if config.pruner.name == "median" else math.nan
     if math.isfinite(others):
-        reason += f", the completed trials' median there {others:.4g}"
+        reason += f", median of the completed trials {others:.4g}"
     audited = is_audited(config.search.seed, report.trial, config.pruner.audit)
     return Decision(AUDITED if audited else PRUNED, reason)
+
+
+def divergence_reason(report: EpochReport) -> str:
+    """Why the trial has diverged with this report, or "": its loss or its embeddings are not finite."""
+    if not math.isfinite(report.loss):
+        return f"loss is {report.loss} at epoch {report.epoch}"
+    if not math.isfinite(report.spread):
+        return f"the embeddings are not finite at epoch {report.epoch}"
+    return ""
 
 
 def collapse_reason(
     reports: Sequence[EpochReport], rule: CollapseRule, *, objective: str, epochs: int, maximize: bool = True
 ) -> str:
-    """Why the trial whose reports so far are given has collapsed, or "" where it has not.
+    """Why the trial with these reports has collapsed, or "" if it has not.
 
-    A loss, a spread or an objective that is not finite is a collapse at once. The thresholds count in two
-    consecutive epochs after the warm-up, so that slow starters live. LiDAR alone does not see a collapse onto a
-    point, hence RankMe of the uncentred embeddings and their spread.
+    An objective that is not finite, of finite embeddings, is a collapse immediately. The thresholds must be violated in
+    two consecutive epochs after the warm-up, so that a slow start is not a collapse. LiDAR does not detect a collapse
+    onto a point, so the rule also uses the spread of the embeddings and the RankMe of the uncentred embeddings.
 
     Args:
         reports: of one trial, oldest first.
         rule: the thresholds.
         objective: the criterion that the search watches.
-        epochs: of the whole trial; the warm-up is a share of them.
-        maximize: whether more of the objective is better; the rule on its own peak needs that.
+        epochs: epochs of a full trial; the warm-up is a share of them.
+        maximize: whether more of the objective is better; otherwise the rule on its peak does not apply.
     """
     last = reports[-1]
-    measured = {"loss": last.loss, "spread": last.spread, objective: last.criteria[objective]}
-    for name, value in measured.items():
-        if not math.isfinite(value):
-            return f"{name} is {value} at epoch {last.epoch}"
+    if not math.isfinite(last.criteria[objective]):
+        return f"{objective} is {last.criteria[objective]} at epoch {last.epoch}"
     if len(reports) < 2 or reports[-2].epoch <= rule.warmup * epochs:
         return ""
     peak = max(report.criteria[objective] for report in reports)
@@ -91,7 +102,7 @@ def collapse_reason(
 
 
 def _shortfalls(report: EpochReport, rule: CollapseRule, objective: str, peak: float | None) -> Mapping[str, str]:
-    """Every threshold that one report is below, with the words for it."""
+    """The thresholds that a report is below: name -> text for the reason."""
     found: dict[str, str] = {}
     rankme = report.criteria.get(f"rankme.{EMBEDDING}", math.inf)
     if rankme < rule.rankme:
@@ -105,7 +116,7 @@ def _shortfalls(report: EpochReport, rule: CollapseRule, objective: str, peak: f
 
 
 def is_audited(seed: int, number: int, share: float) -> bool:
-    """Whether trial `number` runs on where the pruner would have stopped it: drawn by the sweep's seed and the number.
+    """Whether trial `number` is in the audit: a random draw that depends only on the sweep's seed and the number.
 
     >>> sum(is_audited(0, number, 0.2) for number in range(10_000)) / 10_000
     0.2002

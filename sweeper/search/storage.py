@@ -1,4 +1,4 @@
-"""Where the study is stored: any of Optuna's storages, or memory."""
+"""Creates and opens the study, in any of Optuna's storages or in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from optuna.storages import RDBStorage
 
 from sweeper.config.model import SweepConfig
 from sweeper.config.pruners import make_pruner
+from sweeper.config.storage import hide_password, mask_password, whole_url
 from sweeper.errors import ResultsError
 from sweeper.search.study import Study, release
 
@@ -17,8 +18,8 @@ SQLITE: Final = "sqlite:///"
 
 
 def is_maximized(objective: str) -> bool:
-    """Whether more of a criterion is better, as the criterion itself says."""
-    from trainers.criteria import CRITERIA  # imports torch
+    """Whether more of a criterion is better, from its entry in the catalogue."""
+    from trainers.criteria import CRITERIA  # imported late, because it imports torch
 
     return CRITERIA[objective].higher_is_better
 
@@ -34,11 +35,20 @@ def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
     return "maximize" if is_maximized(config.objective) else "minimize"
 
 
-def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
-    """Create a sweep's study in any of Optuna's storages (`again`: unless it is there), or open the one that is there.
+def storage_url(config: SweepConfig, own: str, given: str | None = None) -> str:
+    """Where the study is: `own`, the file in the sweep's folder, unless the configuration names another storage.
 
     Raises:
-        ResultsError: the study exists already, or is missing, or the storage cannot be reached.
+        ConfigError: the password of the storage is needed again.
+    """
+    return own if config.storage is None else whole_url(config.storage, given)
+
+
+def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:
+    """Create a sweep's study in any of Optuna's storages, or open it; with `again`, create it only if it is missing.
+
+    Raises:
+        ResultsError: the study exists already or is missing, or the storage cannot be opened.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,9 +68,10 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
     except optuna.exceptions.DuplicatedStudyError:
         raise ResultsError(f"`storage` already holds a study named {name}; choose another --name") from None
     except KeyError:
-        raise ResultsError(f"the storage {_shown(url)} holds no study named {name}; was it moved?") from None
-    except (ImportError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
-        raise ResultsError(f"the storage {_shown(url)} cannot be opened: {_first_line(error)}") from error
+        raise ResultsError(f"the storage {mask_password(url)} holds no study named {name}; was it moved?") from None
+    except (ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError, SQLAlchemyError) as error:
+        reason = hide_password(_first_line(error), url)
+        raise ResultsError(f"the storage {mask_password(url)} cannot be opened: {reason}") from None
 
 
 def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
@@ -73,14 +84,8 @@ def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, 
 
 
 def _engine(url: str) -> dict[str, Any]:
-    # A reader such as optuna-dashboard may hold SQLite's lock for a moment.
+    # Wait for SQLite's lock, which a reader such as optuna-dashboard may hold for a moment.
     return {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-
-
-def _shown(url: str) -> str:
-    """A storage URL without its password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.rpartition(':')[0] or head}:***@{tail}" if at and head.count(":") > 1 else url
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The Optuna study, which is a sweep's state: it draws configurations, stores what trials report, and prunes."""
+"""The Optuna study, which is the state of a sweep: it draws configurations, stores reports, and prunes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from sweeper.errors import ResultsError
 from sweeper.search.configurations import PURE_SAMPLERS, configuration, make_trial_config
 from sweeper.search.samplers import make_sampler
 from sweeper.search.seeds import trial_seed
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, Scalar, TrialConfig
+from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED, Scalar, TrialConfig
 
 SETTLED: Final = (
     *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
     *("objective", "search", "seeds"),
 )
-"""The keys that must not change once a sweep has begun: the numbers that are compared depend on them."""
+"""The keys that must not change after a sweep has begun, because the compared numbers depend on them."""
 STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
     COLLAPSED: TrialState.PRUNED,
+    DIVERGED: TrialState.PRUNED,
     FAILED: TrialState.FAIL,
 }
+MARKED: Final = (COLLAPSED, DIVERGED)
+"""Statuses that Optuna does not have: PRUNED with a user attribute of that name."""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as the study knows it; `status` is "" while it runs."""
+    """The study's record of one trial; `status` is "" while it runs."""
 
     number: int
     configuration: int
@@ -50,13 +53,13 @@ class TrialRecord:
     started_at: datetime | None
     finished_at: datetime | None
     value: float | None
-    """The objective at the end, of a completed trial."""
+    """The final objective of a completed trial."""
     reported: Mapping[int, float] = field(default_factory=dict)
-    """Epoch -> objective, for the epochs that were reported."""
+    """Epoch -> objective, for the reported epochs."""
 
 
 class Study:
-    """One sweep's Optuna study. Run k is trial k: configuration k // seeds, the (k mod seeds)-th of its seeds."""
+    """One sweep's Optuna study. Trial k runs configuration k // seeds with the seed number k mod seeds."""
 
     def __init__(self, config: SweepConfig, study: optuna.Study, storage: RDBStorage | None = None) -> None:
         self.config = config
@@ -70,55 +73,55 @@ class Study:
             release(self.storage)
 
     def claim(self, sweep: str, folder: Path) -> None:
-        """Make the study that of one sweep, by the id and the settings in its sweep.yaml, and of one folder.
+        """Bind the study to one sweep, by the id and settings of its sweep.yaml, and to one folder.
 
-        A sweep.yaml without an id takes it as it is.
+        A sweep.yaml without an id is not checked.
 
         Raises:
-            ResultsError: it is another sweep's, the sweep was another when it began, or this folder is a copy of one
-                whose study it shares.
+            ResultsError: the study belongs to another sweep, settings have changed since the sweep began, or the
+                folder is a copy of another one with the same study.
         """
         if not sweep:
             return
         claimed = {"sweep": sweep, "settings": {key: to_mapping(self.config)[key] for key in SETTLED}}
-        claimed = json.loads(json.dumps(claimed))  # as the storage gives it back
+        claimed = json.loads(json.dumps(claimed))  # the same types as when read from the storage
         if "sweep" not in self.study.user_attrs:
             for key, value in claimed.items():
                 self.study.set_user_attr(key, value)
         if self.study.user_attrs["sweep"] != sweep:
             raise ResultsError(
-                f"the study {self.study.study_name} in `storage` is another sweep's, of the same name; "
-                "start this one anew with another --name"
+                f"the study {self.study.study_name} in `storage` belongs to another sweep of the same name; "
+                "start this sweep with another --name"
             )
         if self.config.storage is not None:
             home = Path(self.study.user_attrs.get("folder", folder))
             if home != folder and (home / "sweep.yaml").is_file():
                 raise ResultsError(
-                    f"{folder} is a copy of {home}, and both have one study in `storage`; resume that one"
+                    f"{folder} is a copy of {home}, and both share one study in `storage`; resume {home}"
                 )
             self.study.set_user_attr("folder", str(folder))
         began = self.study.user_attrs.get("settings", claimed["settings"])
         changed = [f"`{key}`" for key in SETTLED if began[key] != claimed["settings"][key]]
         if changed:
             raise ResultsError(
-                f"{', '.join(changed)} in sweep.yaml changed since the sweep began: its trials could not be compared; "
-                "put the old values back, or run a new sweep"
+                f"{', '.join(changed)} in sweep.yaml changed since the sweep began, so trials would not be comparable; "
+                "restore the old values, or start a new sweep"
             )
 
     @property
     def runs(self) -> int:
-        """How many trials the sweep has in all."""
+        """The total number of trials in the sweep."""
         return self.config.trials * self.config.seeds
 
     def started(self) -> int:
-        """How many trials have been started so far."""
+        """The number of trials started so far."""
         return len(self._trials())
 
     def start(self) -> int | None:
-        """Start the next trial and return its number; None where all have been started.
+        """Start the next trial and return its number; None if all have been started.
 
-        The trial enters the storage in one transaction, with its parameters: a driver killed here leaves it whole
-        or not at all.
+        The trial and its parameters are stored in one transaction, so that a driver killed here leaves either the whole
+        trial or nothing.
         """
         number = self.started()
         if number >= self.runs:
@@ -138,14 +141,14 @@ class Study:
         return number
 
     def _draw(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Parameters of trial `number`, and the attributes that the sampler stores with them."""
+        """The parameters of trial `number`, and the system attributes that the sampler stores with them."""
         first = number // self.config.seeds * self.config.seeds
         if self.config.search.sampler in PURE_SAMPLERS:
             return configuration(self.config, number // self.config.seeds), {}
         if number > first:
             return dict(self._trials()[first].params), {}
-        # A copy in memory is asked, so that the real storage never holds half a configuration. The sampler is new for
-        # every number, seeded by it, so that it draws the same after a resume.
+        # The draw uses a copy in memory, so that the storage never holds an incomplete configuration. Each trial has a
+        # new sampler, seeded by its number, so that a resumed sweep draws the same.
         copy = optuna.create_study(
             study_name=self.study.study_name,
             direction=self.study.direction,
@@ -162,35 +165,35 @@ class Study:
         return make_trial_config(self.config, number, record.hyperparameters)
 
     def report(self, number: int, epoch: int, value: float) -> None:
-        """Store the objective after an epoch; a stored one stays."""
+        """Store the objective after an epoch; a value that is already stored is kept."""
         trial = self._trials()[number]
         if epoch not in trial.intermediate_values:
             optuna.trial.Trial(self.study, trial._trial_id).report(value, epoch)
 
     def median_of_completed(self, epoch: int) -> float:
-        """Median of the objective after an epoch over the trials that have completed; NaN where there are none."""
+        """Median of the objective after an epoch, over the completed trials; NaN if there are none."""
         completed = [trial for trial in self._trials() if trial.state == TrialState.COMPLETE]
         values = [trial.intermediate_values.get(epoch) for trial in completed]
         known = [value for value in values if value is not None]
         return float(np.nanmedian(known)) if known and not np.isnan(known).all() else math.nan
 
     def should_prune(self, number: int) -> bool:
-        """The pruner's answer for a trial after its last report."""
+        """Whether the pruner would stop a trial after its last report."""
         return bool(self.study.pruner.prune(self.study, self._trials()[number]))
 
     def mark_audited(self, number: int, epoch: int) -> None:
-        """Record that the pruner would have stopped the trial at `epoch`, and that it runs to the end."""
+        """Record that the pruner would have stopped the trial at `epoch`, and that the trial runs to its end."""
         self._note(number, "would_prune_epoch", epoch)
         self._note(number, "audited", True)
 
     def finish(self, number: int, status: str, reason: str = "", value: float | None = None) -> None:
-        """Record how a trial ended; the record of an ended trial is not changed."""
+        """Record how a trial ended; a trial that has already ended is not changed."""
         if self._trials()[number].state.is_finished():
             return
         if reason:
             self._note(number, "reason", reason)
-        if status == COLLAPSED:
-            self._note(number, "collapsed", True)
+        if status in MARKED:
+            self._note(number, status, True)
         self.study.tell(number, value if status == COMPLETED else None, state=STATES[status])
 
     def _note(self, number: int, key: str, value: Any) -> None:
@@ -211,13 +214,19 @@ class Study:
 
 def _record(trial: FrozenTrial) -> TrialRecord:
     attributes = trial.user_attrs
+    if not isinstance(attributes.get("configuration"), int) or not isinstance(attributes.get("seed"), int):
+        raise ResultsError(
+            f"trial {trial.number} of the study has no `configuration` and `seed`, so another program added it; "
+            "delete it from the study, or run a new sweep"
+        )
     status = next((name for name, state in STATES.items() if state == trial.state), "")
+    marked = [name for name in MARKED if attributes.get(name) and status == PRUNED]
     return TrialRecord(
         number=trial.number,
         configuration=attributes["configuration"],
         seed=attributes["seed"],
         hyperparameters=dict(trial.params),
-        status=COLLAPSED if attributes.get("collapsed") and status == PRUNED else status,
+        status=marked[0] if marked else status,
         reason=attributes.get("reason", ""),
         audited=attributes.get("audited", False),
         would_prune_epoch=attributes.get("would_prune_epoch"),
@@ -229,7 +238,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """Optuna keeps local times without a zone."""
+    """Convert a time of Optuna, which is local and without a zone, to UTC."""
     return None if moment is None else moment.astimezone(UTC)
 
 

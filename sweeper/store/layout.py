@@ -49,6 +49,11 @@ class SweepFolder:
         """The folder of one trial."""
         return self.path / "trials" / f"{number:04d}"
 
+    def numbers(self) -> list[int]:
+        """The trials that have a folder."""
+        folders = self.trial(0).parent.glob("[0-9]*")
+        return sorted(int(folder.name) for folder in folders if folder.name.isdecimal() and folder.name.isascii())
+
     def log(self, number: int) -> Path:
         """What one trial's worker wrote down as it went."""
         return self.trial(number) / LOG

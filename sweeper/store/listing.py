@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,16 @@ from sweeper.store.lock import is_held
 from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log
-from sweeper.store.tables import read_parquet, trials_table
-from trainers.records import CONFIG_PREFIX, STATUSES
+from sweeper.store.tables import count_rows, read_parquet, trials_table
+from trainers.records import (
+    BASELINE_COLUMNS,
+    CONFIG_PREFIX,
+    EPOCH_COLUMNS,
+    STATUSES,
+    TRIAL_COLUMNS,
+    Column,
+    criterion_columns,
+)
 
 if TYPE_CHECKING:
     pass
@@ -113,7 +121,7 @@ def glance(folder: Path) -> Listing:
     sweep = SweepFolder(folder)
     reports = read_log(sweep)
     last = {row["trial"]: row for row in reports}
-    numbers = sorted({*last, *(int(path.name) for path in sweep.trial(0).parent.glob("[0-9]*"))})
+    numbers = sorted({*last, *sweep.numbers()})
     trials = []
     for number in numbers:
         outcome = read_outcome(sweep.trial(number))
@@ -136,32 +144,40 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    trials = _rows(folder / "trials.parquet")
+    criteria = [Column(name, "number", "") for one in settings_criteria(settings) for name in criterion_columns(one)]
+    trials = _rows(folder / "trials.parquet", (*TRIAL_COLUMNS, *criteria))
     for row in trials:
         if str(row.get("reason") or "").startswith(INTERRUPTED):
             row["status"] = INTERRUPTED
-    reports, baselines = (_rows(folder / f"{stem}.parquet") for stem in ("reports", "baselines"))
+    reports = _rows(folder / "reports.parquet", (*EPOCH_COLUMNS, *criteria))
+    baselines = _rows(folder / "baselines.parquet", (*BASELINE_COLUMNS, *criteria))
     return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
 def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listing:
-    from sweeper.search.storage import open_study
+    from sweeper.search.storage import open_study, storage_url
 
     sweep, config, origin = read_manifest(folder, cluster=True)
     if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran
         return Listing(folder, settings, [], [], [], held)
-    study = open_study(config, url=config.storage or sweep.storage_url, name=origin["study"], create=False)
+    url = storage_url(config, sweep.storage_url)
+    study = open_study(config, url=url, name=origin["study"], create=False)
     records, reports = study.records(), read_log(sweep)
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
     trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
-    baselines = _rows(folder / "baselines.parquet")
+    baselines = _rows(folder / "baselines.parquet", BASELINE_COLUMNS)
     return Listing(folder, settings, trials, reports, baselines, held)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def settings_criteria(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The criteria that a sweep.yaml names."""
+    return tuple(map(str, settings.get("criteria") or ()))
+
+
+def _rows(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """A table's rows as JSON can hold them."""
-    return [{key: _plain(value) for key, value in row.items()} for row in read_parquet(path)]
+    return [{key: _plain(value) for key, value in row.items()} for row in read_parquet(path, columns)]
 
 
 def _plain(value: Any) -> Any:
@@ -172,12 +188,23 @@ def _plain(value: Any) -> Any:
 
 
 def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the parquet files are complete: newer than the last report, or all that was kept of the sweep."""
-    tables, log = folder / "trials.parquet", SweepFolder(folder).reports_log
+    """Whether the parquet files are complete: they hold every report and every trial, or are all that was kept.
+
+    Their dates are not asked, because a copy or a wrong clock changes them.
+    """
+    tables, sweep = folder / "trials.parquet", SweepFolder(folder)
     if not tables.is_file():
         return False
-    kept = log.is_file() and (settings.get("storage") is not None or (folder / "study.db").is_file())
-    return not kept or tables.stat().st_mtime >= log.stat().st_mtime
+    if not sweep.reports_log.is_file() or (settings.get("storage") is None and not (folder / "study.db").is_file()):
+        return True
+    if count_rows(folder / "reports.parquet") < len(read_log(sweep)):
+        return False
+    ended = {row["trial"]: row["status"] for row in read_parquet(tables, ()) if "trial" in row and "status" in row}
+    outcomes = {number: read_outcome(sweep.trial(number)) for number in sweep.numbers()}
+    return all(
+        number in ended and (outcome is None or ended[number] == outcome.result.status)
+        for number, outcome in outcomes.items()
+    )
 
 
 def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:

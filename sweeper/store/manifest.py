@@ -24,8 +24,8 @@ PROVENANCE: Final = "provenance"
 """The key that holds what is not configuration: versions, machine, the study's name."""
 PACKAGES: Final = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "scipy", "pyarrow")
 """Packages whose versions a sweep records."""
-SHOWN: Final = ("method", "dataset", "trials", "seeds", "objective")
-"""Keys without which a sweep cannot be listed."""
+SHOWN: Final = {"method": str, "dataset": dict, "trials": int, "seeds": int, "objective": str}
+"""Keys without which a sweep cannot be listed -> their types."""
 
 
 def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder:
@@ -35,11 +35,21 @@ def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder
         ResultsError: there is a sweep of that name.
     """
     folder = SweepFolder(path.absolute())
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not is_free(path):
         raise ResultsError(f"{path} exists; continue it with --resume, or choose another --name")
-    (folder.path / "trials").mkdir(parents=True)
+    (folder.path / "trials").mkdir(parents=True, exist_ok=True)
     write_manifest(folder, config, {"study": study, **provenance(config)})
     return folder
+
+
+def is_free(path: Path) -> bool:
+    """Whether a new sweep can have this folder: it is absent or empty, or a kill left it before it had a sweep.yaml."""
+    if not path.exists():
+        return True
+    if not path.is_dir():
+        return False
+    remains = [file for file in path.iterdir() if file.name != ".lock" and not file.name.endswith(".tmp")]
+    return all(file.name == "trials" and file.is_dir() and not any(file.iterdir()) for file in remains)
 
 
 def write_manifest(folder: SweepFolder, config: SweepConfig, origin: Mapping[str, Any]) -> None:
@@ -67,9 +77,13 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     folder = SweepFolder(path)
     content = _load(folder)
-    lacking = [key for key in SHOWN if key not in content]
-    if lacking:
-        raise ResultsError(f"{folder.sweep_file} is cut short: it has no `{lacking[0]}`; repair it")
+    for key, kind in SHOWN.items():
+        if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
+            what = {str: "text", int: "a whole number", dict: "a mapping"}[kind]
+            got = repr(content.get(key))[:60]
+            raise ResultsError(f"`{key}` in {folder.sweep_file} must be {what}, but got {got}; repair it")
+    if not isinstance(content["dataset"].get("name"), str):
+        raise ResultsError(f"`dataset` in {folder.sweep_file} must have a `name`; repair it")
     return content
 
 

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sweeper.errors import ResultsError
+from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
-from trainers.records import EpochReport, criterion_columns
+from trainers.records import EPOCH_COLUMNS, EpochReport, criterion_columns
+
+LOG_COLUMNS: Final = tuple(column for column in EPOCH_COLUMNS if column.name != "sweep")
+"""The columns of reports.parquet that a line of the log holds too."""
 
 
 class ReportLog:
@@ -103,10 +107,12 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
     for index, line in enumerate(lines[:-1]):  # what follows the last line break is torn
         try:
             row = json.loads(line)
+            check_rows([row], LOG_COLUMNS, "it")
             rows.setdefault((row["trial"], row["epoch"]), row)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, AttributeError, RecursionError, ResultsError) as error:
+            reason = str(error).removesuffix(" in row 1")
             raise ResultsError(
-                f"line {index + 1} of {folder.reports_log} is damaged ({error}); delete that line, and "
+                f"line {index + 1} of {folder.reports_log} is damaged ({reason}); delete that line, and "
                 "`sweeper resume` takes the report from reports.parquet, if it is there"
             ) from error
     return list(rows.values())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
 from sweeper.store.atomic import write_bytes, write_text
+from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome
 from sweeper.store.reports import read_log
@@ -165,16 +166,16 @@ def write_baselines(
 def has_baselines(folder: SweepFolder) -> bool:
     """Whether baselines.parquet is there and can be read."""
     try:
-        return bool(read_parquet(folder.baselines))
+        return bool(read_parquet(folder.baselines, BASELINE_COLUMNS))
     except ResultsError:
         return False
 
 
-def read_parquet(path: Path) -> list[dict[str, Any]]:
+def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """The rows of a parquet file, with None for what is missing; no row where there is no file.
 
     Raises:
-        ResultsError: the file is damaged.
+        ResultsError: the file is damaged, or a cell is not of its column's kind.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -185,7 +186,19 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ResultsError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from error
+    check_rows(rows, columns, path)
     return rows
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a parquet file has; 0 where it is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return 0
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
@@ -222,7 +235,7 @@ def restore_log(folder: SweepFolder) -> int:
     nothing to give, and is written anew.
     """
     try:
-        table = read_parquet(folder.path / "reports.parquet")
+        table = read_parquet(folder.path / "reports.parquet", EPOCH_COLUMNS)
     except ResultsError:
         return 0
     rows = read_log(folder)

@@ -1,4 +1,4 @@
-"""The contract of a label-free criterion, and the arithmetic that spectral criteria share."""
+"""The contract of a label-free criterion, and functions that spectral criteria share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 from trainers.records import EMBEDDING, LAYERS, criterion_columns
 
 CHUNK_ROWS: Final = 8192
-"""Rows per matrix product: enough for efficiency, and few enough that copies in float64 stay small."""
+"""Rows per matrix product: large enough to be efficient, small enough that float64 copies need little memory."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a criterion sees of one layer: of the views of n images, kept together, and of the clean images."""
+    """The features of one layer that a criterion reads: of the views of n images, and of the clean images."""
 
     views: Tensor
     """(n, q, d): row i holds the q views of image i."""
@@ -30,25 +30,25 @@ class Features:
 class Criterion:
     """One label-free criterion as a sweep measures it.
 
-    It has one of two functions: of one layer, measured on each, or of both layers together. Each raises ValueError for
-    features of the wrong shape, and returns NaN where the value cannot be computed. The judge reads the other arguments
-    from the source, without torch: write them as literals.
+    It has one of two functions: `function` takes one layer and is called for each, `joint_function` takes both layers.
+    The function raises ValueError for features of the wrong shape, and returns NaN if the value cannot be computed.
+    Write the other arguments as literals: `analysis` reads them from the source, without torch.
     """
 
     name: str
-    """Its column, and its key in the catalogue."""
+    """Its column in the tables, and its key in the catalogue."""
     label: str
     """Its name in reports and figures."""
     function: Callable[[Features], float] | None = None
-    """Of one layer."""
+    """The value of one layer."""
     joint_function: Callable[[Mapping[str, Features]], float] | None = None
-    """Of both layers: layer -> its features."""
+    """The value of both layers together, from layer -> features."""
     reads_views: bool
-    """Whether the value depends on the views, and so on how many an image has."""
+    """Whether the value depends on the views, and therefore on the number of views per image."""
     settings: Mapping[str, float] = field(default_factory=dict)
-    """The constants that the value depends on, recorded with it."""
+    """The constants that the value depends on; they are recorded with it."""
     layer: str = EMBEDDING
-    """The layer that the plain column repeats, for every method that is not in `layer_by_method`."""
+    """The layer that the plain column repeats, for methods that are not in `layer_by_method`."""
     layer_by_method: Mapping[str, str] = field(default_factory=dict)
     """Method -> the layer that the plain column repeats."""
     higher_is_better: bool = True
@@ -63,11 +63,11 @@ class Criterion:
         return self.layer_by_method.get(method, self.layer)
 
     def description(self, method: str) -> dict[str, str | bool]:
-        """What a sweep's sweep.yaml records of it, for the judge."""
+        """The entry in sweep.yaml that `analysis` reads."""
         return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": self.layer_of(method)}
 
     def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
-        """The criterion's columns (see `criterion_columns`): of a value of both layers, those of one layer are NaN."""
+        """Column -> value (see `criterion_columns`); the columns of single layers are NaN for a joint value."""
         plain, *of_layer = criterion_columns(self.name)
         if self.joint_function is not None:
             return {plain: self.joint_function(features), **dict.fromkeys(of_layer, math.nan)}
@@ -76,7 +76,7 @@ class Criterion:
         return {plain: values[self.layer_of(method)], **dict(zip(of_layer, values.values(), strict=True))}
 
     def record(self, n: int, q: int) -> dict[str, float]:
-        """Column -> value of the conditions of the measurement, on n images of q views each."""
+        """Column -> value for the conditions of the measurement, on n images with q views each."""
         columns: dict[str, float] = {f"{self.name}_n": n}
         if self.reads_views:
             columns[f"{self.name}_q"] = q
@@ -86,8 +86,9 @@ class Criterion:
 def effective_rank(spectrum: Tensor, size: int, epsilon: float) -> float:
     """exp of the entropy of p = spectrum / ‖spectrum‖₁ + epsilon; NaN if the spectrum is zero or not finite.
 
-    Roy and Vetterli (EUSIPCO 2007), with the epsilon of RankMe's equation 2: added after the division, so that the p
-    need not sum to 1. `size` counts the whole spectrum: values left out of `spectrum` are zero, and weigh epsilon each.
+    Roy and Vetterli (EUSIPCO 2007), with the epsilon of RankMe's equation 2. It is added after the division, so that
+    the p may not sum to 1. `size` is the length of the whole spectrum; values missing from `spectrum` are zero, so that
+    each has p = epsilon.
 
     >>> round(effective_rank(torch.tensor([2.0, 1.0, 1.0]), size=3, epsilon=0.0), 5)
     2.82843
@@ -102,8 +103,8 @@ def effective_rank(spectrum: Tensor, size: int, epsilon: float) -> float:
 def gram(rows: Tensor) -> Tensor:
     """rowsᵀ·rows in the dtype of `rows`, (r, d) -> (d, d).
 
-    On the CPU through NumPy, which recognises the product of a matrix with itself and does half the work; on a GPU
-    `rows` must be float64, which neither TF32 nor autocast touches.
+    On the CPU it uses NumPy, which detects the product of a matrix with its transpose and does half the work. On a GPU
+    `rows` must be float64, because TF32 and autocast do not affect float64.
     """
     if rows.device.type == "cpu":
         array = rows.numpy()
@@ -112,12 +113,12 @@ def gram(rows: Tensor) -> Tensor:
 
 
 def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
-    """Check `embeddings`, and return them detached, on a device that has float64.
+    """Check `embeddings`, and return them detached, on a device that supports float64.
 
     `least` gives the name and the smallest size of each dimension.
 
     Raises:
-        ValueError: not a floating-point tensor of these dimensions.
+        ValueError: `embeddings` is not a floating-point tensor with these dimensions.
     """
     shape = ", ".join(least)
     if embeddings.ndim != len(least):
@@ -132,7 +133,7 @@ def check_embeddings(embeddings: Tensor, **least: int) -> Tensor:
 
 
 def check_not_negative(**settings: float) -> None:
-    """Raises: ValueError if a setting is negative or not a number."""
+    """Raise ValueError if a setting is negative or NaN."""
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"`{name}` must be at least 0, but got {value}")

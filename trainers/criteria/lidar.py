@@ -1,4 +1,4 @@
-"""LiDAR: the effective rank of a linear discriminant analysis in which the views of an image are its class.
+"""LiDAR: the effective rank of a linear discriminant analysis whose classes are the images, with views as samples.
 
 Thilak et al., ICLR 2024, arXiv 2312.04000.
 """
@@ -22,29 +22,30 @@ from trainers.criteria.base import (
 )
 
 DELTA: Final = 1e-4
-"""Added to the within-class variance of every direction. The paper gives no value; public code uses this one."""
+"""Added to the diagonal of the within-class covariance. The paper gives no value; public code uses this one."""
 EPSILON: Final = 1e-8
 """Added to each p. The paper gives no value; public code uses this one."""
 SINGLE_RANGE: Final = (1e-12, 1e12)
-"""Range of the largest magnitude within which float32 holds the squares safely."""
+"""Range of the largest absolute value for which squares in float32 neither overflow nor underflow."""
 SINGLE_CONDITION: Final = 10.0
-"""Largest condition of Σ_w for which float32 products are exact enough: in thousands of random samples, the relative
-error of LiDAR reached 6e-8 times the condition."""
+"""Largest condition number of Σ_w for which float32 products are exact enough: in thousands of random samples, the
+relative error of LiDAR was at most 6e-8 times the condition number."""
 
 
 def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
     """exp(-Σ p ln p) with p = λ/‖λ‖₁ + epsilon over the eigenvalues λ of Σ_w^(-1/2) Σ_b Σ_w^(-1/2) (equations 1 to 4).
 
-    Σ_b is the covariance of the class means, over n - 1; Σ_w that within classes, over n(q - 1), plus delta·I.
+    Σ_b is the covariance of the class means, divided by n - 1. Σ_w is the covariance within classes, divided by
+    n(q - 1), plus delta·I.
 
     Args:
         embeddings: (n, q, d), of any floating-point dtype: q views of each of n images, kept together.
 
     Returns:
-        About 1 to min(d, n - 1); NaN where an embedding is not finite or all class means are equal.
+        About 1 to min(d, n - 1); NaN if an embedding is not finite or all class means are equal.
 
     Raises:
-        ValueError: another shape or dtype, or a negative `delta` or `epsilon`.
+        ValueError: wrong shape or dtype, or a negative `delta` or `epsilon`.
 
     >>> points = torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 1.0]], [[0.0, -1.0]]])
     >>> views = points + torch.tensor([[0.1, 0.1], [-0.1, -0.1], [0.1, -0.1], [-0.1, 0.1]])
@@ -64,9 +65,9 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
 
 
 def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor, Tensor | None]:
-    """Class means and the factor of Σ_w; from float32 products if these are exact enough and `single` allows it."""
+    """Class means and the Cholesky factor of Σ_w; from float32 products if `single` and if they are exact enough."""
     if single and embeddings.device.type == "cpu" and embeddings.dtype != torch.float64:
-        # A part of the images shows most ill-conditioned Σ_w at a fraction of the cost.
+        # A part of the images is enough to detect most ill-conditioned Σ_w, at a fraction of the cost.
         glance = max(2, CHUNK_ROWS // embeddings.shape[1])
         for part in (embeddings[:glance], embeddings)[0 if 4 * glance < len(embeddings) else 1 :]:
             means, within = _scatter(part, torch.float32)
@@ -82,7 +83,7 @@ def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor,
 def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Class means minus a common offset (n, d) and covariance within classes (d, d), both float64.
 
-    Products are taken in `dtype`, of rows that are centred by their own class and so have no offset.
+    Products are in `dtype`, of rows that are centred by class and therefore have no offset.
     """
     n, q, d = embeddings.shape
     means = torch.empty(n, d, dtype=torch.float64, device=embeddings.device)
@@ -90,7 +91,7 @@ def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     classes = max(1, CHUNK_ROWS // q)
     for start in range(0, n, classes):
         chunk = embeddings[start : start + classes].to(dtype)
-        # differences from a class's own first view are small and exact; those from a rounded mean are neither
+        # Differences from the first view of the same class are small and exact; those from a rounded mean are not.
         first = chunk[:, 0]
         rows = chunk - chunk[:, :1]
         means[start : start + classes] = first.to(torch.float64) + rows.mean(dim=1, dtype=torch.float64)
@@ -107,15 +108,15 @@ def _factor(within: Tensor, delta: float) -> Tensor | None:
 
 
 def _condition(within: Tensor, factor: Tensor) -> float:
-    """How much the errors of `within` are magnified: its size over the smallest squared pivot of the factor.
+    """The amplification of errors in `within`: its norm divided by the smallest squared pivot of the factor.
 
-    The size is the fourth root of Σ λ⁴, near the largest eigenvalue and much cheaper.
+    The norm is the fourth root of Σ λ⁴, which is close to the largest eigenvalue and much cheaper.
     """
     return float((within @ within).norm().sqrt() / factor.diagonal().min() ** 2)
 
 
 def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
-    """Eigenvalues of L⁻¹ Σ_b L⁻ᵀ, those of Σ_w^(-1/2) Σ_b Σ_w^(-1/2): all d, or the n that can differ from 0."""
+    """Eigenvalues of L⁻¹ Σ_b L⁻ᵀ, equal to those of Σ_w^(-1/2) Σ_b Σ_w^(-1/2): all d, or the n that may be nonzero."""
     n, d = means.shape
     centred = (means - means.mean(dim=0)) / math.sqrt(n - 1)
     if n - 1 < d:

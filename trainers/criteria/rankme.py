@@ -20,7 +20,7 @@ from trainers.criteria.base import (
 EPSILON: Final = 1e-7
 """Added to each p. The paper gives no value; public code uses this one."""
 SQUARED_FLOOR: Final = 1e-11
-"""An eigenvalue of a float64 Gram matrix below this share of the largest is too inexact for a square root."""
+"""Below this share of the largest, an eigenvalue of a float64 Gram matrix is too inexact to take its square root."""
 
 
 def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
@@ -30,10 +30,10 @@ def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
         embeddings: (n, d), of any floating-point dtype.
 
     Returns:
-        About 1 (collapsed onto a line) to min(n, d); NaN where an embedding is not finite or all are zero.
+        About 1 (collapse onto a line) to min(n, d); NaN if an embedding is not finite or all are zero.
 
     Raises:
-        ValueError: another shape or dtype, or a negative `epsilon`.
+        ValueError: wrong shape or dtype, or a negative `epsilon`.
 
     >>> round(rankme(torch.diag(torch.tensor([2.0, 1.0, 1.0])), epsilon=0.0), 5)
     2.82843

@@ -1,4 +1,4 @@
-// Each button copies the text beside it; where the clipboard is closed, the text is selected.
+// Each button copies the text beside it; if the clipboard API is not available, the text is selected and copied.
 for (const button of document.querySelectorAll("details button")) button.onclick = async () => {
   const text = button.nextElementSibling;
   try { await navigator.clipboard.writeText(text.textContent) }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from sweeper.errors import ConfigError, did_you_mean
+from sweeper.errors import ConfigError
 from sweeper.run.observers.base import Observer
 from sweeper.run.observers.json_lines import JsonLines
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
 from sweeper.run.options import RunOptions
+from trainers.names import did_you_mean
 from trainers.plugins import load_plugins
 
 OBSERVERS: Final[dict[str, type[Observer]]] = {

@@ -14,11 +14,21 @@ from analysis.text.numbers import plain, seconds
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
-from trainers.records import COMPLETED, EpochReport, OracleScore, TrialConfig, TrialResult
+from trainers.records import (
+    COLLAPSED,
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    PRUNED,
+    EpochReport,
+    OracleScore,
+    TrialConfig,
+    TrialResult,
+)
 
 SHOWN_FINISHED: Final = 5
 """Trials that have ended and stay in the table."""
-STYLES: Final = {"completed": "green", "pruned": "yellow", "collapsed": "magenta", "failed": "red"}
+STYLES: Final = {COMPLETED: "green", PRUNED: "yellow", COLLAPSED: "magenta", DIVERGED: "magenta", FAILED: "red"}
 
 
 class LiveTable(Observer):

@@ -1,4 +1,4 @@
-"""The collapse rule and the audit's draw."""
+"""The rules of divergence and collapse, and the random draw of the audit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import pytest
 
 from sweeper.config.model import CollapseRule
-from sweeper.search.stopping import collapse_reason, is_audited
+from sweeper.search.stopping import collapse_reason, divergence_reason, is_audited
 from trainers.records import EpochReport
 
 EPOCHS = 10
 
 
 def history(*epochs: dict[str, float]) -> list[EpochReport]:
-    """A healthy trial, but for what is said of each epoch."""
+    """A healthy trial, apart from the given values of each epoch."""
     made = []
     for index, said in enumerate(epochs, start=1):
         values = {"loss": 1.0, "spread": 0.1, "lidar": 20.0, "rankme.embedding": 9.0} | said
@@ -32,10 +32,16 @@ def judged(*epochs: dict[str, float], rule: CollapseRule = RULE, maximize: bool 
     return collapse_reason(history(*epochs), rule, objective="lidar", epochs=EPOCHS, maximize=maximize)
 
 
-@pytest.mark.parametrize("name", ["loss", "spread", "lidar"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_is_a_collapse_at_once(name: str, value: float) -> None:
-    assert judged({name: value}) == f"{name} is {value} at epoch 1"
+def test_a_loss_or_an_embedding_that_is_not_finite_is_a_divergence_at_once(value: float) -> None:
+    assert divergence_reason(history({"loss": value})[0]) == f"loss is {value} at epoch 1"
+    assert divergence_reason(history({"spread": value})[0]) == "the embeddings are not finite at epoch 1"
+    assert divergence_reason(history({"lidar": value})[0]) == ""
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_objective_of_finite_embeddings_that_is_not_finite_is_a_collapse_at_once(value: float) -> None:
+    assert judged({"lidar": value}) == f"lidar is {value} at epoch 1"
 
 
 @pytest.mark.parametrize(("name", "low"), [("rankme.embedding", 1.4), ("spread", 1e-4)])

@@ -1,0 +1,1 @@
+"""What the documents of the search-space file are made with: docstrings, Markdown tables, JSON schemas."""

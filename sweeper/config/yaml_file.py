@@ -1,0 +1,143 @@
+"""A search-space file becomes a Document: YAML with the line of every key, and the overrides of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from sweeper.config.document import Document, Key, Mistake, dotted, refuse
+from sweeper.errors import ConfigError
+from trainers.fields import as_yaml
+from trainers.names import did_you_mean
+
+
+def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
+    """The file at `path`, with the values of `overrides` ("key.key=value", values in YAML) in place of its own.
+
+    Raises:
+        ConfigError: no such file, not YAML, not a mapping, or keys written twice.
+    """
+    text = _read_text(path)
+    source = str(path)
+    node, values = _parse_yaml(text, source)
+    if node is None:
+        raise ConfigError(f"{source}: the file is empty; a sweep needs at least method, dataset, encoder and space")
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}, line 1: the file must be a mapping (key: value), but got {as_yaml(values)}")
+    lines = _Lines(source)
+    lines.visit(node, (), ())
+    refuse(lines.mistakes)  # which of two equal keys is meant is unknown, so that nothing else can be checked
+    mistakes: list[Mistake] = []
+    typed: dict[Key, str] = {}
+    for number, override in enumerate(overrides):
+        try:
+            typed[_apply_override(values, override)] = override
+        except ConfigError as error:
+            mistakes.append(Mistake((1, number), str(error)))
+    return Document(values, source, lines.of_key, typed, tuple(mistakes))
+
+
+def _read_text(path: Path) -> str:
+    if path.is_dir():
+        raise ConfigError(f"{path}: a search-space file is needed, but this is a folder{_yaml_within(path)}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file{_similar_file(path)}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8 text, but byte {error.start} is not; is it a YAML file?") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _similar_file(path: Path) -> str:
+    """The nearest file in the same folder or in search_spaces/, if the name is misspelt or lacks suffix or folder."""
+    folders = [path.parent, path.parent / "search_spaces"]
+    stems = {file.stem: file for folder in reversed(folders) if folder.is_dir() for file in folder.glob("*.yaml")}
+    hint = did_you_mean(path.stem, stems)
+    for stem, file in stems.items():
+        hint = hint.replace(f"`{stem}`", str(file))
+    return hint or "; the sweeps that come with sweeper are in search_spaces/"
+
+
+def _yaml_within(folder: Path) -> str:
+    names = sorted(file.name for file in folder.glob("*.yaml"))
+    return f"; it holds {', '.join(names[:6])}" if names else ""
+
+
+def _parse_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
+        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem or error.context}{hint}") from None
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date or a control character has no mark
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Lines:
+    """The line of every key of a file, and the mistakes in the keys themselves."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.of_key: dict[Key, int] = {}
+        self.mistakes: list[Mistake] = []
+
+    def visit(self, node: yaml.Node, key: Key, above: tuple[int, ...]) -> None:
+        """Note every key below `node`. `above` holds the identities of the nodes that contain it.
+
+        Raises:
+            ConfigError: an anchor that contains itself.
+        """
+        if id(node) in above:
+            raise ConfigError(f"{self.source}, line {_line(node)}: an anchor must not contain itself")
+        above = (*above, id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self.visit(item, key, above)
+        if isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for name_node, value_node in node.value:
+                self._check_name(name_node, key, first)
+                name = (*key, str(name_node.value))
+                self.of_key.setdefault(name, _line(name_node))
+                self.visit(value_node, name, above)
+
+    def _check_name(self, node: yaml.Node, key: Key, first: dict[str, int]) -> None:
+        """A key must be text, and must not be written twice; `first` holds the lines of the keys so far."""
+        name, line = str(node.value), _line(node)
+        problem = ""
+        if node.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+            problem = f"a key must be text, but got {as_yaml(name)}; if it is a name, put it in quotes"
+        elif name in first:
+            problem = f"{dotted((*key, name))} is written twice, first on line {first[name]}; keep one"
+        if problem:
+            self.mistakes.append(Mistake((0, line), f"{self.source}, line {line}: {problem}"))
+        first.setdefault(name, line)
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _apply_override(values: dict[str, object], override: str) -> Key:
+    """Set the overridden key in `values` and return it."""
+    name, equals, text = override.partition("=")
+    key = tuple(name.strip().split("."))
+    place = f"override {override}"
+    if not equals or not all(key):
+        raise ConfigError(f"override {override!r} must be key=value, such as trials=40 or space.lr.high=0.3")
+    _, value = _parse_yaml(text, place)
+    branch = values
+    for depth, part in enumerate(key[:-1], start=1):
+        below = branch.get(part)
+        if below is not None and not isinstance(below, dict):
+            raise ConfigError(f"{place}: {dotted(key[:depth])} is {as_yaml(below)}, so it cannot have `{key[depth]}`")
+        # A copy, because two keys that share a YAML anchor share one mapping.
+        branch[part] = branch = dict(below or {})
+    branch[key[-1]] = value
+    return key

@@ -1,0 +1,55 @@
+"""Rows that were read from a results folder are checked against the columns that wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sweeper.errors import ResultsError
+from trainers.records import STATUSES, Column, Kind
+
+TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
+    "text": (str,),
+    "whole": (int,),
+    "number": (int, float),
+    "flag": (bool,),
+    "moment": (datetime, str),
+    "value": (bool, int, float, str),
+}
+"""Kind of a column -> the types of its cells, as parquet or JSON gives them."""
+NEEDED: Final = ("trial", "epoch", "status", "baseline", "sequence")
+"""Columns whose cells are never empty, of those that a table has."""
+
+
+def check_rows(rows: Iterable[Mapping[str, Any]], columns: Iterable[Column], where: object) -> None:
+    """Check that every row has what it needs, and that every cell is of its column's kind.
+
+    Raises:
+        ResultsError: in one line, the file, the column, what it must be, and the row, counted from 1.
+    """
+    columns = list(columns)
+    for number, row in enumerate(rows, start=1):
+        for column in columns:
+            problem = problem_of(column, row.get(column.name))
+            if problem:
+                raise ResultsError(f"`{column.name}` in {where} {problem} in row {number}")
+
+
+def problem_of(column: Column, value: Any) -> str:
+    """What is wrong with a cell, or "".
+
+    >>> problem_of(Column("trial", "whole", ""), "first"), problem_of(Column("epochs", "whole", ""), None)
+    ("must be a whole number, but got 'first'", '')
+    """
+    if value is None:
+        return "is missing" if column.name in NEEDED else ""
+    fits = any(isinstance(value, kind) for kind in TYPES[column.kind])
+    if not fits or (isinstance(value, bool) and column.kind in ("whole", "number")):
+        what = {"text": "text", "whole": "a whole number", "number": "a number", "flag": "true or false"}
+        return f"must be {what.get(column.kind, 'a ' + column.kind)}, but got {str(value)[:40]!r}"
+    if column.name in ("trial", "epoch") and value < 0:
+        return f"must be at least 0, but got {value}"
+    if column.name == "status" and value not in STATUSES:
+        return f"must be one of {', '.join(STATUSES)}, but got {value[:40]!r}"
+    return ""
