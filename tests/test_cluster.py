@@ -23,6 +23,8 @@ from sweeper.on_ray import reaper
 from sweeper.on_ray.cluster import LONGEST_ROOT, PREFIX, RAY_FOLDER, Capacity, check_address, remove_leftovers
 from sweeper.on_ray.reaper import clear, processes_in
 
+pytestmark = pytest.mark.ray
+
 TOKEN = "the-token-of-this-sweep"
 CLIENT = """
 import logging, sys

@@ -253,7 +253,7 @@ MISTAKES = [
     ("encoder.name=resnett", f'one of {ENCODER_NAMES} or timm/MODEL, but got "resnett"; did you mean `resnet`?'),
     ("encoder.widht=3", "`encoder.widht` is not an option of resnet; did you mean `width`?"),
     ("encoder.width=0", "`encoder.width` must be a whole number of at least 1, but got 0"),
-    ("encoder.width=wide", '`encoder.width` must be a whole number, but got "wide"'),
+    ("encoder.width=wide", '`encoder.width` must be a whole number of at least 1, but got "wide"'),
     ("encoder={name: vit, patch: 5}", "a patch must divide the image size, but 28 is not a multiple of 5"),
     ("encoder={name: timm/resnet18x}", "did you mean timm/resnet18?"),
     ("criteria=lida", f'`criteria` must be among {CRITERIA_NAMES}, but got "lida"; did you mean `lidar`?'),
@@ -557,6 +557,7 @@ VALUES = st.recursive(LEAVES, lambda inner: st.dictionaries(st.text(max_size=5),
 
 @settings(max_examples=150, deadline=None)
 @given(key=st.sampled_from([field.name for field in fields(SweepConfig)]), value=VALUES)
+@pytest.mark.slow
 def test_any_value_of_any_key_is_accepted_or_refused(key: str, value: Any) -> None:
     mapping = {**yaml.safe_load(FILE), key: value}
     with contextlib.suppress(ConfigError):

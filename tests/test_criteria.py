@@ -81,7 +81,7 @@ def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(t
     assert audited == trials["oracle"][selected]
     text = (folder / "analysis" / "report.md").read_text(encoding="utf-8")
     assert "Toy spread" in text
-    assert "Layers: Toy spread of the embedding." in text
+    assert "Layers: Toy spread on the embedding." in text
     assert not re.search(r"(?<!-)toy_spread", text)
 
 
@@ -132,11 +132,11 @@ def test_layers_and_conditions_are_cautioned_of_for_any_criterion(tmp_path: Path
         toy_spread_alpha=trials["trial"],
     )
     said = dict(about_conditions(mixed))
-    assert "of the representation in some trials and of the embedding in others" in said["mixed layers"]
+    assert "on the representation in some trials and on the embedding in others" in said["mixed layers"]
     assert "toy_spread_alpha" in said["mixed conditions"]
     apart = across(mixed.assign(sweep=first.map({True: "one", False: "two"})))
     assert any("toy_spread_alpha" in line for line in apart)
-    assert any("of the embedding in one; of the representation in two" in line for line in apart)
+    assert any("on the embedding in one and on the representation in two" in line for line in apart)
 
 
 def test_sweeps_of_before_the_description_are_read_with_the_catalogue() -> None:

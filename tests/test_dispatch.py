@@ -380,6 +380,7 @@ def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float |
 @pytest.mark.parametrize("policy", ["best", "last", "all", "none"])
 @settings(max_examples=60, deadline=None)
 @given(events=EVENTS, again=st.integers(1, 3))
+@pytest.mark.slow
 def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
     images: Path, policy: str, objective: str, events: list[tuple[Any, ...]], again: int
 ) -> None:

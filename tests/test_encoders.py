@@ -103,7 +103,7 @@ def test_convolutional_encoders_have_no_tokens() -> None:
     [
         ({"name": "resnett"}, "resnet, vit or timm/MODEL"),
         ({"name": "timm/resnet18x"}, "did you mean timm/resnet18"),
-        ({"name": "vit", "dims": 96}, "its options are dim, depth, heads, patch"),
+        ({"name": "vit", "dims": 96}, "`encoder.dims` is not an option of vit; did you mean `dim`"),
         ({"name": "vit", "dim": 100, "heads": 3}, "multiple of the 3 heads"),
         ({"name": "resnet", "width": 0}, "at least 1, but got 0"),
         ({"name": "resnet", "width": 1.5}, "whole number"),

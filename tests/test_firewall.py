@@ -33,6 +33,7 @@ def values_of(folder: Path) -> list[tuple[str, float | None, dict[int, float]]]:
     return [(trial.state.name, trial.value, trial.intermediate_values) for trial in study.trials]
 
 
+@pytest.mark.slow
 def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TPE learns from its 11th trial on, and the pruner stops trials, so a leak of an accuracy would be visible."""
     pruner = {"name": "median", "n_startup_trials": 2}

@@ -239,6 +239,7 @@ print(json.dumps({"events": events, "changed": [key for key in before if before[
 """
 
 
+@pytest.mark.slow
 def test_nothing_happens_at_import() -> None:
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES]
     done = subprocess.run(

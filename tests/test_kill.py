@@ -18,6 +18,8 @@ from small_sweeps import make_images, mapping, oracles, same_reports, small_conf
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
 
+pytestmark = pytest.mark.kill
+
 TRIALS = 8
 
 

@@ -130,6 +130,7 @@ def test_a_criterion_has_one_function() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_an_interrupted_trial_gives_the_same_reports(method: str, images: Images, tmp_path: Path) -> None:
     trial = config(method, hyperparameters={"mask_ratio": 0.3})
     whole = [numbers(r) for r in train(trial, images=images)]

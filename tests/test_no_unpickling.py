@@ -23,6 +23,8 @@ from sweeper.search.seeds import seed_of
 from sweeper.search.storage import in_memory, open_study
 from sweeper.search.study import Study
 
+pytestmark = pytest.mark.slow
+
 NUMERIC = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
     "projection_dim": {"type": "int", "low": 4, "high": 64},

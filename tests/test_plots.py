@@ -33,6 +33,8 @@ from analysis.figures.style import (
 )
 from analysis.report.judgement import Judgement, judge
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 

@@ -83,6 +83,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("toys")
+@pytest.mark.slow
 def test_a_toy_on_each_shelf_is_swept_judged_and_documented(tmp_path: Path) -> None:
     options = RunOptions(local=True, device="cpu", quiet=True, observers=("toy_journal",))
     folder = tmp_path / "toy"

@@ -105,6 +105,7 @@ def test_the_replay_stops_each_trial_where_a_live_study_does(name: str, side_by_
         assert any(known.values())  # otherwise the test has no power
 
 
+@pytest.mark.slow
 def test_the_replay_stops_each_trial_where_a_live_sweep_did(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     for name, pruner in {"full": {"name": "none"}, "live": {"name": "median", "n_startup_trials": 2}}.items():

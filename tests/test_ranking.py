@@ -105,6 +105,7 @@ def test_audited_trials_stand_for_the_pruned_ones() -> None:
     assert row["states"] == "completed 5"
 
 
+@pytest.mark.slow
 def test_the_interval_covers_where_audited_trials_stand_for_pruned_ones() -> None:
     generator = np.random.default_rng(21)
     truth, covered = 0.5, 0  # of a pair of normals with ρ = sin(π/4)
@@ -289,6 +290,7 @@ def two_criteria(first: float, second: float, n: int, generator: np.random.Gener
 
 
 @pytest.mark.parametrize("n", [12, 30])
+@pytest.mark.slow
 def test_equal_criteria_are_called_unequal_no_more_often_than_said(n: int) -> None:
     generator = np.random.default_rng(6)
     tables = [two_criteria(1, 1, n, generator) for _ in range(300)]
@@ -372,6 +374,7 @@ def test_a_partial_tau_of_few_trials_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_the_p_of_few_weighted_trials_is_that_of_every_order(seed: int) -> None:
     generator = np.random.default_rng(seed)
     score, truth = generator.uniform(size=6), generator.uniform(size=6).round(1)

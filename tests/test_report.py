@@ -27,6 +27,8 @@ from analysis.text.cautions import about_doubt, across, cautions, of_each_sweep
 from analysis.text.findings import comparisons, costs, earliest_epochs, relation, selection
 from analysis.text.pruning_findings import pruning_as_it_ran, replayed_pruners
 
+pytestmark = pytest.mark.slow
+
 RANKING = {"sweep", "criterion", "n", "tau", "tau_low", "tau_high", "tau_p", "rho"}
 SELECTION = {"sweep", "criterion", "trial", "oracle", "best_oracle", "regret"}
 

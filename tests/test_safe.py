@@ -52,6 +52,7 @@ HOSTILE = "[/bold] $x \\ <img src=x> [x](javascript:1)\n\x1b[31m"
 
 
 @pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.slow
 def test_a_hostile_table_is_reported_as_data(tmp_path: Path, labels: bool) -> None:
     sweeps = ["=cmd()", f"{HOSTILE}a"]
     table = DataFrame({"sweep": [sweeps[place % 2] for place in range(12)], "trial": range(12), HOSTILE: range(12)})

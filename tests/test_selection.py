@@ -123,6 +123,7 @@ def test_a_perfect_criterion_has_no_regret_in_any_sweep() -> None:
     assert row[["hit1", "hit3", "hit5"]].tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_report_on_minus_loss_selects_the_lowest_loss(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     DataFrame({"loss": [3.0, 1.0, 2.0, 4.0], "oracle": [0.3, 0.8, 0.6, 0.1]}).to_csv(path, index=False)

@@ -32,6 +32,8 @@ from sweeper.run.options import RunOptions
 from sweeper.run.sweep import resume_sweep, run_sweep
 from sweeper.search.storage import open_study
 
+pytestmark = pytest.mark.slow
+
 LOCAL = RunOptions(local=True, device="cpu")
 
 
@@ -118,6 +120,7 @@ def test_a_sweep_in_postgresql_is_the_same_sweep(images: Path, plain: Path, tmp_
         run_sweep(config, tmp_path / "again" / "elsewhere", LOCAL)
 
 
+@pytest.mark.kill
 def test_a_kill_is_survived_in_postgresql_too(
     images: Path, plain: Path, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +217,7 @@ def test_the_dashboard_reads_a_finished_sweep(plain: Path, dashboard_program: st
     assert names == {"lr", "temperature"}
 
 
+@pytest.mark.kill
 def test_the_dashboard_reads_a_running_sweep(images: Path, tmp_path: Path, dashboard_program: str) -> None:
     file, folder = tmp_path / "file.yaml", tmp_path / "running"
     file.write_text(yaml.safe_dump(mapping(images, trials=1, epochs=3000, oracle="none")))

@@ -146,6 +146,7 @@ def run(study: Study, until: int) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "gp", "cmaes", "qmc"])
+@pytest.mark.slow
 def test_a_study_that_is_opened_again_and_again_draws_what_one_sitting_draws(
     images: Path, tmp_path: Path, sampler: str
 ) -> None:

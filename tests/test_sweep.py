@@ -41,6 +41,8 @@ from sweeper.store.manifest import create_folder
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log
 
+pytestmark = pytest.mark.slow
+
 LOCAL = RunOptions(local=True, device="cpu")
 
 
@@ -722,6 +724,7 @@ def run_on_ray(what: Path | str, folder: Path, *overrides: str) -> str:
     return str(output)
 
 
+@pytest.mark.ray
 def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, tmp_path: Path) -> None:
     """One of the trials fails, which does not affect the others."""
     folder = create_folder(tmp_path / "ray", small_config(images, jobs=2), study="simclr-folder").path
@@ -744,6 +747,7 @@ def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, t
     assert summary.startswith("Summary(")
 
 
+@pytest.mark.ray
 def test_pruning_on_ray_is_the_same_where_one_trial_runs_at_a_time(images: Path, pruned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "ray"
     config = mapping(images, trials=8, epochs=4, oracle_pruned=True, pruner={"name": "median", "n_startup_trials": 2})

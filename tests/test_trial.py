@@ -262,6 +262,7 @@ def test_what_a_killed_worker_left_half_written_is_removed(task: Task, arrays: I
     assert not list(task.trial_folder.glob("*.tmp")) + list(task.trial_folder.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_threads_are_the_trials_own(task: Task, arrays: Images) -> None:
     before = torch.get_num_threads()
     try:

@@ -69,6 +69,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.slow
 def test_two_workers_have_the_gradient_of_one(name: str, results: Path) -> None:
     method = build(name, SINGLE)
     expected = outcome(method, method.loss(share(0, 1)))

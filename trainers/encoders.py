@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainers.fields import AtLeast
 from trainers.masks import fill_masked
+from trainers.options import read_options
 from trainers.records import Scalar
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 TIMM_PREFIX: Final = "timm/"
+Size = Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
 class ResNetOptions:
     """A ResNet of basic blocks (He et al. 2016); width 64, blocks 2, stages 4 is ResNet-18 with the CIFAR stem."""
 
-    width: int = 64
+    width: Size = 64
     """Channels of the first stage; each further stage doubles them and halves the resolution. Take at least 8: with
     torch 2.14, one thread and a CPU without AVX-512, the backward pass of width 2 to 5 can abort the process."""
-    blocks: int = 2
+    blocks: Size = 2
     """Basic blocks per stage."""
-    stages: int = 4
+    stages: Size = 4
     """Number of stages."""
-    stem_stride: int = 1
+    stem_stride: Size = 1
     """Stride of the 3×3 stem: 1 as in the CIFAR recipes, 2 to quarter the cost."""
-    mask_patch: int | None = None
+    mask_patch: Size | None = None
     """Side in pixels of a patch that `mask_ratio` hides; null = the divisor of the image closest to an eighth of it."""
 
 
@@ -41,13 +44,13 @@ class ResNetOptions:
 class ViTOptions:
     """A vision transformer (Dosovitskiy et al. 2021) from timm's VisionTransformer; reads its class token."""
 
-    dim: int = 96
+    dim: Size = 96
     """Width of the tokens."""
-    depth: int = 4
+    depth: Size = 4
     """Number of blocks."""
-    heads: int | None = None
+    heads: Size | None = None
     """Attention heads; null = one per 32 dimensions."""
-    patch: int = 4
+    patch: Size = 4
     """Side of a patch in pixels."""
 
 
@@ -55,7 +58,7 @@ class ViTOptions:
 class TimmOptions:
     """Any model that timm can create, without its classifier and without pretrained weights."""
 
-    mask_patch: int | None = None
+    mask_patch: Size | None = None
     """As for resnet; vision transformers drop the patch tokens instead."""
 
 
@@ -265,15 +268,7 @@ def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions
     else:
         raise ValueError(f"`encoder.name` must be one of {', '.join(ENCODERS)} or timm/MODEL, but got {name!r}")
     given = {key: value for key, value in encoder.items() if key != "name"}
-    known = {field.name: field.default for field in fields(kind)}
-    for key, value in given.items():
-        if key not in known:
-            raise ValueError(f"`encoder.{key}` is not an option of {name}; its options are {', '.join(known)}")
-        if value is None and known[key] is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`encoder.{key}` must be a whole number of at least 1, but got {value!r}")
-    options = kind(**given)  # type: ignore[arg-type]
+    options = read_options(kind, given, path="encoder", owner=f"an option of {name}")
     if isinstance(options, ViTOptions) and options.dim % heads(options):
         raise ValueError(f"`encoder.dim` must be a multiple of the {heads(options)} heads, but got {options.dim}")
     return options

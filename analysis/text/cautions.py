@@ -154,7 +154,7 @@ def across(trials: DataFrame) -> list[str]:
 
 
 def of_each_sweep(table: DataFrame) -> tuple[str, ...]:
-    """Every caution once, behind the sweeps that it is about."""
+    """Every caution once, after the names of the sweeps that it concerns."""
     sweeps: dict[str, list[str]] = {}
     for row in table.to_dict("records"):
         sweeps.setdefault(row["text"], []).append(str(row["sweep"]))

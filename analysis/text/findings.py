@@ -134,7 +134,7 @@ def earliest_epochs(ranking: DataFrame) -> tuple[str, ...]:
 
 
 def earliest_epoch(names: Sequence[str], epoch: int) -> str:
-    """The same of criteria that share the epoch; 0 where there is none."""
+    """The same of criteria that share the epoch; epoch 0 means that no epoch is early enough."""
     one, criteria = len(names) == 1, capitalised(listed(names))
     if epoch:
         text = f"{criteria} clearly rank{'s' * one} the trials from epoch {epoch} on: the 95% CI of τ stays above 0. "

@@ -30,7 +30,7 @@ def stopped(row: Row) -> str:
 
 
 def false_prunes(row: Row) -> str:
-    """How often it stopped a trial clearly better than the selected one, as far as the audit tells."""
+    """How often it stopped a trial clearly better than the selected one, by the audit."""
     if pd.notna(row["rate"]):
         ran = f"{counted(row['measured'], 'trial')} that it would have stopped ran to the end"
         return (

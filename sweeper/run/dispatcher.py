@@ -54,7 +54,7 @@ class Dispatcher:
     # What to do next
 
     def next(self) -> Task | None:
-        """The next task; None where there is none, or none before a running one ends."""
+        """The next task; None if nothing is left, or nothing until a running task ends."""
         if self.stopping:
             return None
         task = self.waiting.popleft() if self.waiting else None

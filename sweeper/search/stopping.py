@@ -64,7 +64,7 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
 
 
 def divergence_reason(report: EpochReport) -> str:
-    """Why the trial has diverged with this report, or "": its loss or its embeddings are not finite."""
+    """Why the trial has diverged, if the loss or the embeddings of this report are not finite, else ""."""
     if not math.isfinite(report.loss):
         return f"loss is {report.loss} at epoch {report.epoch}"
     if not math.isfinite(report.spread):

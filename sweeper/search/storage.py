@@ -36,7 +36,7 @@ def direction_of(config: SweepConfig) -> Literal["maximize", "minimize"]:
 
 
 def storage_url(config: SweepConfig, own: str, given: str | None = None) -> str:
-    """Where the study is: `own`, the file in the sweep's folder, unless the configuration names another storage.
+    """The URL of the study: the file `own` in the sweep's folder, unless the config names another storage.
 
     Raises:
         ConfigError: the password of the storage is needed again.

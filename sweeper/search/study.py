@@ -35,7 +35,7 @@ STATES: Final[Mapping[str, TrialState]] = {
     FAILED: TrialState.FAIL,
 }
 MARKED: Final = (COLLAPSED, DIVERGED)
-"""Statuses that Optuna does not have: PRUNED with a user attribute of that name."""
+"""The statuses that Optuna does not have; they are stored as PRUNED, with a user attribute of that name."""
 
 
 @dataclass(frozen=True)
