@@ -23,7 +23,8 @@ from sweeper.run.sweep import resume_sweep, run_sweep
 from trainers.datasets import DATASETS, open_dataset
 from trainers.datasets import mnist5k as mnist5k_module
 from trainers.datasets.base import Dataset, scrambled
-from trainers.datasets.folder import Listing, find_images, read_image
+from trainers.decode import read_square
+from trainers.walk import Listing, find_images
 
 RNG = np.random.default_rng(0)
 
@@ -237,32 +238,22 @@ def test_a_sweep_searches_the_folder_once(tmp_path: Path, monkeypatch: pytest.Mo
 def test_folder_reads_the_middle_square_upright(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (10, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "wide.png", 10, 3), pixels[:, 10:20])
+    np.testing.assert_array_equal(read_square(tmp_path / "wide.png", 10, 3).pixels, pixels[:, 10:20])
     turned = Image.fromarray(pixels[:, 10:20])
     exif = turned.getexif()
     exif[0x0112] = 6  # to be rotated by 90° clockwise
     turned.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.png", 10, 3), np.rot90(pixels[:, 10:20], -1))
-
-
-def test_folder_reads_gray_deep_transparent_and_palette_images(tmp_path: Path) -> None:
-    deep = (np.arange(64, dtype=np.uint16) * 1000).reshape(8, 8)
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "deep.png", 8, 1)[..., 0], deep // 256)
-    clear = Image.new("RGBA", (8, 8), (10, 20, 30, 0))
-    clear.save(tmp_path / "clear.png")
-    clear.convert("RGB").quantize(4).save(tmp_path / "palette.png", transparency=b"\x40\x80")
-    for name in ("clear", "palette"):
-        assert read_image(tmp_path / f"{name}.png", 4, 3)[2, 2].tolist() == [10, 20, 30]
-    Image.fromarray(np.ones((8, 8), dtype=np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(ValueError, match="32 bits a pixel"):
-        read_image(tmp_path / "float.tif", 8, 1)
+    np.testing.assert_array_equal(read_square(tmp_path / "turned.png", 10, 3).pixels, np.rot90(pixels[:, 10:20], -1))
 
 
 def test_folder_says_what_is_wrong(tmp_path: Path) -> None:
     assert "set dataset.root=FOLDER" in refusal(name="folder")
     assert "is not a folder" in refusal(name="folder", root=str(tmp_path / "missing"))
-    assert "got 0 (.bmp .gif" in refusal(name="folder", root=str(tmp_path))
+    (tmp_path / "notes.txt").write_text("no image")
+    assert "got 0 to train and 0 to test in" in refusal(name="folder", root=str(tmp_path))
+    assert refusal(name="folder", root=str(tmp_path)).endswith("left out below the data set's folder: .txt (1)")
+    assert "cannot be reached" in refusal(name="folder", root="~nosuchuser/images")
+    assert "cannot be reached (File name too long)" in refusal(name="folder", root="x" * 300)
     write_images(tmp_path, ["a.png", "b.png", "x/c.png", "y/d.png", "y/e.png"])
     assert "got 2 such as a.png beside 2 sub-folders" in refusal(name="folder", root=str(tmp_path))
     assert "`dataset.size` must be at least 1" in refusal(name="folder", root=str(tmp_path), size=0)

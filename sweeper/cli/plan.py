@@ -24,6 +24,8 @@ class Estimate:
     trial_seconds: float
     total_seconds: float
     jobs: int
+    notes: tuple[str, ...]
+    """What the data set has to say of itself."""
 
 
 def first_configurations(config: SweepConfig, count: int) -> list[TrialConfig]:
@@ -48,7 +50,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     seconds = config.epochs * (epoch + criteria) + oracle
     jobs = _jobs_here(config, options, trial.device)
     runs = config.trials * config.seeds
-    return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs)
+    return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs, images.notes)
 
 
 def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:

@@ -223,7 +223,8 @@ def plan_parts(
         f"estimated time: an epoch {epoch}, its criteria {criteria}, a trial {trial}, "
         f"the sweep {total} with {estimate.jobs} at a time"
     )
-    return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}")]
+    notes = [Text(f"dataset: {note}") for note in estimate.notes]
+    return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}"), *notes]
 
 
 def next_steps(summary: Summary, *, has_oracle: bool) -> str:

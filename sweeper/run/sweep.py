@@ -67,6 +67,8 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
         with closing(study):
             study.claim(read_origin(made)["id"], made.path)
             told.on_begin(sweep_start(config, made, study))
+            for note in images.notes:
+                told.on_message(note)
             if not labelled:
                 told.on_message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
             return run_tasks(Dispatcher(config, made, study, told), options, images=images)

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,8 @@ class Images:
 
     train: NDArray[np.uint8]
     test: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+    """What the user should know of how they were read, such as files left out; a sentence each."""
 
     @property
     def fingerprint(self) -> str:
@@ -85,6 +88,21 @@ def fingerprint(*arrays: NDArray[np.uint8]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def absolute(root: str) -> Path:
+    """The folder that `dataset.root` names, as an absolute path, since the trials may run in another folder.
+
+    Raises:
+        ValueError: it cannot be reached, whether it exists or not.
+    """
+    try:
+        path = Path(root).expanduser().resolve()
+        path.is_dir()  # raises for a name that is too long
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, links that go round, a byte 0
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ValueError(f"`dataset.root` must be a folder, but {root!r} cannot be reached ({why})") from None
+    return path
 
 
 def check_split(split: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, check_split
+from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, absolute, check_split
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -31,8 +30,7 @@ class Cifar10(Dataset):
     Options = Cifar10Options
 
     def __init__(self, options: Cifar10Options) -> None:
-        # absolute, since the trials may run in another working directory
-        self.root = Path(options.root).expanduser().resolve()
+        self.root = absolute(options.root)
         if not (self.root / FOLDER).is_dir():
             raise ValueError(
                 f"`dataset.root` must hold the folder {FOLDER}, but {self.root} does not; unpack "

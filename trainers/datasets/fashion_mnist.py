@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.datasets.base import Dataset, DatasetOptions, Images, check_split
+from trainers.datasets.base import Dataset, DatasetOptions, Images, absolute, check_split
 
 DEBIAN_ROOT: Final = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts the files."""
@@ -39,14 +39,13 @@ class FashionMnist(Dataset):
     Options = FashionMnistOptions
 
     def __init__(self, options: FashionMnistOptions) -> None:
-        roots = [Path(options.root).expanduser()] if options.root else [DEBIAN_ROOT, TORCHVISION_ROOT]
+        roots = [absolute(options.root)] if options.root else [DEBIAN_ROOT, TORCHVISION_ROOT]
         complete = [root for root in roots if all(_find(root, name) for name in FILES.values())]
         if not complete:
             raise ValueError(
                 "`dataset.root` must hold the four idx files of Fashion-MNIST, but not all are in "
                 f"{' or '.join(map(str, roots))}; `apt-get install dataset-fashion-mnist`, or set dataset.root=FOLDER"
             )
-        # absolute, since the trials may run in another working directory
         self.root = complete[0].resolve()
         super().__init__(replace(options, root=str(self.root)))
 

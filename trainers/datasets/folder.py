@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from trainers.datasets.base import Dataset, DatasetOptions, Images, check_split, scrambled
+from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, absolute, check_split, scrambled
+from trainers.decode import MAX_PIXELS, MODES, Squares, printable, read_squares
+from trainers.walk import find_images, some
 
-EXTENSIONS: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""What counts as an image, in upper or lower case; hidden files never do."""
-MODES: Final = {1: "L", 3: "RGB"}
-"""Channels -> PIL's mode."""
-FILES_PER_TASK: Final = 64
-"""Images that a thread decodes in one go."""
-SETTLED_NANOSECONDS: Final = 2_000_000_000
-"""Age from which a folder's time of change tells later changes apart; the coarsest clock, that of FAT, has 2 s."""
+TRAIN_FOLDERS: Final = ("train", "training")
+"""Names, in upper or lower case, of the folder with the images to train on, where there is one for testing too."""
+TEST_FOLDERS: Final = ("val", "valid", "validation", "test", "testing")
+"""Names of the folder with the images to test on, the first that exists; a test set beside it is left untouched."""
+LISTED: Final = 50
+"""Unreadable files that a note names before it counts the others."""
 
 
 @dataclass(frozen=True)
@@ -31,157 +28,192 @@ class FolderOptions(DatasetOptions):
     """Where the images are and how they are read."""
 
     root: str | None = None
-    """Folder that is searched for images, sub-folders included; it must be given."""
+    """Folder that is searched for images, sub-folders included; it must be given. `train/` and `val/` (or `test/`)
+    directly below it are the two splits."""
     size: int = 64
     """Side in pixels: the short side is resized to it, and the middle square is cut out."""
     channels: int = 3
     """3 = colour, 1 = gray."""
     test_share: float = 0.2
-    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs."""
+    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs. Ignored where `root`
+    has a folder for each split."""
     labels: bool = True
-    """Whether the folders directly below `root` are classes, where there are at least two."""
+    """Whether the folders directly below `root`, or below its splits, are classes, where there are at least two."""
+    skip_unreadable: int = 0
+    """Files that cannot be read and may be left out. Above 0, every process that opens the data set decodes it once
+    to find them."""
+    max_pixels: int = MAX_PIXELS
+    """Width times height of the largest image that is decoded."""
 
 
 class Folder(Dataset):
-    """Every image below a folder; order and split depend on the relative paths of the files alone."""
+    """Every image below a folder; order and split depend on the relative paths of the files alone.
+
+    Transparent images are laid on white, and values of more than 8 bits are scaled alike in all files.
+    """
 
     Options = FolderOptions
 
     def __init__(self, options: FolderOptions) -> None:
         _check(options)
-        # absolute, since the trials may run in another working directory
-        self.root = Path(str(options.root)).expanduser().resolve()
-        super().__init__(replace(options, root=str(self.root)))
-        self.size, self.channels = options.size, options.channels
+        self.root = absolute(str(options.root))
+        if not self.root.is_dir():
+            raise ValueError(f"`dataset.root` must be a folder of images, but {self.root} is not a folder")
+        self._options = replace(options, root=str(self.root))
+        super().__init__(self._options)
         self._listing = find_images(self.root)
-        paths = list(self._listing.paths)
-        test = round(options.test_share * len(paths))
-        if len(paths) - test < 2 or (options.test_share > 0 and test == 0):
-            raise ValueError(
-                f"`dataset.root` must hold enough images to train and to test with test_share {options.test_share}, "
-                f"but got {len(paths)} ({' '.join(EXTENSIONS)}) below {self.root}"
-            )
-        paths = [paths[position] for position in scrambled(path.as_posix() for path in paths)]
-        self._classes = find_classes(paths) if options.labels and test else []
-        self._paths = {"test": paths[:test], "train": paths[test:]}
+        division = divide(self._listing.paths, options.test_share)
+        self._paths = {"train": division.train, "test": division.test}
+        self._check_enough()
+        has_classes = options.labels and division.test
+        self._classes = find_classes(division.train + division.test, division.depth) if has_classes else []
+        self._depth = division.depth
+        unreadable = self._leave_out_unreadable() if options.skip_unreadable else ()
+        self._notes = (*division.notes, *self._listing.notes, *unreadable, *self._class_notes())
 
     def is_current(self) -> bool:
         return self._listing.is_current()
 
     def images(self) -> Images:
-        return Images(train=self._read("train"), test=self._read("test"))
+        train, test = (self._paths[split] for split in SPLITS)
+        read = self._read([*train, *test], skip=0)
+        return Images(read.pixels[: len(train)], read.pixels[len(train) :], notes=(*self._notes, *read.notes))
 
     def shape(self, split: str) -> tuple[int, ...]:
         check_split(split)
-        return (len(self._paths[split]), self.size, self.size, self.channels)
+        return (len(self._paths[split]), self._options.size, self._options.size, self._options.channels)
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
         check_split(split)
         if not self._classes:
             return None
         number = {name: index for index, name in enumerate(self._classes)}
-        return np.array([number[path.parts[0]] for path in self._paths[split]], dtype=np.int64)
+        return np.array([number[name] for name in self._names(split)], dtype=np.int64)
 
-    def _read(self, split: str) -> NDArray[np.uint8]:
-        paths = self._paths[split]
-        images = np.empty((len(paths), self.size, self.size, self.channels), dtype=np.uint8)
+    def _names(self, split: str) -> list[str]:
+        """The class of every image of a split, by name."""
+        return [path.parts[self._depth] for path in self._paths[split]]
 
-        def fill(start: int) -> None:
-            for index in range(start, min(start + FILES_PER_TASK, len(paths))):
-                images[index] = read_image(self.root / paths[index], self.size, self.channels)
+    def _read(self, paths: Sequence[PurePath], *, skip: int) -> Squares:
+        """Raises: ValueError where more than `skip` files cannot be read."""
+        options = self._options
+        files = [self.root / path for path in paths]
+        read = read_squares(files, options.size, options.channels, max_pixels=options.max_pixels, skip=skip)
+        if len(read.failures) > skip:
+            first = min(read.failures)
+            problem = f"{printable(files[first])} cannot be read as an image ({read.failures[first]})"
+            if skip:
+                problem += f", and it is not the only one: more than skip_unreadable {skip}"
+            raise ValueError(f"{problem}; repair it or take it out, or leave it out with dataset.skip_unreadable=N")
+        return read
 
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(fill, range(0, len(paths), FILES_PER_TASK)))  # list: so that an error is raised here
-        return images
+    def _leave_out_unreadable(self) -> tuple[str, ...]:
+        """Take the files that cannot be read out of the splits, whose order they do not change, and say which."""
+        paths = [path for split in SPLITS for path in self._paths[split]]
+        failures = self._read(paths, skip=self._options.skip_unreadable).failures
+        if not failures:
+            return ()
+        why = {paths[position]: text for position, text in failures.items()}
+        self._paths = {split: [path for path in self._paths[split] if path not in why] for split in SPLITS}
+        self._check_enough()
+        listed = [f"{printable(path)} ({text})" for path, text in sorted(why.items())]
+        more = f" and {len(listed) - LISTED} others" if len(listed) > LISTED else ""
+        files = "file is" if len(listed) == 1 else "files are"
+        return (f"{len(listed)} unreadable {files} left out: {', '.join(listed[:LISTED])}{more}",)
+
+    def _check_enough(self) -> None:
+        """Raises: ValueError where there is nothing to train on, or nothing to test on although there should be."""
+        train, test = (len(self._paths[split]) for split in SPLITS)
+        if train < 2 or (self._options.test_share > 0 and test == 0):
+            raise ValueError(
+                "; ".join(
+                    [
+                        "`dataset.root` must hold enough images to train and to test with test_share "
+                        f"{self._options.test_share}, but got {train} to train and {test} to test in {self.root}",
+                        *self._listing.notes,
+                    ]
+                )
+            )
+
+    def _class_notes(self) -> tuple[str, ...]:
+        """What stands in the way of an oracle that is to learn the classes, a line each."""
+        if not self._classes:
+            return ()
+        train, test = (Counter(self._names(split)) for split in SPLITS)
+        notes = []
+        single = tuple(name for name in self._classes if train[name] + test[name] == 1)
+        if single:
+            few = f"{len(single)} of {len(self._classes)} classes have one image each ({some(single)})"
+            notes.append(f"{few}: no oracle can both learn and test them; if folders are no classes, set labels=false")
+        for split, found in (("train", train), ("test", test)):
+            missing = tuple(name for name in self._classes if not found[name] and name not in single)
+            if missing:
+                notes.append(f"{len(missing)} of {len(self._classes)} classes have no {split} image ({some(missing)})")
+        return tuple(notes)
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The images found below a folder, and what tells whether it has changed since."""
+class Division:
+    """Which images are trained on and which test the oracle."""
 
-    paths: tuple[PurePath, ...]
-    """Of every image that is not hidden, relative to the folder, sorted."""
-    modified: Mapping[str, int]
-    """Every folder searched -> when its entries changed last, in nanoseconds."""
-    began: int
-    """When the search began, in nanoseconds."""
-
-    def is_current(self) -> bool:
-        """Whether no image can have been added, removed or renamed since; a file's own pixels may have changed."""
-        if any(moment > self.began - SETTLED_NANOSECONDS for moment in self.modified.values()):
-            return False  # a later change could bear the same time: clocks of file systems are coarse
-        try:
-            return all(os.stat(folder).st_mtime_ns == moment for folder, moment in self.modified.items())
-        except OSError:
-            return False
+    train: list[PurePath]
+    test: list[PurePath]
+    depth: int = 0
+    """Parts of a path before the folder that is a class."""
+    notes: tuple[str, ...] = ()
 
 
-def find_images(root: Path) -> Listing:
-    """Every image below a folder, links to folders followed."""
-    found: list[PurePath] = []
-    seen: set[str] = set()
-    modified: dict[str, int] = {}
-    began = time.time_ns()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        modified[folder] = os.stat(folder).st_mtime_ns
-        seen.add(os.path.realpath(folder))  # a link to a folder above would go round for ever
-        linked = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
-        folders[:] = [name for name in folders if not name.startswith(".") and linked[name] not in seen]
-        kept = (name for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
-        found += [PurePath(folder, name).relative_to(root) for name in kept]
-    return Listing(tuple(sorted(found)), modified, began)
+def divide(paths: Sequence[PurePath], test_share: float) -> Division:
+    """Both splits, each in scrambled order: by the folders `train/` and `val/`, or a share of all images."""
+    ordered = [paths[position] for position in scrambled(path.as_posix() for path in paths)]
+    folders = {path.parts[0] for path in paths if len(path.parts) > 1}
+    names = [_first(kinds, folders) for kinds in (TRAIN_FOLDERS, TEST_FOLDERS)]
+    if None in names:
+        count = round(test_share * len(paths))
+        return Division(ordered[count:], ordered[:count])
+    train, test = ([path for path in ordered if len(path.parts) > 1 and path.parts[0] == name] for name in names)
+    shown = [f"{printable(name)}/" for name in names]
+    note = (
+        f"{shown[0]} and {shown[1]} are splits, no classes: {len(train)} images to train and {len(test)} to test; "
+        "test_share is ignored"
+    )
+    outside = tuple(sorted({path.parts[0] for path in paths} - set(map(str, names))))
+    left = len(paths) - len(train) - len(test)
+    more = (f"{left} images outside both splits are left out, in {some(outside)}",) if outside else ()
+    return Division(train, test, depth=1, notes=(note, *more))
 
 
-def find_classes(paths: Sequence[PurePath]) -> list[str]:
-    """Names of the folders directly below the root, sorted, or none where there are fewer than two.
+def find_classes(paths: Sequence[PurePath], depth: int = 0) -> list[str]:
+    """Names of the folders below the root or, with depth 1, below its splits; sorted, none where there is but one.
 
     Raises:
         ValueError: some images lie in such folders and some beside them.
     """
-    names = sorted({path.parts[0] for path in paths if len(path.parts) > 1})
+    names = sorted({path.parts[depth] for path in paths if len(path.parts) > depth + 1})
+    beside = sorted(path for path in paths if len(path.parts) == depth + 1)
     if len(names) < 2:
         return []
-    beside = [path for path in paths if len(path.parts) == 1]
     if beside:
         raise ValueError(
             f"`dataset.root` must hold images in sub-folders, one a class, or beside each other, but got {len(beside)} "
-            f"such as {beside[0]} beside {len(names)} sub-folders; move them, or set dataset.labels=false"
+            f"such as {printable(beside[0])} beside {len(names)} sub-folders; move them, or set dataset.labels=false"
         )
     return names
 
 
-def read_image(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """The middle square of an image file, (size, size, channels), upright as its camera was held.
-
-    Raises:
-        ValueError: the file cannot be read as an image.
-    """
-    mode = MODES[channels]
-    try:
-        with Image.open(path) as file:
-            file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I;16"):  # PIL would clip 16 bits at 255 where it should divide
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.mode in ("I", "F"):
-                raise ValueError("32 bits a pixel; save it with 8 or 16")
-            if image.mode == "P":  # a palette may hold transparency, which only RGBA can take
-                image = image.convert("RGBA")
-            square = ImageOps.fit(image.convert(mode), (size, size), method=Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}); repair it or take it out") from None
-    return np.asarray(square).reshape(size, size, channels)
+def _first(kinds: Sequence[str], folders: set[str]) -> str | None:
+    """The folder of the first of these names, in upper or lower case."""
+    return next((folder for kind in kinds for folder in sorted(folders) if folder.lower() == kind), None)
 
 
 def _check(options: FolderOptions) -> None:
     """Raises: ValueError for options that cannot work."""
     if not options.root:
         raise ValueError("`dataset.root` must be a folder of images; set dataset.root=FOLDER")
-    if not Path(options.root).expanduser().is_dir():
-        raise ValueError(f"`dataset.root` must be a folder of images, but {options.root} is not a folder")
-    if options.size < 1:
-        raise ValueError(f"`dataset.size` must be at least 1 pixel, but got {options.size}")
     if options.channels not in MODES:
         raise ValueError(f"`dataset.channels` must be 1 or 3, but got {options.channels}")
     if not 0 <= options.test_share < 1:
         raise ValueError(f"`dataset.test_share` must be in [0, 1), but got {options.test_share}")
+    for name, least, unit in (("size", 1, " pixel"), ("skip_unreadable", 0, ""), ("max_pixels", 1, " pixel")):
+        if getattr(options, name) < least:
+            raise ValueError(f"`dataset.{name}` must be at least {least}{unit}, but got {getattr(options, name)}")

@@ -1,0 +1,261 @@
+"""Image files as squares of pixels: upright, opaque, of one size, gray or in colour."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+FORMATS: Final = (
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
+    *(".jpg", ".jxl", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
+)
+"""Endings of image files, in upper or lower case; Pillow reads most of them."""
+MODES: Final = {1: "L", 3: "RGB"}
+"""Channels -> Pillow's mode."""
+BACKGROUND: Final = (255, 255, 255, 255)
+"""White, which browsers and paper put behind a transparent image; its hidden colours could tell the class."""
+MAX_PIXELS: Final = 178_956_970
+"""Pixels of the largest image that Pillow opens unless it is told otherwise."""
+FILES_PER_TASK: Final = 64
+"""Images that a thread decodes in one go."""
+UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation -> what turns the image upright (EXIF 2.32, tag 0x0112)."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """The middle square of one image."""
+
+    pixels: NDArray[np.uint8] | NDArray[np.float32]
+    """uint8 (size, size, channels); of a file with more bits, its float32 values (size, size, 1)."""
+    span: tuple[float, float] | None = None
+    """Least and greatest value of a file with more than 8 bits a pixel."""
+    whole: bool = True
+    """Whether the values of the file are integers."""
+    transparent: bool = False
+    """Whether anything of the background shows."""
+
+
+@dataclass
+class Squares:
+    """The middle squares of many images."""
+
+    pixels: NDArray[np.uint8]
+    """(n, size, size, channels); what stands at the place of a file that cannot be read has no meaning."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Position of a file that cannot be read -> why."""
+    deep: dict[int, Square] = field(default_factory=dict)
+    """Position of a file with more than 8 bits a pixel -> its square."""
+    transparent: int = 0
+    """Images laid on the background."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How pixels were understood where a file leaves it open, a line each."""
+        notes = []
+        if self.deep:
+            notes.append(f"{_images(len(self.deep))} of more than 8 bits a pixel: {describe_scale(self.deep)}")
+        if self.transparent:
+            notes.append(f"{_images(self.transparent)} with transparent parts, laid on white")
+        return tuple(notes)
+
+
+def readable_endings() -> frozenset[str]:
+    """Endings of the image files that this Pillow reads, with pillow-heif where that is installed."""
+    with suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
+    return frozenset(FORMATS) & frozenset(Image.registered_extensions())
+
+
+def read_squares(paths: Sequence[Path], size: int, channels: int, *, max_pixels: int, skip: int = 0) -> Squares:
+    """Decode files in threads; whatever is wrong with one is its failure, and more than `skip` end the reading.
+
+    Values of more than 8 bits are scaled alike in all files.
+    """
+    read = Squares(np.empty((len(paths), size, size, channels), dtype=np.uint8))
+
+    def fill(start: int) -> list[bool]:
+        return [place(index) for index in range(start, min(start + FILES_PER_TASK, len(paths)))]
+
+    def place(index: int) -> bool:
+        if len(read.failures) > skip:
+            return False
+        try:
+            square = read_square(paths[index], size, channels, max_pixels=max_pixels)
+        except Exception as error:  # Pillow's readers let through whatever a damaged file makes them stumble over
+            read.failures[index] = reason(error)
+            return False
+        if square.span is None:
+            read.pixels[index] = square.pixels
+        else:
+            read.deep[index] = square
+        return square.transparent
+
+    with _pillow(), ThreadPoolExecutor() as pool:
+        read.transparent = sum(map(sum, pool.map(fill, range(0, len(paths), FILES_PER_TASK))))
+    for index, square in read.deep.items():
+        read.pixels[index] = scaled(square.pixels, *span_of(read.deep))
+    return read
+
+
+def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> Square:
+    """The middle square of an image file, upright as its camera was held.
+
+    Raises:
+        Exception: whatever Pillow raises for a file that it cannot read; ValueError for one that is too large.
+    """
+    mode = MODES[channels]
+    with Image.open(path) as file:
+        if file.width * file.height > max_pixels:
+            raise ValueError(
+                f"{file.width}×{file.height} pixels are more than max_pixels {max_pixels}; "
+                f"dataset.max_pixels={file.width * file.height} allows them"
+            )
+        file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
+        image = upright(file)
+        if image.mode.startswith("I") or image.mode == "F":
+            return _deep(image, size)
+        image, transparent = opaque(image)
+        square = ImageOps.fit(image.convert(mode), (size, size), method=Image.Resampling.BICUBIC)
+    return Square(np.asarray(square).reshape(size, size, channels), transparent=transparent)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say; other EXIF values are not looked at, however odd they are."""
+    image.load()
+    try:
+        turn = UPRIGHT.get(orientation(image.getexif().get(ExifTags.Base.Orientation)))
+    except Exception:  # EXIF data are no part of the picture: those that cannot be parsed say nothing
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(value: object) -> int:
+    """EXIF's orientation, 1 where nothing sensible stands; some programs write it as text or as a fraction.
+
+    >>> orientation(6), orientation("6\\0"), orientation((8, 8)), orientation(b"3"), orientation(float("nan"))
+    (6, 6, 8, 3, 1)
+    """
+    if isinstance(value, tuple) and value:
+        value = value[0]
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    try:
+        number = float(str(value).strip("\0 "))
+    except ValueError:
+        return 1
+    return int(number) if number in UPRIGHT else 1
+
+
+def opaque(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image on the background, and whether any of that shows."""
+    if image.mode not in ("P", "PA") and "transparency" not in image.info and image.getbands()[-1] not in ("A", "a"):
+        return image, False
+    above = image.convert("RGBA")
+    least, _ = above.getchannel("A").getextrema()
+    return Image.alpha_composite(Image.new("RGBA", above.size, BACKGROUND), above), least != 255
+
+
+def span_of(deep: Mapping[int, Square]) -> tuple[float, float, bool]:
+    """Least and greatest value of all files, and whether all values are integers."""
+    spans = [square.span for square in deep.values() if square.span is not None]
+    return min(low for low, _ in spans), max(high for _, high in spans), all(one.whole for one in deep.values())
+
+
+def scaled(values: NDArray[np.float32] | NDArray[np.uint8], low: float, high: float, whole: bool) -> NDArray[np.uint8]:
+    """Values to 8 bits: unsigned integers by the bits that the greatest one needs, others from `low` to `high`.
+
+    >>> scaled(np.array([0, 16, 4095], dtype=np.float32), 0, 4000, True).tolist()
+    [0, 1, 255]
+    >>> scaled(np.array([-1.0, 0.0, 1.0], dtype=np.float32), -1, 1, False).tolist()
+    [0, 128, 255]
+    """
+    exact = values.astype(np.float64)
+    if whole and low >= 0:
+        bits = bits_of(high)
+        levels = np.rint(exact).clip(0, 2**bits - 1) // 2 ** (bits - 8)
+    else:
+        levels = np.rint((exact - low) / ((high - low) or 1.0) * 255).clip(0, 255)
+    return np.asarray(levels, dtype=np.uint8)
+
+
+def bits_of(high: float) -> int:
+    """Bits of the greatest value, at least 8."""
+    return max(8, int(high).bit_length())
+
+
+def describe_scale(deep: Mapping[int, Square]) -> str:
+    """What `scaled` does with these files, in words."""
+    low, high, whole = span_of(deep)
+    if whole and low >= 0:
+        return f"the greatest value of all is {high:.0f}, so they are read as {bits_of(high)} bits"
+    return f"the values of all range from {low:g} to {high:g}, which become 0 to 255"
+
+
+def reason(error: Exception) -> str:
+    """What was wrong with a file, on one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no image format that this Pillow knows"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(text.split())) or type(error).__name__
+
+
+def printable(text: object) -> str:
+    """Text with an escape in the place of everything that no terminal should be sent, such as line breaks.
+
+    >>> printable("a\\nb\\x1b[31m")
+    'a\\\\nb\\\\x1b[31m'
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
+
+
+def _deep(image: Image.Image, size: int) -> Square:
+    """The square of an image of more than 8 bits a pixel, in its own values.
+
+    Raises:
+        ValueError: some are not finite.
+    """
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("it holds values that are not finite")
+    exact = Image.fromarray(values.astype(np.float32))
+    square = ImageOps.fit(exact, (size, size), method=Image.Resampling.BICUBIC)
+    return Square(np.asarray(square)[..., np.newaxis], (low, high), whole=image.mode != "F")
+
+
+@contextmanager
+def _pillow() -> Iterator[None]:
+    """Pillow without a limit of its own, and without its warnings, which are about metadata and name no file."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _images(count: int) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count} image{'s' if count > 1 else ''}"
