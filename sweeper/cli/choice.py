@@ -21,6 +21,7 @@ class Choice:
 
     sweep: str
     criterion: str
+    higher_is_better: bool
     value: float
     trial: int
     completed: int
@@ -73,10 +74,15 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     except ValueError as error:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
-    checkpoint = listing.folder / row["checkpoint"] if row.get("checkpoint") else None
+    checkpoint = (listing.folder / row["checkpoint"]).resolve() if row.get("checkpoint") else None
+    if checkpoint and not checkpoint.is_relative_to(listing.folder.resolve()):
+        checkpoint = None  # a table is data: it names no file elsewhere
+    elif checkpoint:
+        checkpoint = listing.folder / row["checkpoint"]
     choice = Choice(
         sweep=listing.name,
         criterion=name,
+        higher_is_better=column.higher_is_better,
         value=float(row[column.name]),
         trial=int(row["trial"]),
         completed=len(completed),

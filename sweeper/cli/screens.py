@@ -174,8 +174,8 @@ def choice_text(choice: Choice) -> str:
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
         f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one per trial'}",
     ]
-    reversed_ = choice.criterion.startswith("-")
-    if choice.untrained_value is not None and choice.untrained_value > choice.value and not reversed_:
+    risen = choice.untrained_value is not None and choice.untrained_value > choice.value
+    if risen and choice.higher_is_better:
         lines.append(
             f"# caution: the untrained encoder has {_number(choice.untrained_value)}, more than this trial, so here a "
             f"high {choice.criterion} does not show that a trial learnt more"
