@@ -3,6 +3,7 @@
 SweeperError                 1
 ├── ConfigError              2   the search-space file, an override or an option is wrong
 ├── ResultsError             2   a results folder is missing, empty, half-written or in use
+├── OutputError              2   stdout cannot be written; 141 where its reader has gone, as a signal would end it
 └── SweepError               1   the sweep could not continue
 """
 
@@ -32,6 +33,15 @@ class ResultsError(SweeperError):
     """A results folder is missing, empty, half-written or in use."""
 
     exit_code = 2
+
+
+class OutputError(SweeperError):
+    """Stdout cannot be written: its disk is full, or its reader has gone, of which nothing is said."""
+
+    def __init__(self, *lines: str, exit_code: int = 2) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+        self.exit_code = exit_code
 
 
 class SweepError(SweeperError):

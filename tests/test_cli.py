@@ -124,7 +124,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
             ["run", "search_spaces/dino.yaml", "--trials", "40"],
             "a key of the file is overridden without dashes: trials=…",
         ),
-        (["run", "search_spaces/dino.yaml", "--jobs", "0"], "'--jobs': 0 is not in the range x>=1"),
+        (["run", "search_spaces/dino.yaml", "--jobs", "0"], "'--jobs': 0 is not in the range 1<=x<=10000"),
         (["run", "search_spaces/dino.yaml", "--jobs", "all"], "'--jobs': 'all' is not a valid integer range"),
         (
             ["run", "search_spaces/dino.yaml", "--timeout", "soon"],

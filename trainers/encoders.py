@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.fields import AtLeast
+from trainers.fields import Between
 from trainers.masks import fill_masked
 from trainers.options import read_options
 from trainers.records import Scalar
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 TIMM_PREFIX: Final = "timm/"
-Size = Annotated[int, AtLeast(1)]
+Size = Annotated[int, Between(1, 16384)]
+Count = Annotated[int, Between(1, 100)]
+MOST_BLOCKS: Final = 200
+"""Of a ResNet, whose check takes five seconds then; ResNet-200 of the literature has 66."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class ResNetOptions:
     width: Size = 64
     """Channels of the first stage; each further stage doubles them and halves the resolution. Take at least 8: with
     torch 2.14, one thread and a CPU without AVX-512, the backward pass of width 2 to 5 can abort the process."""
-    blocks: Size = 2
+    blocks: Count = 2
     """Basic blocks per stage."""
-    stages: Size = 4
+    stages: Annotated[int, Between(1, 10)] = 4
     """Number of stages."""
     stem_stride: Size = 1
     """Stride of the 3×3 stem: 1 as in the CIFAR recipes, 2 to quarter the cost."""
@@ -46,7 +49,7 @@ class ViTOptions:
 
     dim: Size = 96
     """Width of the tokens."""
-    depth: Size = 4
+    depth: Count = 4
     """Number of blocks."""
     heads: Size | None = None
     """Attention heads; null = one per 32 dimensions."""
@@ -269,6 +272,9 @@ def encoder_options(encoder: Mapping[str, Scalar]) -> ResNetOptions | ViTOptions
         raise ValueError(f"`encoder.name` must be one of {', '.join(ENCODERS)} or timm/MODEL, but got {name!r}")
     given = {key: value for key, value in encoder.items() if key != "name"}
     options = read_options(kind, given, path="encoder", owner=f"an option of {name}")
+    if isinstance(options, ResNetOptions) and options.blocks * options.stages > MOST_BLOCKS:
+        counts = f"{options.blocks} and {options.stages}"
+        raise ValueError(f"`encoder.blocks` times `encoder.stages` must be at most {MOST_BLOCKS}, but got {counts}")
     if isinstance(options, ViTOptions) and options.dim % heads(options):
         raise ValueError(f"`encoder.dim` must be a multiple of the {heads(options)} heads, but got {options.dim}")
     return options

@@ -15,6 +15,9 @@ from trainers.names import did_you_mean
 NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 """A number that YAML 1.1 may read as text: `1e-3` has no dot, so PyYAML gives a string."""
 
+LARGEST: Final = 2**63 - 1
+"""Of whole numbers; tables and tensors hold 64 bits."""
+
 
 @dataclass(frozen=True)
 class AtLeast:
@@ -56,7 +59,11 @@ class Between:
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
-        return f"from {self.low:g} to {self.high:g}"
+        return f"from {_plain(self.low)} to {_plain(self.high)}"
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def read_value(value: object, hint: Any, key: str) -> Any:
@@ -71,7 +78,9 @@ def read_value(value: object, hint: Any, key: str) -> Any:
     """
     try:
         return coerce(value, hint)
-    except ValueError:
+    except (OverflowError, ValueError):
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"`{key}` must be below 2^63 in size, but got {as_yaml(value)}") from None
         names = [name for name in _literals(hint) if isinstance(name, str)]
         near = did_you_mean(value, names) if isinstance(value, str) else ""
         raise ValueError(f"`{key}` must be {describe(hint)}, but got {as_yaml(value)}{near}") from None
@@ -124,8 +133,8 @@ def _coerce_scalar(value: object, kind: type) -> Any:
             return number
         raise ValueError(value)
     if kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if type(value) is kind:
+        value = int(value)
+    if type(value) is kind and not (kind is int and abs(cast(int, value)) > LARGEST):
         return value
     raise ValueError(value)
 
@@ -172,5 +181,13 @@ def as_yaml(value: object) -> str:
     >>> as_yaml(True), as_yaml(None), as_yaml("fast"), as_yaml({"low": 1e-4})
     ('true', 'null', '"fast"', '{"low": 0.0001}')
     """
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shortened(json.dumps(value, ensure_ascii=False, default=str, skipkeys=True))
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """A text of at most so many characters, with dots in place of its end.
+
+    >>> shortened("a" * 100, length=10)
+    'aaaaaaa...'
+    """
+    return text if len(text) <= length else text[: length - 3] + "..."

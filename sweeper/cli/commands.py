@@ -16,9 +16,10 @@ from sweeper import __version__
 from sweeper.cli import entry
 from sweeper.cli.entry import INTERRUPTED
 from sweeper.cli.options import json_option, results_option, run_options
-from sweeper.cli.output import print_json, print_parts
+from sweeper.cli.output import guard_streams, print_json, print_parts
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.run.options import RunOptions
+from trainers.fields import shortened
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 RESERVED: Final = ("analysis", "reference")
 """Folders of results/ that are no sweeps."""
+LONGEST_NAME: Final = 200
+"""Characters; file systems take 255 bytes."""
 SHOWN_CONFIGURATIONS: Final = 12
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -108,7 +111,7 @@ def run(
 @cli.command(short_help="Continue a sweep.")
 @click.argument("sweep")
 @results_option
-@click.option("--trials", type=click.IntRange(min=1), help="A new total of configurations.")
+@click.option("--trials", type=click.IntRange(1, 1_000_000), help="A new total of configurations.")
 @run_options
 def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
     """Continue SWEEP, a name or a folder, where it stopped.
@@ -220,7 +223,9 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 
 @cli.command(short_help="Show one sweep, or one trial.")
 @click.argument("sweep")
-@click.option("--trial", type=click.IntRange(min=0), help="One trial: its hyperparameters, and its criteria by epoch.")
+@click.option(
+    "--trial", type=click.IntRange(0, 1_000_000_000), help="One trial: its hyperparameters, and its criteria by epoch."
+)
 @results_option
 @json_option
 def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
@@ -262,8 +267,11 @@ def check_name(name: str) -> str:
     """The name of a sweep, which is also that of its folder."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name) or name in RESERVED:
         raise ConfigError(
-            f"`--name` must be letters, digits and . _ + = -, and none of {', '.join(RESERVED)}, but got {name!r}"
+            f"`--name` must be letters, digits and . _ + = -, and none of {', '.join(RESERVED)}, but got "
+            f"{shortened(name)!r}"
         )
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(f"`--name` must have at most {LONGEST_NAME} characters, but has {len(name):,}")
     return name
 
 
@@ -350,4 +358,5 @@ def execute(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The `sweeper` script."""
+    guard_streams()
     sys.exit(execute(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import traceback
@@ -12,6 +13,8 @@ from typing import Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from sweeper.errors import ConfigError
+from trainers.fields import shortened
 from trainers.names import did_you_mean
 
 INTERRUPTED: Final = 130
@@ -40,6 +43,8 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("SWEEPER_DEBUG", "0") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
+        if any("\0" in argument for argument in arguments):
+            raise ConfigError("an argument must not hold a null character")
         with _logs_on_stderr():
             return group.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
     except NoArgsIsHelpError as error:
@@ -52,8 +57,9 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exc()
         message, code = _explain(error)
-        for line in getattr(error, "lines", [message]):  # one line per mistake in a search-space file
-            click.echo(f"sweeper: {' '.join(line.split())}", err=True)
+        with contextlib.suppress(OSError):  # stderr's disk may be full too
+            for line in getattr(error, "lines", [message]):  # one line per mistake in a search-space file
+                click.echo(f"sweeper: {' '.join(line.split())}", err=True)
         return code
 
 
@@ -70,8 +76,11 @@ def _explain(error: Exception) -> tuple[str, int]:
         return error.format_message(), error.exit_code
     if hasattr(error, "exit_code"):  # the errors of the conductor and of the judge own theirs
         return str(error), int(error.exit_code)
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}", 1
+    if isinstance(error, OSError):
+        place = f"{shortened(str(error.filename), 300)}: " if error.filename is not None else ""
+        return f"{place}{error.strerror or error}", 2
+    if isinstance(error, MemoryError):
+        return "this machine has not enough memory; take smaller sizes, or fewer jobs", 2
     return f"unexpected {type(error).__name__}: {error}; SWEEPER_DEBUG=1 shows where", 1
 
 

@@ -11,11 +11,14 @@ from typing import Any, Final, TypeVar
 import click
 
 from sweeper.run.options import RunOptions
+from trainers.fields import shortened
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 """Unit -> seconds."""
+LONGEST: Final = 3650 * 86400
+"""Seconds; a timer takes no number whatsoever."""
 
 
 class Duration(click.ParamType[float]):
@@ -31,8 +34,11 @@ class Duration(click.ParamType[float]):
         """
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
         if not found or float(found[1]) == 0:
-            self.fail(f"must be a time such as 90s, 30m or 2h, but got {value!r}", param, ctx)
-        return float(found[1]) * SECONDS[found[2]]
+            self.fail(f"must be a time such as 90s, 30m or 2h, but got {shortened(str(value))!r}", param, ctx)
+        seconds = float(found[1]) * SECONDS[found[2]]
+        if seconds > LONGEST:
+            self.fail(f"must be at most {LONGEST // 86400}d, but got {shortened(str(value))!r}", param, ctx)
+        return seconds
 
 
 def results_option(command: Command) -> Command:
@@ -62,7 +68,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     decorators = [
         click.option("--local", is_flag=True, help="Run in this process, one trial at a time, without Ray."),
         click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
-        click.option("--jobs", type=click.IntRange(min=1), help="Trials at once; by default as many as fit."),
+        click.option("--jobs", type=click.IntRange(1, 10_000), help="Trials at once; by default as many as fit."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
         click.option("--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."),
         click.option("--storage", metavar="URL", help="The storage with its password, which sweep.yaml does not hold."),

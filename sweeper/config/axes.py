@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from sweeper.config.document import Document, Key, dotted
 from sweeper.config.sections import missing, read_at, read_mapping, read_section
-from trainers.fields import AtLeast, as_yaml, coerce, describe
+from trainers.fields import Between, as_yaml, coerce, describe
 from trainers.records import Scalar
 
 if TYPE_CHECKING:
     from trainers.settings import Hyperparameter
 
 DEFAULT_POINTS: Final = 5
+MOST_CHOICES: Final = 1000
+"""Of one axis; the laboratory is asked about each."""
+LARGEST: Final[Mapping[str, float]] = {"float": 1e100, "int": 2**24}
+"""Ends of an axis: with larger ones, a number overflows or a network has more weights than a tensor can count."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class FloatRange:
     """Largest value."""
     log: bool = False
     """Whether it is drawn evenly in its logarithm; `low` must then be above 0."""
-    points: Annotated[int, AtLeast(1)] = DEFAULT_POINTS
+    points: Annotated[int, Between(1, 10_000)] = DEFAULT_POINTS
     """How many values `grid` and `axes` take from the range, its ends among them."""
 
 
@@ -43,7 +47,7 @@ class IntRange:
     """Largest value."""
     log: bool = False
     """Whether it is drawn evenly in its logarithm; `low` must then be above 0."""
-    points: Annotated[int, AtLeast(1)] = DEFAULT_POINTS
+    points: Annotated[int, Between(1, 10_000)] = DEFAULT_POINTS
     """How many values `grid` and `axes` take from the range, its ends among them."""
 
 
@@ -110,12 +114,19 @@ def _check_bounds(document: Document, key: Key, axis: FloatRange | IntRange) -> 
     if axis.log and axis.low <= 0:
         problem = f"{dotted(low)} must be above 0 with log: true, but got {axis.low}; raise it or set log: false"
         raise document.error(low, problem, (*key, "log"))
+    for end, name in ((axis.low, low), (axis.high, high)):
+        if abs(end) > LARGEST[axis.type]:
+            problem = f"{dotted(name)} must be at most {LARGEST[axis.type]} in size, but got {as_yaml(end)}"
+            raise document.error(name, problem)
 
 
 def _read_choices(document: Document, key: Key, axis: Choices, allowed: Any) -> Choices:
     """The choices, each converted to the type of the hyperparameter."""
     name = dotted((*key, "choices"))
-    choices: list[Scalar] = []
+    if len(axis.choices) > MOST_CHOICES:
+        problem = f"{name} must be at most {MOST_CHOICES:,} values, but got {len(axis.choices):,}"
+        raise document.error((*key, "choices"), problem)
+    choices: dict[Scalar, None] = {}
     for value in axis.choices:
         try:
             choice: Scalar = coerce(value, allowed)
@@ -126,7 +137,7 @@ def _read_choices(document: Document, key: Key, axis: Choices, allowed: Any) -> 
             raise document.error(
                 (*key, "choices"), f"{name} must differ from each other, but {as_yaml(value)} is there twice"
             )
-        choices.append(choice)
+        choices[choice] = None
     if not choices:
         raise document.error((*key, "choices"), f"{name} must hold at least one value, but got []")
     return Choices("categorical", tuple(choices))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sweeper.errors import ConfigError
+
+SHOWN: Final = 50
+"""Mistakes that are printed."""
 
 Key = tuple[str, ...]
 """A key as its path from the top: ("space", "lr", "high")."""
@@ -26,7 +29,9 @@ class Mistakes(ConfigError):
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.position)
-        super().__init__(*(mistake.text for mistake in self.mistakes))
+        shown = [mistake.text for mistake in self.mistakes[:SHOWN]]
+        more = len(self.mistakes) - len(shown)
+        super().__init__(*shown, *([f"{more:,} more mistakes are not shown"] if more else []))
 
 
 @dataclass(frozen=True)

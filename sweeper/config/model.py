@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeper.config.storage import mask_password
-from trainers.fields import Above, AtLeast, Between
+from trainers.fields import AtLeast, Between
 from trainers.options import Option, options_of
 from trainers.records import CriteriaSample, Scalar
 
@@ -57,7 +57,7 @@ class CollapseRule:
 class Resources:
     """What one trial may use."""
 
-    cpus: Annotated[float, Above(0)] = 1
+    cpus: Annotated[float, AtLeast(0.01)] = 1
     """CPU cores."""
     gpus: Annotated[float, AtLeast(0)] | Literal["auto"] = "auto"
     """GPUs: 1, or a share of one; auto = 0.25 on a machine with CUDA, else 0."""
@@ -76,11 +76,11 @@ class SweepConfig:
     """The `name` of the data set, and its options."""
     encoder: Mapping[str, Scalar]
     """The `name` of the encoder, and its options."""
-    epochs: Annotated[int, AtLeast(1)]
+    epochs: Annotated[int, Between(1, 1_000_000)]
     """Epochs of every trial."""
-    batch_size: Annotated[int, AtLeast(2)]
+    batch_size: Annotated[int, Between(2, 10_000_000)]
     """Images per update."""
-    trials: Annotated[int, AtLeast(1)]
+    trials: Annotated[int, Between(1, 1_000_000)]
     """Configurations; the sweep makes `trials` × `seeds` runs."""
     space: Mapping[str, BaseDistribution]
     """The hyperparameters that vary, and over which range."""
@@ -99,7 +99,7 @@ class SweepConfig:
     """Whether the oracle measures pruned trials too."""
     search: Search = Search()
     """How configurations are drawn."""
-    seeds: Annotated[int, AtLeast(1)] = 1
+    seeds: Annotated[int, Between(1, 10_000)] = 1
     """Runs of each configuration with different seeds, to measure the noise."""
     pruner: PrunerConfig = PrunerConfig()
     """The pruner, which stops trials that are worse than others."""
@@ -107,7 +107,7 @@ class SweepConfig:
     """The rule that stops a collapsed trial."""
     resources: Resources = Resources()
     """What one trial may use."""
-    jobs: Annotated[int, AtLeast(1)] | Literal["auto"] = "auto"
+    jobs: Annotated[int, Between(1, 10_000)] | Literal["auto"] = "auto"
     """Trials at once; auto = as many as fit on the machine."""
     storage: str | None = None
     """Any Optuna storage URL; null = study.db in the sweep's folder. Its password is written nowhere: a resume takes
@@ -115,7 +115,7 @@ class SweepConfig:
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
     """Which checkpoints are kept: best = that of the completed trial with the best objective (the oracle has no say),
     last = the last epoch of every trial, all = every epoch of every trial."""
-    max_retries: Annotated[int, AtLeast(0)] = 1
+    max_retries: Annotated[int, Between(0, 1000)] = 1
     """How often a trial is started again after its worker died."""
 
 
@@ -130,8 +130,8 @@ SECTIONS: Final[Mapping[str, type[Any]]] = {
 
 # LiDAR needs two classes for the scatter between them, and two views of each for the scatter within.
 _SAMPLE_HINTS: Final = {
-    "images": Annotated[int, AtLeast(2)],
-    "views": Annotated[int, AtLeast(2)],
+    "images": Annotated[int, Between(2, 10_000_000)],
+    "views": Annotated[int, Between(2, 10_000)],
     "split": Literal["train"] | Literal["test"],
     "seed": Annotated[int, AtLeast(0)],
 }

@@ -5,9 +5,11 @@ The laboratory imports torch, so each function imports the catalogue that it nee
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.document import Document, Key, dotted, refuse
 from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_options
@@ -18,6 +20,14 @@ from trainers.records import CriteriaSample, Scalar, TrialConfig
 
 if TYPE_CHECKING:
     from trainers.encoders import Encoder
+
+
+LARGEST_SIDE: Final = 10_000
+"""Pixels: such an image has 100 megapixels."""
+LONGEST_PATH: Final = 4000
+"""Bytes; Linux has 4,096, and the names of files follow."""
+LONGEST_NAME: Final = 255
+"""Bytes of a file's or a folder's name on every common file system."""
 
 
 def read_name(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> str:
@@ -62,12 +72,36 @@ def read_dataset(document: Document) -> dict[str, Scalar]:
     name = read_name(document, ("dataset", "name"), DATASETS)
     kind = DATASETS[name].Options
     options = read_section(kind, document, ("dataset",), others=["name"], owner=f"an option of {name}")
+    refuse(
+        document.mistake(("dataset", key), f"`dataset.{key}` {problem}")
+        for key, value in asdict(options).items()
+        if (problem := _problem_of_option(key, value))
+    )
     try:
         opened = open_dataset({"name": name, **asdict(options)})
+    except OSError as error:
+        raise document.error(("dataset",), f"`dataset` {error.filename}: {error.strerror}") from None
     except ValueError as error:
         raise document.error(("dataset",), str(error)) from None
     # The data set makes a relative root absolute, because trials run in other folders.
     return {"name": name, **asdict(opened.options)}
+
+
+def _problem_of_option(name: str, value: Scalar) -> str:
+    """Why an option of a data set cannot be used as a path or as a side of images; "" if it can."""
+    if name == "size" and isinstance(value, int) and value > LARGEST_SIDE:
+        return f"must be at most {LARGEST_SIDE:,} pixels, but got {value:,}"
+    if not isinstance(value, str):
+        return ""
+    if len(os.fsencode(value)) > LONGEST_PATH:
+        return f"must have at most {LONGEST_PATH:,} bytes, but has {len(os.fsencode(value)):,}"
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in value.split("/")):
+        return f"must have at most {LONGEST_NAME} bytes between two slashes"
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return f"must be a path of this machine, but there is no user {value.partition('/')[0]}"
+    return ""
 
 
 def read_encoder(document: Document) -> dict[str, Scalar]:
@@ -137,36 +171,35 @@ def read_criteria_sample(document: Document) -> CriteriaSample:
     return CriteriaSample(**read_section_values(section_options("criteria_sample"), document, ("criteria_sample",)))
 
 
-def check_batch_size(document: Document, batch_size: int, dataset: Mapping[str, Scalar]) -> None:
+def check_batch_size(document: Document, batch_size: int, shape: tuple[int, ...]) -> None:
     """Raises: ConfigError, if a batch needs more training images than there are."""
-    from trainers.datasets import open_dataset
-
-    count = open_dataset(dataset).shape("train")[0]
+    count = shape[0]
     if batch_size > count:
         problem = f"`batch_size` must be at most the {count} training images, but got {batch_size}"
         raise document.error(("batch_size",), problem, ("dataset", "name"))
 
 
-def check_criteria_sample(document: Document, sample: CriteriaSample, dataset: Mapping[str, Scalar]) -> None:
-    """Raises: ConfigError, if the criteria need more images than their split has."""
+def check_criteria_sample(
+    document: Document, sample: CriteriaSample, dataset: Mapping[str, Scalar], shape: tuple[int, ...]
+) -> None:
+    """Raises: ConfigError, if the criteria need more images than their split has; `shape` is that of training."""
     from trainers.datasets import open_dataset
 
-    count = open_dataset(dataset).shape(sample.split)[0]
+    count = shape[0] if sample.split == "train" else open_dataset(dataset).shape(sample.split)[0]
     if sample.images > count:
         problem = f"must be at most the {count} images of the {sample.split} split, but got {sample.images}"
         raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
 
 
-def read_network(document: Document, encoder: Mapping[str, Scalar], dataset: Mapping[str, Scalar]) -> Encoder:
+def read_network(document: Document, encoder: Mapping[str, Scalar], shape: tuple[int, ...]) -> Encoder:
     """The encoder without its numbers, after an image has passed through it.
 
     Raises:
         ConfigError: the encoder cannot read the images.
     """
-    from trainers.datasets import open_dataset
     from trainers.encoders import check_encoder
 
-    _, side, _, channels = open_dataset(dataset).shape("train")
+    _, side, _, channels = shape
     try:
         return check_encoder(encoder, side, channels)
     except ValueError as error:

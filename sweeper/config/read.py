@@ -30,6 +30,7 @@ from sweeper.config.names import (
 from sweeper.config.pruners import check_pruner, read_pruner
 from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
+from sweeper.config.sizes import check_encoder_size, check_grid, check_sizes, read_shape
 from sweeper.config.space import check_centre, check_values, read_fixed, read_space
 from sweeper.config.yaml_file import read_document
 from sweeper.errors import ConfigError
@@ -93,18 +94,27 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     parts.check(check_values, "method", "space", "fixed")
     parts.check(check_pruner, "pruner", "epochs")
     parts.check(check_objective, "objective", "criteria")
-    parts.check(check_batch_size, "batch_size", "dataset")
-    parts.check(check_criteria_sample, "criteria_sample", "dataset")
-    parts.read("network", read_network, "encoder", "dataset")
+    parts.check(check_grid, "space", "search")
+    parts.read("shape", partial(read_shape, cluster=cluster), "dataset")
+    parts.check(check_batch_size, "batch_size", "shape")
+    parts.check(check_criteria_sample, "criteria_sample", "dataset", "shape")
+    parts.read("unbounded", read_network, "encoder", "shape")
+    parts.read("network", partial(check_encoder_size, cluster=cluster), "unbounded")
     parts.check(check_method, "method", "network", "fixed")
+    needs = ("method", "network", "shape", "space", "fixed", "batch_size", "criteria_sample")
+    parts.check(partial(check_sizes, cluster=cluster), *needs)
     return _assemble(parts.finish())
+
+
+_CHECKED_ALONE: Final = ("axes", "network", "shape", "space", "unbounded")
+"""Parts that only other parts need."""
 
 
 def _assemble(values: Mapping[str, Any]) -> SweepConfig:
     """The sweep, its axes as Optuna's distributions."""
     axes: Mapping[str, Axis] = values["space"]
     return SweepConfig(
-        **{name: value for name, value in values.items() if name not in ("axes", "network", "space")},
+        **{name: value for name, value in values.items() if name not in _CHECKED_ALONE},
         space={name: _distribution(axis) for name, axis in axes.items()},
         points={name: axis.points for name, axis in axes.items() if not isinstance(axis, Choices)},
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sweeper.config.axes import Axis, Choices, read_axis
+from sweeper.config.axes import LARGEST, Axis, Choices, read_axis
 from sweeper.config.document import Document, Parts, refuse
 from sweeper.config.sections import read_at, read_mapping, refuse_unknown
 from trainers.fields import as_yaml
@@ -38,8 +38,18 @@ def read_fixed(document: Document, method: str) -> dict[str, Scalar]:
     known, parts = _known(document, "fixed", method)
     for name in read_mapping(document, ("fixed",)):
         if name in known:
-            parts.read(name, partial(read_at, key=("fixed", name), hint=known[name].kind))
+            parts.read(name, partial(_read_held, name=name, hint=known[name].kind))
     return parts.finish()
+
+
+def _read_held(document: Document, name: str, hint: Any) -> Scalar:
+    """A value below `fixed:`, within the bounds of an axis."""
+    key = ("fixed", name)
+    value: Scalar = read_at(document, key, hint)
+    bound = LARGEST["int" if type(value) is int else "float"]
+    if isinstance(value, int | float) and abs(value) > bound:
+        raise document.error(key, f"`fixed.{name}` must be at most {bound} in size, but got {as_yaml(value)}")
+    return value
 
 
 def check_centre(document: Document, name: str, axis: Axis, value: Scalar) -> None:

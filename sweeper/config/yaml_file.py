@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import yaml
 
 from sweeper.config.document import Document, Key, Mistake, dotted, refuse
+from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError
-from trainers.fields import as_yaml
+from trainers.fields import as_yaml, shortened
 from trainers.names import did_you_mean
+
+MAX_KEY: Final = 200
+"""Characters of a key, or of an override's path of keys."""
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
@@ -21,19 +26,19 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
     """
     text = _read_text(path)
     source = str(path)
-    node, values = _parse_yaml(text, source)
+    node, values = parse_yaml(text, source)
     if node is None:
         raise ConfigError(f"{source}: the file is empty; a sweep needs at least method, dataset, encoder and space")
     if not isinstance(values, dict):
         raise ConfigError(f"{source}, line 1: the file must be a mapping (key: value), but got {as_yaml(values)}")
     lines = _Lines(source)
-    lines.visit(node, (), ())
+    lines.visit(node, ())
     refuse(lines.mistakes)  # which of two equal keys is meant is unknown, so that nothing else can be checked
     mistakes: list[Mistake] = []
     typed: dict[Key, str] = {}
     for number, override in enumerate(overrides):
         try:
-            typed[_apply_override(values, override)] = override
+            typed[_apply_override(values, override)] = shortened(override, MAX_KEY)
         except ConfigError as error:
             mistakes.append(Mistake((1, number), str(error)))
     return Document(values, source, lines.of_key, typed, tuple(mistakes))
@@ -43,13 +48,9 @@ def _read_text(path: Path) -> str:
     if path.is_dir():
         raise ConfigError(f"{path}: a search-space file is needed, but this is a folder{_yaml_within(path)}")
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file{_similar_file(path)}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: must be UTF-8 text, but byte {error.start} is not; is it a YAML file?") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _similar_file(path: Path) -> str:
@@ -67,18 +68,6 @@ def _yaml_within(folder: Path) -> str:
     return f"; it holds {', '.join(names[:6])}" if names else ""
 
 
-def _parse_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
-        raise ConfigError(f"{source}{line}: not valid YAML: {error.problem or error.context}{hint}") from None
-    except (yaml.YAMLError, ValueError) as error:  # an impossible date or a control character has no mark
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
 class _Lines:
     """The line of every key of a file, and the mistakes in the keys themselves."""
 
@@ -87,31 +76,26 @@ class _Lines:
         self.of_key: dict[Key, int] = {}
         self.mistakes: list[Mistake] = []
 
-    def visit(self, node: yaml.Node, key: Key, above: tuple[int, ...]) -> None:
-        """Note every key below `node`. `above` holds the identities of the nodes that contain it.
-
-        Raises:
-            ConfigError: an anchor that contains itself.
-        """
-        if id(node) in above:
-            raise ConfigError(f"{self.source}, line {_line(node)}: an anchor must not contain itself")
-        above = (*above, id(node))
+    def visit(self, node: yaml.Node, key: Key) -> None:
+        """Note every key below `node`."""
         if isinstance(node, yaml.SequenceNode):
             for item in node.value:
-                self.visit(item, key, above)
+                self.visit(item, key)
         if isinstance(node, yaml.MappingNode):
             first: dict[str, int] = {}
             for name_node, value_node in node.value:
                 self._check_name(name_node, key, first)
                 name = (*key, str(name_node.value))
                 self.of_key.setdefault(name, _line(name_node))
-                self.visit(value_node, name, above)
+                self.visit(value_node, name)
 
     def _check_name(self, node: yaml.Node, key: Key, first: dict[str, int]) -> None:
         """A key must be text, and must not be written twice; `first` holds the lines of the keys so far."""
         name, line = str(node.value), _line(node)
         problem = ""
-        if node.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+        if len(name) > MAX_KEY:
+            problem = f"a key must have at most {MAX_KEY} characters, but {name[:20]}… has {len(name):,}"
+        elif node.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
             problem = f"a key must be text, but got {as_yaml(name)}; if it is a name, put it in quotes"
         elif name in first:
             problem = f"{dotted((*key, name))} is written twice, first on line {first[name]}; keep one"
@@ -128,10 +112,17 @@ def _apply_override(values: dict[str, object], override: str) -> Key:
     """Set the overridden key in `values` and return it."""
     name, equals, text = override.partition("=")
     key = tuple(name.strip().split("."))
-    place = f"override {override}"
-    if not equals or not all(key):
-        raise ConfigError(f"override {override!r} must be key=value, such as trials=40 or space.lr.high=0.3")
-    _, value = _parse_yaml(text, place)
+    place = f"override {shortened(override, MAX_KEY)}"
+    if not equals or not all(key) or len(name) > MAX_KEY:
+        raise ConfigError(
+            f"override {shortened(override, MAX_KEY)!r} must be key=value, such as trials=40 or space.lr.high=0.3"
+        )
+    node, value = parse_yaml(text, place)
+    if node is not None:
+        keys = _Lines(place)
+        keys.visit(node, key)
+        for mistake in keys.mistakes:
+            raise ConfigError(mistake.text)
     branch = values
     for depth, part in enumerate(key[:-1], start=1):
         below = branch.get(part)

@@ -16,8 +16,9 @@ import yaml
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.config.read import parse_config
 from sweeper.config.resources import usable_cores
-from sweeper.errors import ResultsError
-from sweeper.store.atomic import write_text
+from sweeper.config.yaml_text import parse_yaml, read_text
+from sweeper.errors import ConfigError, ResultsError
+from sweeper.store.atomic import disk_full, is_disk_full, write_text
 from sweeper.store.layout import SweepFolder
 
 PROVENANCE: Final = "provenance"
@@ -37,8 +38,15 @@ def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder
     folder = SweepFolder(path.absolute())
     if not is_free(path):
         raise ResultsError(f"{path} exists; continue it with --resume, or choose another --name")
-    (folder.path / "trials").mkdir(parents=True, exist_ok=True)
-    write_manifest(folder, config, {"study": study, **provenance(config)})
+    try:
+        (folder.path / "trials").mkdir(parents=True, exist_ok=True)
+        write_manifest(folder, config, {"study": study, **provenance(config)})
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder.path) from error
+        raise ResultsError(
+            f"{path} cannot be written: {error.strerror}; choose another folder with --results"
+        ) from error
     return folder
 
 
@@ -149,11 +157,9 @@ def _load(folder: SweepFolder) -> dict[str, Any]:
     if not path.is_file():
         raise ResultsError(f"{folder.path} holds no {path.name}, so it is not a sweep; `sweeper list` shows them")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1} of {path}" if mark else str(path)
-        raise ResultsError(f"{where} is damaged; repair it, or start a new sweep") from error
+        _, content = parse_yaml(read_text(path), str(path))
+    except (OSError, ConfigError) as error:
+        raise ResultsError(f"{error}; repair it, or start a new sweep") from error
     if not isinstance(content, dict):
         raise ResultsError(f"{path} is cut short; repair it, or start a new sweep")
     return content
