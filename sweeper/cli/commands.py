@@ -16,7 +16,7 @@ from sweeper import __version__
 from sweeper.cli import entry
 from sweeper.cli.entry import INTERRUPTED
 from sweeper.cli.options import json_option, results_option, run_options
-from sweeper.cli.output import guard_streams, print_json, print_parts
+from sweeper.cli.output import guard_stdout, print_json, print_parts
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.run.options import RunOptions
 from trainers.fields import shortened
@@ -358,5 +358,5 @@ def execute(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The `sweeper` script."""
-    guard_streams()
+    guard_stdout()
     sys.exit(execute(sys.argv[1:]))

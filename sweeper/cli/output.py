@@ -57,6 +57,8 @@ class Output:
         Raises:
             OutputError: stdout takes no more.
         """
+        if text == "":  # click tries what a stream takes, and swallows any error
+            return 0
         return self._guarded(lambda: self.stream.write(text))
 
     def flush(self) -> None:
@@ -84,11 +86,10 @@ class Output:
         raise OutputError(f"stdout cannot be written: {advice}")
 
 
-def guard_streams() -> None:
-    """Make stdout and stderr take any text, also on a terminal that knows ASCII alone, and fail with our errors."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def guard_stdout() -> None:
+    """Make stdout take any text, also on a terminal that knows ASCII alone, and fail with our errors."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # stderr does so by itself
     sys.stdout = cast(TextIO, Output(sys.stdout or open(os.devnull, "w")))  # noqa: SIM115 - until the process ends
 
 

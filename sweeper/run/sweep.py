@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweeper.config.model import SweepConfig
-from sweeper.errors import ConfigError, SweeperError, SweepError
+from sweeper.errors import ConfigError, OutputError, SweeperError, SweepError
 from sweeper.run.devices import check_device
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import has_labels, read_images
@@ -208,8 +208,10 @@ def write_what_is_known(dispatcher: Dispatcher) -> None:
 def raise_failure(dispatcher: Dispatcher, *, trained: bool) -> None:
     """Raise what ended the sweep, if anything did, or that every trial has failed."""
     folder, study = dispatcher.folder, dispatcher.study
+    if isinstance(dispatcher.fatal, OutputError) and dispatcher.fatal.lines:
+        raise OutputError(f"{dispatcher.fatal}; continue with: sweeper resume {folder.path}") from dispatcher.fatal
     if dispatcher.fatal is not None:
-        if is_disk_full(dispatcher.fatal):
+        if not isinstance(dispatcher.fatal, OutputError) and is_disk_full(dispatcher.fatal):
             raise disk_full(folder.path) from dispatcher.fatal
         raise dispatcher.fatal
     if trained and set(counts_of(study)) == {FAILED} and not dispatcher.stopping:

@@ -20,6 +20,7 @@ from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.store.atomic import disk_full, is_disk_full, write_text
 from sweeper.store.layout import SweepFolder
+from trainers.fields import shortened
 
 PROVENANCE: Final = "provenance"
 """The key that holds what is not configuration: versions, machine, the study's name."""
@@ -44,9 +45,8 @@ def create_folder(path: Path, config: SweepConfig, *, study: str) -> SweepFolder
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder.path) from error
-        raise ResultsError(
-            f"{path} cannot be written: {error.strerror}; choose another folder with --results"
-        ) from error
+        problem = f"{shortened(str(path), 300)} cannot be written: {error.strerror}"
+        raise ResultsError(f"{problem}; choose another folder with --results") from error
     return folder
 
 
