@@ -161,4 +161,4 @@ def _refuse(document: Document, key: Key, needed: int, what: str, *, cluster: bo
 
 
 def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.0f} GB"
+    return f"{count / 1e9:,.1f} GB"

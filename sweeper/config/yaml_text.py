@@ -76,7 +76,8 @@ def parse_yaml(text: str, source: str) -> tuple[yaml.Node | None, object]:
         line = f", line {mark.line + 1}" if mark else ""
         hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
         what = "" if isinstance(error, Refused) else "not valid YAML: "
-        raise ConfigError(f"{source}{line}: {what}{error.problem or error.context}{hint}") from None
+        problem = str(error.problem or error.context).replace("found unexpected", "found a misplaced")
+        raise ConfigError(f"{source}{line}: {what}{problem}{hint}") from None
     except (
         yaml.YAMLError,
         ValueError,

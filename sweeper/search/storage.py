@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,6 +17,8 @@ from sweeper.errors import ResultsError
 from sweeper.search.study import Study, release
 
 SQLITE: Final = "sqlite:///"
+LOCKED_SECONDS: Final = 5.0
+"""How long a command waits for a file that another program keeps locked."""
 
 
 def is_maximized(objective: str) -> bool:
@@ -58,6 +62,8 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
             f"{url.removeprefix(SQLITE)} is missing, so the sweep cannot continue; "
             "`sweeper best` and `sweeper analyze` still read its tables"
         )
+    if not create or again:
+        _check_lock(url)
     try:
         storage = RDBStorage(url, engine_kwargs=_engine(url))
         try:
@@ -81,6 +87,19 @@ def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, 
     return optuna.create_study(
         storage=storage, study_name=name, direction=direction_of(config), pruner=pruner, load_if_exists=again
     )
+
+
+def _check_lock(url: str) -> None:
+    """Raises: ResultsError, if another program keeps SQLite's file locked."""
+    path = Path(url.removeprefix(SQLITE))
+    if not url.startswith(SQLITE) or not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=LOCKED_SECONDS)) as database:
+            database.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:  # whatever else it is, Optuna says it
+        if "locked" in str(error):
+            raise ResultsError(f"{path} is locked by another program; end that program, then try again") from None
 
 
 def _engine(url: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from sweeper.errors import ResultsError
+from trainers.fields import LARGEST, shortened
 from trainers.records import STATUSES, Column, Kind
 
 TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
@@ -18,7 +19,10 @@ TYPES: Final[Mapping[Kind, tuple[type, ...]]] = {
     "value": (bool, int, float, str),
 }
 """Kind of a column -> the types of its cells, as parquet or JSON gives them."""
-NEEDED: Final = ("trial", "epoch", "status", "baseline", "sequence")
+NEEDED: Final = (
+    *("trial", "epoch", "status", "baseline", "sequence", "step", "train_seconds", "criteria_seconds"),
+    *("images_per_second", "spread", "reported_at"),
+)
 """Columns whose cells are never empty, of those that a table has."""
 
 
@@ -47,9 +51,26 @@ def problem_of(column: Column, value: Any) -> str:
     fits = any(isinstance(value, kind) for kind in TYPES[column.kind])
     if not fits or (isinstance(value, bool) and column.kind in ("whole", "number")):
         what = {"text": "text", "whole": "a whole number", "number": "a number", "flag": "true or false"}
-        return f"must be {what.get(column.kind, 'a ' + column.kind)}, but got {str(value)[:40]!r}"
+        return f"must be {what.get(column.kind, 'a ' + column.kind)}, but got {_shown(value)}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"must be below 2^63 in size, but got {_shown(value)}"
+    if column.kind == "moment" and isinstance(value, str) and not _is_moment(value):
+        return f"must be a moment as ISO 8601 writes it, but got {_shown(value)}"
     if column.name in ("trial", "epoch") and value < 0:
         return f"must be at least 0, but got {value}"
     if column.name == "status" and value not in STATUSES:
-        return f"must be one of {', '.join(STATUSES)}, but got {value[:40]!r}"
+        return f"must be one of {', '.join(STATUSES)}, but got {_shown(value)}"
     return ""
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value, on one line."""
+    return repr(" ".join(shortened(str(value), 40).split()))

@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
+from sweeper.errors import ResultsError
 from sweeper.store.atomic import write_text
-from trainers.records import OracleScore, TrialResult
+from sweeper.store.check import check_rows
+from trainers.records import TRIAL_COLUMNS, Column, OracleScore, TrialResult
+
+RESULT_COLUMNS: Final = (
+    *(column for column in TRIAL_COLUMNS if column.name in ("trial", "status", "reason", "epochs", "checkpoint")),
+    Column("probe_error", "text", ""),
+)
+"""What a result.json holds besides the scores of oracles."""
+SCORE_COLUMNS: Final = (Column("accuracy", "number", ""), Column("n", "whole", ""), Column("seconds", "number", ""))
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,10 @@ def read_outcome(path: Path) -> Outcome | None:
     try:
         content = json.loads(file.read_text())
         probed, error = tuple(content.pop("probed")), content.pop("probe_error")
-        oracles = {name: OracleScore(**score) for name, score in content.pop("oracles").items()}
-        return Outcome(TrialResult(**content, oracles=oracles), probed, error)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        scores = content.pop("oracles")
+        check_rows([content | {"probe_error": error}], RESULT_COLUMNS, file)
+        check_rows(scores.values(), SCORE_COLUMNS, file)
+        oracles = {name: OracleScore(**score) for name, score in scores.items()}
+        return Outcome(TrialResult(**content, oracles=oracles), tuple(map(str, probed)), error)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ResultsError):
         return None

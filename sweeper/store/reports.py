@@ -81,7 +81,16 @@ def report_row(report: EpochReport) -> dict[str, Any]:
 
 
 def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
-    """The report that a row was made of."""
+    """The report that a row was made of.
+
+    Raises:
+        ResultsError: it lacks the loss or a criterion.
+    """
+    wanted = ["loss", *(column for name in criteria for column in criterion_columns(name))]
+    absent = [name for name in wanted if not isinstance(row.get(name), int | float)]
+    if absent:
+        where = f"reports.jsonl, trial {row['trial']}, epoch {row['epoch']}"
+        raise ResultsError(f"`{absent[0]}` must be a number in {where}; repair it, or start a new sweep")
     return EpochReport(
         trial=row["trial"],
         epoch=row["epoch"],
