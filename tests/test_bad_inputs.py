@@ -247,9 +247,9 @@ def test_a_name_of_a_sweep_that_is_too_long() -> None:
     [
         (
             bomb("[1, 2]", "[%s]"),
-            "sweep.yaml, line 5: must hold at most 20,000 values, its aliases (*) written out; repair it",
+            "sweep.yaml is damaged (line 5: must hold at most 20,000 values, its aliases (*) written out); repair",
         ),
-        ("[" * 800, "must not be nested deeper than 40 levels; repair it"),
+        ("[" * 800, "must not be nested deeper than 40 levels); repair it"),
         ("trials: " + "9" * 5000, "a number must have at most 40 digits"),
         ("a: [", "not valid YAML"),
     ],

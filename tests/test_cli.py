@@ -142,7 +142,10 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ),
         (["run", "search_spaces/dino.yaml", "--dry-run", "--device", "tpu"], "`--device` must be auto, cpu or cuda"),
         (["run", "search_spaces/dino.yaml", "trials"], "override 'trials' must be key=value"),
-        (["run", "search_spaces/dino.yaml", "trials=0"], "`trials` must be a whole number of at least 1, but got 0"),
+        (
+            ["run", "search_spaces/dino.yaml", "trials=0"],
+            "`trials` must be a whole number from 1 to 1,000,000, but got 0",
+        ),
         (["run", "search_spaces/dino.yaml", "method=dinno"], "did you mean `dino`?"),
         (["run", "search_spaces/dino.yaml", "objective=accuracy"], "only criteria that need no labels steer a sweep"),
         (["run", "search_spaces/dino.yaml", "resources.gpus=1"], "`resources.gpus` must be at most the"),

@@ -159,7 +159,8 @@ def _load(folder: SweepFolder) -> dict[str, Any]:
     try:
         _, content = parse_yaml(read_text(path), str(path))
     except (OSError, ConfigError) as error:
-        raise ResultsError(f"{error}; repair it, or start a new sweep") from error
+        reason = str(error).removeprefix(str(path)).lstrip(":, ")
+        raise ResultsError(f"{path} is damaged ({reason}); repair it, or start a new sweep") from error
     if not isinstance(content, dict):
         raise ResultsError(f"{path} is cut short; repair it, or start a new sweep")
     return content
