@@ -105,7 +105,7 @@ def test_convolutional_encoders_have_no_tokens() -> None:
         ({"name": "timm/resnet18x"}, "did you mean timm/resnet18"),
         ({"name": "vit", "dims": 96}, "`encoder.dims` is not an option of vit; did you mean `dim`"),
         ({"name": "vit", "dim": 100, "heads": 3}, "multiple of the 3 heads"),
-        ({"name": "resnet", "width": 0}, "at least 1, but got 0"),
+        ({"name": "resnet", "width": 0}, "from 1 to 16,384, but got 0"),
         ({"name": "resnet", "width": 1.5}, "whole number"),
     ],
 )
