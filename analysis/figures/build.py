@@ -12,6 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import ScoreColumn, is_layer
+from analysis.data.headings import NAME
 from analysis.data.load import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
@@ -67,8 +68,9 @@ def ranking_figures(
 
 def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
     """The columns trial, value, oracle, status, selected, higher_is_better and note."""
+    shown = [name for name in ("trial", NAME, "oracle", "status") if name in trials]
     chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
-    table = trials[["trial", "oracle", "status"]].assign(
+    table = trials[shown].assign(
         value=pd.to_numeric(trials[criterion.name], errors="coerce"), higher_is_better=criterion.higher_is_better
     )
     table["selected"] = table["trial"].isin(chosen) & (table["status"] == COMPLETED)
@@ -105,7 +107,11 @@ def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, in
     place = (table["oracle"] - low) / (high - low) if high > low else table["oracle"] * 0 + 0.5
     steps = np.floor(place * len(STEPS)).clip(0, len(STEPS) - 1)
     table["step"] = steps.fillna(plots.NO_ORACLE).astype(int)
-    table["note"] = [captions.trial_line(*row) for row in zip(table["trial"], table["oracle"], strict=True)]
+    names = results.trials.set_index("trial")[NAME] if NAME in results.trials else pd.Series(dtype=object)
+    table["note"] = [
+        captions.trial_line(names.get(trial, trial), value)
+        for trial, value in zip(table["trial"], table["oracle"], strict=True)
+    ]
     return table.reset_index(drop=True), len(kept), len(order)
 
 
