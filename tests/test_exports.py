@@ -154,6 +154,12 @@ def test_an_unknown_state_is_named_and_a_column_about_something_else_is_not_a_st
         load(tmp_path / "c.csv")
 
 
+def test_two_columns_for_one_hyperparameter_are_told_apart(tmp_path: Path) -> None:
+    names = ["lidar", "oracle", "config/lr", "params_lr"]
+    DataFrame([[1.0, 0.1, 1, 3], [2.0, 0.2, 2, 4]], columns=names).to_csv(tmp_path / "t.csv")
+    assert load(tmp_path / "t.csv").trials["config.lr"].tolist() in ([1, 2], [3, 4])
+
+
 # run names and column names
 
 TABLE = DataFrame({"lidar": [51.257, 48.679, 56.404], "oracle": [0.4939, 0.488, 0.4943]})

@@ -14,7 +14,7 @@ from typing import Final, TextIO
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.headings import join_names
+from analysis.data.headings import join_names, with_headings
 
 ENDINGS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 SEPARATORS: Final = (",", ";", "\t", "|")
@@ -37,7 +37,8 @@ def read_delimited(path: Path) -> DataFrame:
     With longer rows, pandas would use the first column as the index and shift every column name by one.
 
     Raises:
-        ValueError: a row has a non-empty field beyond the header; the message names the line.
+        ValueError: a row has a non-empty field beyond the header (the message names the line), or two columns have the
+            same name.
     """
     with long_fields():
         separator, skipped = find_separator(path)
@@ -57,7 +58,7 @@ def read_delimited(path: Path) -> DataFrame:
             skipinitialspace=True,
         )
     table.columns = pd.Index(headings)
-    return with_decimal_points(table, separator)
+    return with_decimal_points(with_headings(table), separator)
 
 
 @contextmanager

@@ -156,8 +156,8 @@ def named_hyperparameters(
             f"`{path}` must have the hyperparameters {', '.join(missing)}, but it has {', '.join(table.columns)}"
         )
     names |= {name: CONFIG_PREFIX + name for name in chosen if name in table and not name.startswith(CONFIG_PREFIX)}
-    taken = set(table)
-    return {name: new for name, new in names.items() if new not in taken}
+    first = {new: name for name, new in reversed(names.items())}  # of two columns for one name, the first has it
+    return {name: new for new, name in first.items() if new not in table}
 
 
 def with_names(table: DataFrame) -> DataFrame:

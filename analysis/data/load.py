@@ -241,7 +241,7 @@ def read_table(path: Path) -> DataFrame:
             f"`{path}` must end in .parquet or .csv (or .tsv, .csv.gz), but it ends in {path.suffix or 'nothing'!r}"
         )
     try:
-        return with_headings(pd.read_parquet(path) if ending == ENDINGS[0] else read_delimited(path))
+        return with_headings(pd.read_parquet(path)) if ending == ENDINGS[0] else read_delimited(path)
     # Errors of pyarrow and of pandas' parser are ValueErrors.
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
