@@ -84,6 +84,14 @@ def test_every_figure_is_on_disk_as_png_and_pdf_with_its_table(drawn: dict[str, 
     assert len(list(folder.iterdir())) == 3 * len(names)
 
 
+def test_names_that_differ_in_odd_characters_or_case_are_files_of_their_own() -> None:
+    names = figures.file_names(["a/b", "a b", "A b", "tau", "é" * 300, "é" * 301, "lidar.embedding"])
+    assert len({name.casefold() for name in names.values()}) == 7
+    assert names["lidar.embedding"] == "lidar.embedding"
+    assert all(len(f"epochs-{name}.png".encode()) < 255 for name in names.values())
+    assert "tau" not in names.values()
+
+
 def test_an_svg_is_the_pages_own(drawn: dict[str, figures.Drawn]) -> None:
     seen: set[str] = set()
     for name, one in drawn.items():

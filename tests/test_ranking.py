@@ -16,7 +16,17 @@ from pandas import DataFrame
 from scipy import stats
 from simulated import World, simulate
 
-from analysis.stats.bootstrap import draw_counts, make_pairs, standard_error, tau_and_influence, tau_of_counts
+from analysis.stats import bootstrap, comparison
+from analysis.stats.bootstrap import (
+    DENSE,
+    compare_all,
+    compare_by_halves,
+    draw_counts,
+    make_pairs,
+    standard_error,
+    tau_and_influence,
+    tau_of_counts,
+)
 from analysis.stats.comparison import ceiling, compare
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.hyperparameters import partial, partial_tau, select_by_hyperparameter
@@ -77,6 +87,45 @@ def test_the_error_is_the_delete_one_jackknifes(levels: int) -> None:
     assert standard_error(influence) == pytest.approx(jackknife, rel=0.02)
     assert influence.sum() == pytest.approx(0, abs=1e-12)
     assert tau == pytest.approx(stats.kendalltau(score, truth).statistic)
+
+
+@pytest.mark.parametrize("levels", [0, 2, 20])
+@pytest.mark.parametrize("n", [2, 3, 16, 17, 300])
+def test_sorting_counts_the_same_pairs_as_the_matrix(n: int, levels: int) -> None:
+    generator = np.random.default_rng(n)
+    score = generator.standard_normal(n)
+    truth = score + generator.standard_normal(n)
+    if levels:
+        score, truth = np.round(score * levels / 4), np.round(truth * levels / 4)
+    pairs, weights = make_pairs(score, truth), generator.integers(1, 9, n).astype(float)
+    assert compare_by_halves(pairs.first, pairs.second, np.ones(n)).tolist() == compare_all(pairs, None).tolist()
+    assert compare_by_halves(pairs.first, pairs.second, weights).tolist() == compare_all(pairs, weights).tolist()
+
+
+def test_many_trials_have_scipys_tau_and_the_same_influence_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    score, noise = generator.standard_normal((2, 20_000)).round(3)
+    tau, influence = tau_and_influence(make_pairs(score, score + noise))
+    assert tau == pytest.approx(stats.kendalltau(score, score + noise).statistic, abs=1e-12)
+    assert influence.sum() == pytest.approx(0, abs=1e-9)
+
+    pairs = make_pairs(score[:300], noise[:300])
+    dense = tau_and_influence(pairs)
+    monkeypatch.setattr(bootstrap, "DENSE", 100)
+    sparse = tau_and_influence(pairs)
+    assert dense[0] == sparse[0]
+    assert dense[1].tolist() == sparse[1].tolist()
+
+
+def test_many_trials_are_compared_without_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = two_criteria(1.0, 1.2, 200, np.random.default_rng(3))
+    few = compare(table, ["a", "b"]).iloc[0]
+    monkeypatch.setattr(comparison, "DENSE", 100)
+    many = compare(table, ["a", "b"]).iloc[0]
+    assert many["probability"] == pytest.approx(few["probability"], abs=0.02)
+    assert many.drop("probability").tolist() == few.drop("probability").tolist()
+    large = two_criteria(1.0, 1.2, DENSE + 1, np.random.default_rng(4))
+    assert compare(large, ["a", "b"])["verdict"].iloc[0] == "a"
 
 
 def test_a_weight_is_that_many_equal_trials() -> None:

@@ -50,6 +50,13 @@ def test_exact_for_every_shape_and_dtype(n: int, d: int, dtype: torch.dtype, dev
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("scale", [2.0**-1022, 2.0**-1030, 2.0**-1074, 1e-300, 1e300])
+def test_the_smallest_and_the_largest_numbers_of_float64_have_the_same_value(scale: float, device: str) -> None:
+    whole = torch.arange(1, 13, dtype=torch.float64).reshape(4, 3) ** 2
+    assert rankme((whole * scale).to(device)) == pytest.approx(rankme(whole), rel=1e-9)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("falling", [1.0, 2.0, 3.0, 5.0, 8.0])
 @pytest.mark.parametrize(("n", "d"), [(500, 120), (80, 160)])
 def test_exact_for_ill_conditioned_embeddings(n: int, d: int, falling: float, device: str) -> None:

@@ -416,9 +416,9 @@ def test_columns_that_nobody_named_are_named(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "my.csv", index=False)
     (note,) = load(tmp_path / "my.csv").notes
     ways = "--criteria NAME, or -NAME if less is better"
-    assert note == f"my.csv has further numbers: accuracy, mine ({ways}; --oracle NAME)"
+    assert note == f"my.csv has further numbers: accuracy, mine ({ways}; --oracle NAME; --hyperparameters NAME)"
     (note,) = load(tmp_path / "my.csv", oracle="accuracy").notes
-    assert note == f"my.csv has further numbers: mine ({ways})"
+    assert note == f"my.csv has further numbers: mine ({ways}; --hyperparameters NAME)"
     assert not load(tmp_path / "my.csv", oracle="accuracy", criteria=["lidar"]).notes
 
 

@@ -11,6 +11,7 @@ from pandas import DataFrame, Series
 
 from analysis.data.columns import Criteria, ResultsUnreadable, numbers, oracle_column, parse_criteria
 from analysis.data.criteria import Known
+from analysis.data.headings import NAME
 from trainers.records import COMPLETED, STATUSES
 
 
@@ -35,7 +36,9 @@ def complete_trials(
             f"`trial` in `{path}` must be whole numbers, but one is {places[places % 1 != 0].iloc[0]}"
         )
     trials["trial"] = places.astype(int)
-    trials["sweep"] = trials["sweep"].astype(str) if "sweep" in trials else name
+    trials["sweep"] = trials["sweep"].astype(object).fillna("").astype(str) if "sweep" in trials else name
+    if NAME in trials:
+        trials[NAME] = run_names(trials)
     strange = sorted(set(trials["status"].astype(str)) - set(STATUSES))
     if strange:
         raise ResultsUnreadable(f"`status` in `{path}` must be one of {', '.join(STATUSES)}, but got {strange[0]!r}")
@@ -43,6 +46,18 @@ def complete_trials(
     if len(twice):
         raise ResultsUnreadable(f"`trial` in `{path}` must name each trial once, but got {twice.iloc[0]} twice")
     return trials
+
+
+def run_names(trials: DataFrame) -> Series[str]:
+    """The name of each run as text, with the trial's number where a name is missing or not the only one of its sweep.
+
+    >>> table = DataFrame({"sweep": "s", "trial": [0, 1, 2], "name": ["a", "b", "b"]})
+    >>> run_names(table).tolist()
+    ['a', 'b (1)', 'b (2)']
+    """
+    names, numbers = trials[NAME].astype("string").str.strip(), trials["trial"].astype("string")
+    twice = trials.assign(name=names).duplicated(["sweep", "name"], keep=False)
+    return names.where(~twice, names + " (" + numbers + ")").fillna(numbers).astype(object)
 
 
 def audit_weights(trials: DataFrame, settings: Mapping[str, Any]) -> Series[float]:

@@ -199,8 +199,9 @@ def numbers(values: Series[float], name: str, path: Path) -> Series[float]:
     converted = pd.to_numeric(values, errors="coerce").astype(float)
     strange = values[converted.isna() & values.notna()]
     if len(strange):
+        comma = " (is its comma a decimal one?)" if "," in str(strange.iloc[0]) else ""
         raise ResultsUnreadable(
-            f"`{name}` in `{path}` must be numbers, but got {strange.iloc[0]!r} in row {strange.index[0]}"
+            f"`{name}` in `{path}` must be numbers, but got {strange.iloc[0]!r} in row {strange.index[0]}{comma}"
         )
     return converted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.data.clean import audit_weights, complete_trials, split_names
 from analysis.data.columns import (
@@ -18,15 +19,25 @@ from analysis.data.columns import (
     ResultsUnreadable,
     ScoreColumn,
     could_be_criteria,
+    make_score_column,
+    numbers,
     oracle_column,
     parse_criteria,
+    swept,
 )
 from analysis.data.criteria import Known, known_criteria, merge_criteria, shelf
+from analysis.data.delimited import ENDINGS as DELIMITED
+from analysis.data.delimited import read_delimited
+from analysis.data.exports import OF_TOOLS, read_export
+from analysis.data.headings import NAME, with_headings
 from analysis.text.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}
 """The column that each further table must have."""
+ENDINGS = (".parquet", *DELIMITED)
+SHOWN = 12
+"""The most columns in a note."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,19 @@ class Results:
         return parse_criteria(self.trials.columns, criteria, known=self.criteria)
 
 
-def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None, criteria: Criteria = None) -> Results:
-    """Read one sweep, a folder of sweeps, a parquet, a CSV, or a list of these.
+def load(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    oracle: str | None = None,
+    criteria: Criteria = None,
+    hyperparameters: Sequence[str] = (),
+) -> Results:
+    """Read one sweep, a folder of sweeps, a parquet, a CSV, or a list of these; also exports of other tools.
 
     `oracle` names the column to judge against (default `oracle`; `knn` also finds `oracle.knn`). `criteria` only lists
-    columns that must exist and be numeric. Without a column `status`, all trials are completed; without `sweep`, the
-    name is the file's stem; without `trial`, trials are numbered by row.
+    columns that must exist and be numeric. `hyperparameters` names columns that are hyperparameters, besides those that
+    an export marks so. Without a column `status`, all trials are completed; without `sweep`, the name is the file's
+    stem; without `trial`, trials are numbered by row, and shown by their name if there is a column of names.
 
     Raises:
         ResultsUnreadable: there is nothing to read, a file has the wrong format, a column is missing, or a criterion
@@ -70,7 +88,7 @@ def load(paths: str | Path | Sequence[str | Path], *, oracle: str | None = None,
     if not named:
         raise ResultsUnreadable("`paths` must name at least one sweep, but got none")
     found, notes = find_sources(named)
-    parts = [read_source(source, oracle, criteria) for source in found]
+    parts = [read_source(source, oracle, criteria, hyperparameters) for source in found]
     names = [name for part in parts for name in part.folders]
     if len(set(names)) < len(names):
         parts = [rename_sweeps(part, source) for part, source in zip(parts, found, strict=True)]
@@ -115,14 +133,15 @@ def is_sweep(folder: Path) -> bool:
 
 
 def table_in(folder: Path, stem: str) -> Path | None:
-    """The table `stem` of a folder, as parquet or CSV."""
-    return next((file for end in (".parquet", ".csv") if (file := folder / f"{stem}{end}").is_file()), None)
+    """The table `stem` of a folder, as parquet or CSV; the case of the letters does not matter."""
+    files = {file.name.lower(): file for file in folder.iterdir() if file.is_file()} if folder.is_dir() else {}
+    return next((files[f"{stem}{ending}"] for ending in ENDINGS if f"{stem}{ending}" in files), None)
 
 
 def has_trials(folder: Path) -> bool:
     """Whether a sweep's folder has trials; a sweep that stopped before its first trial has an empty table."""
     table = table_in(folder, "trials")
-    return table is not None and not (table.suffix == ".parquet" and read_table(table).empty)
+    return table is not None and not (ending_of(table) == ".parquet" and read_table(table).empty)
 
 
 def unfinished(folder: Path) -> str:
@@ -131,34 +150,37 @@ def unfinished(folder: Path) -> str:
     return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
 
 
-def read_source(source: Path, oracle: str | None, criteria: Criteria) -> Results:
+def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparameters: Sequence[str] = ()) -> Results:
     """One sweep folder or one table, read, checked and completed."""
     folder = source if source.is_dir() else source.parent
     table = table_in(source, "trials") if source.is_dir() else source
     if table is None:
         raise ResultsUnreadable(unfinished(source))
-    ours = source.is_dir() or table.stem == "trials"
+    ours = source.is_dir() or stem_of(table).lower() == "trials"
     settings = read_settings(folder / SWEEP_FILE) if ours and (folder / SWEEP_FILE).is_file() else {}
-    name = folder.resolve().name if ours else table.stem
+    name = folder.resolve().name if ours else stem_of(table)
     known = read_criteria(settings, folder / SWEEP_FILE)
     rows = read_table(table)
     own = source.is_dir() and bool(settings)  # the folder names the sweep, even if it was copied or renamed
+    asked = {make_score_column(criterion).name for criterion in criteria or ()} | ({oracle} if oracle else set())
+    rows, said = (rows, ()) if own else read_export(rows, table, hyperparameters, asked)
     trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
         read_beside(folder, stem, name, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
     )
     if "trial" in reports:
+        reports["trial"] = trial_numbers(reports, trials, folder)
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
     names = split_names(trials)
-    notes = tuple(
+    notes = said + tuple(
         f"{sweep} has several methods or data sets and was split, because ranks are not comparable across them"
         for sweep in names.loc[names["sweep"] != names["part"], "sweep"].unique()
     )
     trials["sweep"] = names["part"].to_numpy()
     if not ours and criteria is None:
         notes += further_columns(rows, table, oracle)
-    home = source / "analysis" if source.is_dir() else source.parent / f"{source.stem}-analysis"
+    home = source / "analysis" if source.is_dir() else source.parent / f"{stem_of(source)}-analysis"
     return Results(
         trials=trials,
         reports=reports,
@@ -175,10 +197,26 @@ def further_columns(rows: DataFrame, path: Path, oracle: str | None) -> tuple[st
     """A note on the numeric columns of a hand-made table that are not judged, because no option names them."""
     chosen = {criterion.name for criterion in parse_criteria(rows.columns)} | {oracle_column(rows.columns, oracle)}
     further = [name for name in could_be_criteria(list(rows.columns)) if name not in chosen]
+    further = [name for name in further if not OF_TOOLS.fullmatch(name) and rows[name].notna().any()]
     further = [name for name in further if pd.api.types.is_numeric_dtype(rows[name])]
     ways = ["--criteria NAME, or -NAME if less is better"]
     ways += [] if oracle_column(rows.columns, oracle) else ["--oracle NAME"]
-    return (f"{path.name} has further numbers: {', '.join(further)} ({'; '.join(ways)})",) if further else ()
+    ways += [] if swept(rows) else ["--hyperparameters NAME"]
+    listed = ", ".join(further[:SHOWN]) + (f" and {len(further) - SHOWN} more" if len(further) > SHOWN else "")
+    return (f"{path.name} has further numbers: {listed} ({'; '.join(ways)})",) if further else ()
+
+
+def trial_numbers(reports: DataFrame, trials: DataFrame, folder: Path) -> Series[int]:
+    """The trial of each report; a report may call its trial by the name of the run.
+
+    Raises:
+        ResultsUnreadable: it is neither a whole number nor the name of a run.
+    """
+    names = dict(zip(trials[NAME], trials["trial"], strict=True)) if NAME in trials else {}
+    found = numbers(reports["trial"].map(lambda trial: names.get(trial, trial)), "trial", folder / "reports")
+    if not (found % 1 == 0).all():
+        raise ResultsUnreadable(f"`trial` of the reports in `{folder}` must be whole numbers")
+    return found.astype(int)
 
 
 def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
@@ -196,34 +234,32 @@ def folders_below(home: Path, sweeps: Sequence[str]) -> dict[str, Path]:
 
 
 def read_table(path: Path) -> DataFrame:
-    """Read a parquet or CSV file, depending on its extension."""
-    if path.suffix not in (".parquet", ".csv"):
-        raise ResultsUnreadable(f"`{path}` must end in .parquet or .csv, but it ends in {path.suffix or 'nothing'!r}")
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
-    except (OSError, ValueError, csv.Error) as error:  # errors of pyarrow and of pandas' parser are ValueErrors
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Read a parquet or CSV file, depending on its ending."""
+    ending = ending_of(path)
+    if not ending:
         raise ResultsUnreadable(
-            f"`{path}` must be a {path.suffix[1:]} table, but it cannot be read: {first}"
-        ) from error
+            f"`{path}` must end in .parquet or .csv (or .tsv, .csv.gz), but it ends in {path.suffix or 'nothing'!r}"
+        )
+    try:
+        return with_headings(pd.read_parquet(path)) if ending == ENDINGS[0] else read_delimited(path)
+    # Errors of pyarrow and of pandas' parser are ValueErrors.
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ResultsUnreadable(f"`{path}` must be a {ending[1:]} table, but it cannot be read: {first}") from error
 
 
-def read_csv(path: Path) -> DataFrame:
-    """Read a CSV whose rows are not longer than its header, apart from empty fields.
+def ending_of(path: Path) -> str:
+    """The ending of a table's file, in small letters; "" if it is no table."""
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
 
-    With longer rows, pandas would use the first column as the index and shift every column name by one.
 
-    Raises:
-        ValueError: a row has a non-empty field beyond the header; the message names the line.
+def stem_of(path: Path) -> str:
+    """The name of a table's file without its ending.
+
+    >>> stem_of(Path("a/my.csv.gz"))
+    'my'
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        width = len(next((row for row in reader if row), ()))
-        for row in reader:
-            if any(cell.strip() for cell in row[width:]):
-                raise ValueError(f"line {reader.line_num} has {len(row)} fields, but the header has {width}")
-    # With `usecols` pandas drops the fields beyond the header, in any row.
-    return pd.read_csv(path, index_col=False, usecols=range(width) if width else None)
+    return path.name[: -len(ending_of(path))] if ending_of(path) else path.stem
 
 
 def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:

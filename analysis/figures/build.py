@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import ScoreColumn, is_layer
+from analysis.data.headings import NAME
 from analysis.data.load import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LINES = 80
 """The most trials in a figure of curves; of more trials, a sample spread evenly over the oracle's ranks is drawn."""
+LONGEST_STEM = 200
+"""Bytes of a criterion in a file's name, which also holds the figure's kind and an ending."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def ranking_figures(
     results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
 ) -> Iterator[Drawn]:
     """Criterion against oracle, one figure per criterion that has data."""
+    names = file_names([criterion.name for criterion in criteria])
     for criterion in criteria:
         table = scatter_table(results.trials, judgement.selection, criterion)
         if table.empty:
@@ -59,13 +63,14 @@ def ranking_figures(
         caption = captions.scatter(criterion.name, row.to_dict())
         baselines = results.baselines if "oracle" in results.baselines else None
         figure = plots.scatter(table, criterion.name, baselines)
-        yield save(f"oracle-{file_name(criterion.name)}", table, figure, caption, folder)
+        yield save(f"oracle-{names[criterion.name]}", table, figure, caption, folder)
 
 
 def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
     """The columns trial, value, oracle, status, selected, higher_is_better and note."""
+    shown = [name for name in ("trial", NAME, "oracle", "status") if name in trials]
     chosen = selection.loc[selection["criterion"] == criterion.name, "trial"].dropna()
-    table = trials[["trial", "oracle", "status"]].assign(
+    table = trials[shown].assign(
         value=pd.to_numeric(trials[criterion.name], errors="coerce"), higher_is_better=criterion.higher_is_better
     )
     table["selected"] = table["trial"].isin(chosen) & (table["status"] == COMPLETED)
@@ -76,6 +81,7 @@ def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColum
 
 def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Path) -> Iterator[Drawn]:
     """Each criterion over epochs, one line per trial."""
+    names = file_names([criterion.name for criterion in criteria])
     for criterion in criteria:
         if criterion.name not in results.reports or "epoch" not in results.reports:
             continue
@@ -85,7 +91,7 @@ def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Pat
         has_oracle = bool((table["step"] != plots.NO_ORACLE).any())
         caption = captions.curves(criterion.name, drawn, trials, has_oracle=has_oracle)
         figure = plots.curves(table, criterion.name)
-        yield save(f"epochs-{file_name(criterion.name)}", table, figure, caption, folder)
+        yield save(f"epochs-{names[criterion.name]}", table, figure, caption, folder)
 
 
 def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
@@ -101,7 +107,11 @@ def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, in
     place = (table["oracle"] - low) / (high - low) if high > low else table["oracle"] * 0 + 0.5
     steps = np.floor(place * len(STEPS)).clip(0, len(STEPS) - 1)
     table["step"] = steps.fillna(plots.NO_ORACLE).astype(int)
-    table["note"] = [captions.trial_line(*row) for row in zip(table["trial"], table["oracle"], strict=True)]
+    names = results.trials.set_index("trial")[NAME] if NAME in results.trials else pd.Series(dtype=object)
+    table["note"] = [
+        captions.trial_line(names.get(trial, trial), value)
+        for trial, value in zip(table["trial"], table["oracle"], strict=True)
+    ]
     return table.reset_index(drop=True), len(kept), len(order)
 
 
@@ -164,10 +174,20 @@ def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
         yield save("forest", table, plots.forest(table), captions.FOREST, folder)
 
 
-def file_name(text: str) -> str:
-    """A file name of letters, digits, dots, dashes and underscores.
+def file_names(criteria: Iterable[str]) -> dict[str, str]:
+    """criterion -> its part of a file's name: letters, digits, dots, dashes and underscores; no two are equal.
 
-    >>> file_name("a/b c")
-    'a-b-c'
+    >>> file_names(["a/b", "a b", "tau"])
+    {'a/b': 'a-b', 'a b': 'a-b-2', 'tau': 'tau-2'}
     """
-    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in text)
+    names: dict[str, str] = {}
+    taken = {"tau", "regret"}  # the figures of all criteria over epochs
+    for criterion in criteria:
+        plain = "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in criterion)
+        stem = plain.encode()[:LONGEST_STEM].decode(errors="ignore")
+        count = 1
+        while (name := stem if count == 1 else f"{stem}-{count}").casefold() in taken:
+            count += 1
+        taken.add(name.casefold())  # some file systems do not tell case apart
+        names[criterion] = name
+    return names

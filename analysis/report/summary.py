@@ -15,7 +15,7 @@ from analysis.report.table_columns import CRITERION, SWEEP, tau_with_interval
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.stats.layers import layers_of
 from analysis.text import captions
-from analysis.text.numbers import accuracy, label_of, number, plain, points, probability
+from analysis.text.numbers import accuracy, label_of, number, plain, points, probability, trial_of
 from trainers.records import CONFIG_PREFIX
 
 TITLE = "Ranking and selection by each criterion"
@@ -29,7 +29,7 @@ COLUMNS = (
     TextColumn("accuracy", lambda row: accuracy(row.get("oracle"))),
     TextColumn("best", lambda row: accuracy(row.get("best_oracle"))),
     TextColumn("regret", lambda row: points(row.get("regret"), row.get("best_oracle"))),
-    TextColumn("trial", lambda row: number(row.get("trial"), 0)),
+    TextColumn("trial", trial_of),
     TextColumn("ties", lambda row: number(row["ties"], 0) if as_count(row.get("ties")) else ""),
     TextColumn("τ covers", lambda row: covered(row), is_text=True),
 )
@@ -39,7 +39,7 @@ NARROW = tuple(column for column in COLUMNS if column.heading not in ("best", "t
 
 WITHOUT_ORACLE = (
     CRITERION,
-    TextColumn("trial", lambda row: number(row["trial"], 0)),
+    TextColumn("trial", trial_of),
     TextColumn("its value", lambda row: plain(row["value"])),
     TextColumn("ties", lambda row: number(row["ties"], 0) if row["ties"] else ""),
 )

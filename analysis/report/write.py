@@ -54,6 +54,7 @@ def analyze(
     out: Path | None = None,
     oracle: str | None = None,
     criteria: Criteria = None,
+    hyperparameters: Sequence[str] = (),
     pruners: Mapping[str, BasePruner] | None = None,
 ) -> Report:
     """Analyse the sweeps at `paths`, and write the reports to each sweep's analysis/, or to `out`.
@@ -63,7 +64,7 @@ def analyze(
     Raises:
         ResultsUnreadable: there are no trials to analyse, or a column is missing.
     """
-    results = load(list(paths), oracle=oracle, criteria=criteria)
+    results = load(list(paths), oracle=oracle, criteria=criteria, hyperparameters=hyperparameters)
     with labels_of(results.criteria):
         return write_report(results, out, criteria, pruners)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from pandas import DataFrame
 
 from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import (
+    DENSE,
     RESAMPLES,
     Counts,
     Floats,
@@ -36,8 +39,9 @@ def compare(
     """One row per sweep and pair of criteria: the difference of τ with its interval, P(first > second), the verdict.
 
     Both criteria are judged on the trials that have both values, and on the same resamples. The interval is the
-    difference ± 1.96 standard errors of the delete-one jackknife. `verdict` is the better criterion, or "" if the
-    interval includes 0.
+    difference ± 1.96 standard errors of the delete-one jackknife. Above DENSE trials, P is from the normal distribution
+    with this standard error, and no resample is drawn. `verdict` is the better criterion, or "" if the interval
+    includes 0.
 
     >>> table = DataFrame({"lidar": [1.0, 2.0, 3.0, 4.0], "loss": [1.0, 2.0, 3.0, 4.0], "oracle": [0.1, 0.2, 0.3, 0.4]})
     >>> compare(table)[["first", "second", "difference"]].values.tolist()
@@ -71,6 +75,11 @@ class Draw:
             self.taus[key] = tau_of_counts(pairs, self.counts[drawn], weights=weights)
         return self.taus[key]
 
+    def share_above(self, pairs: Sequence[Pairs], groups: Integers, weights: Floats | None) -> float:
+        """The share of resamples in which the first of two τ is higher."""
+        first, second = (self.tau(pair, groups, weights) for pair in pairs)
+        return share_above(first - second)
+
 
 def compare_two(
     trials: DataFrame, first: ScoreColumn, second: ScoreColumn, oracle: str, draw: Draw
@@ -89,9 +98,8 @@ def compare_two(
     weights = both["weight"].to_numpy() if both["weight"].nunique() > 1 else None
     pairs = [make_pairs(values, truth) for values in scores]
     (tau, influence), (other, other_influence) = (tau_and_influence(pair, weights) for pair in pairs)
-    half = NORMAL * standard_error(influence - other_influence, groups)
-    drawn = draw.tau(pairs[0], groups, weights) - draw.tau(pairs[1], groups, weights)
-    difference = tau - other
+    error = standard_error(influence - other_influence, groups)
+    half, difference = NORMAL * error, tau - other
     return {
         **row,
         "tau_first": tau,
@@ -99,7 +107,7 @@ def compare_two(
         "difference": difference,
         "difference_low": difference - half,
         "difference_high": difference + half,
-        "probability": share_above(drawn),
+        "probability": draw.share_above(pairs, groups, weights) if n <= DENSE else normal_share(difference, error),
         "verdict": better_of(first.name, second.name, difference, half),
     }
 
@@ -108,6 +116,17 @@ def share_above(drawn: Floats) -> float:
     """The share of resamples in which the first is higher; ties count half, and resamples without a τ are left out."""
     known = drawn[np.isfinite(drawn)]
     return float(((known > 0) + 0.5 * (known == 0)).mean()) if len(known) else math.nan
+
+
+def normal_share(difference: float, error: float) -> float:
+    """The same for many trials, of which the resamples' differences are normal.
+
+    >>> round(normal_share(0.1, 0.1), 3), normal_share(0.0, 0.0)
+    (0.841, 0.5)
+    """
+    if error > 0:
+        return NormalDist(0.0, error).cdf(difference)
+    return share_above(np.array([difference]))
 
 
 def better_of(first: str, second: str, difference: float, half: float) -> str:

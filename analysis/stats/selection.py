@@ -9,6 +9,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.data.columns import Criteria, ScoreColumn, configuration_of, make_score_column, parse_criteria
+from analysis.data.headings import NAME
 from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
 
@@ -94,7 +95,13 @@ def select_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[s
         "rank": int((truth > chosen).sum()) + 1 if math.isfinite(chosen) else pd.NA,
         "ties": int((scores == scores.iloc[0]).sum()) - 1 if len(ordered) else 0,
         **{f"top{k}": in_top(ordered, truth, k) for k in (1, 3, 5)},
+        **({"trial_name": first_name(ordered), "best_trial_name": first_name(best)} if NAME in trials else {}),
     }
+
+
+def first_name(trials: DataFrame) -> object:
+    """The name of the first run."""
+    return trials[NAME].iloc[0] if len(trials) else pd.NA
 
 
 def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:

@@ -58,7 +58,7 @@ def trial_dot(criterion_label: str, row: Mapping[Any, Any]) -> str:
     'trial 3 · LiDAR 41.50 · oracle 76.0% · pruned'
     """
     state = "" if row["status"] == COMPLETED else f" · {row['status']}"
-    return trial_line(row["trial"], row["oracle"], f"{criterion_label} {number(row['value'])}") + state
+    return trial_line(row.get("name", row["trial"]), row["oracle"], f"{criterion_label} {number(row['value'])}") + state
 
 
 def trial_line(trial: object, oracle: object, *others: str) -> str:

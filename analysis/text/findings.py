@@ -24,6 +24,7 @@ from analysis.text.numbers import (
     probability,
     subject,
     tau_with_trials,
+    trial_of,
 )
 from trainers.records import COMPLETED, STATUSES
 
@@ -55,7 +56,7 @@ def headline_of_all(results: Results) -> str:
 
 def best_and_states(row: Row, states: Sequence[str]) -> str:
     """The best trial of a sweep, and the states of the trials that its τ are over."""
-    parts = [f"the best is trial {number(row['best_trial'], 0)} ({accuracy(row['best_oracle'])})"]
+    parts = [f"the best is trial {trial_of(row, 'best_trial')} ({accuracy(row['best_oracle'])})"]
     return "; ".join((parts if pd.notna(row["best_oracle"]) else []) + [f"τ covers {one}" for one in states])
 
 
@@ -87,7 +88,7 @@ def selection(row: Row) -> str:
     """The trial that a criterion selects, the best trial and a random choice, from its row of selection.csv."""
     if pd.isna(row["trial"]):
         return "It selects no trial, because no completed trial has a value of it."
-    text = f"It selects trial {number(row['trial'], 0)}"
+    text = f"It selects trial {trial_of(row)}"
     if pd.isna(row["oracle"]):
         return f"{text}, whose accuracy was not measured."
     best = f"; the best trial has {accuracy(row['best_oracle'])}" if row["regret"] > 0 else ", the best of all trials"
@@ -115,7 +116,7 @@ def selections_without_oracle(results: Results, judgement: Judgement) -> str:
     """Which criteria select which trial."""
     criteria: dict[str, list[str]] = {}
     for row in without_layers(judgement.selection.dropna(subset=["trial"])).to_dict("records"):
-        criteria.setdefault(number(row["trial"], 0), []).append(subject(str(row["criterion"])))
+        criteria.setdefault(trial_of(row), []).append(subject(str(row["criterion"])))
     if not criteria:
         return "No trial is selected, because no completed trial has a value of any criterion."
     parts = [f"{listed(names)} select{'s' * (len(names) == 1)} trial {trial}" for trial, names in criteria.items()]

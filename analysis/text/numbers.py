@@ -115,6 +115,16 @@ def number(value: object, digits: int = 2) -> str:
     return f"{known:.{0 if isinstance(value, int) else digits}f}".replace("-", "−")
 
 
+def trial_of(row: Mapping[Any, Any], column: str = "trial") -> str:
+    """A trial of a row of selection.csv: the name of its run, or its number.
+
+    >>> trial_of({"trial": 3}), trial_of({"trial": 3, "trial_name": "run-a"})
+    ('3', 'run-a')
+    """
+    name = row.get(f"{column}_name")
+    return name if isinstance(name, str) else number(row.get(column), 0)
+
+
 def probability(value: object) -> str:
     """A p-value, never rounded to nothing.
 

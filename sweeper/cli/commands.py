@@ -135,26 +135,39 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
     help="The columns to judge, with commas; -NAME: less is better, +NAME: more is.  [default: those known]",
 )
 @click.option(
+    "--hyperparameters",
+    help="The columns that are hyperparameters, with commas.  [default: config.*, and those that an export marks]",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Where the report goes.  [default: analysis/ in a sweep, NAME-analysis/ beside a table]",
 )
 @json_option
-def analyze(paths: tuple[Path, ...], oracle: str | None, criteria: str | None, out: Path | None, as_json: bool) -> None:
+def analyze(
+    paths: tuple[Path, ...],
+    oracle: str | None,
+    criteria: str | None,
+    hyperparameters: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Say how well each criterion ranked the trials, and what selecting by it keeps.
 
-    PATH is a sweep, a folder of sweeps, or a CSV or parquet of your own with one row per trial. Writes report.md,
-    report.html, figures and CSV tables.
+    PATH is a sweep, a folder of sweeps, or a CSV or parquet with one row per trial: your own, or an export of Optuna,
+    optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and CSV tables.
 
     \b
       sweeper analyze results/
       sweeper analyze results/dino-mnist5k-20260101-120000
       sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
+      sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
     """
     from analysis.report.write import analyze as judge
 
     names = [name.strip() for name in criteria.split(",")] if criteria else None
-    report = judge(list(paths), out=out, oracle=oracle, criteria=names)
+    given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
+    report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given)
     if as_json:
         tables = {"ranking": report.ranking, "selection": report.selection}
         rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
@@ -44,6 +45,8 @@ def rankme(embeddings: Tensor, *, epsilon: float = EPSILON) -> float:
     peak = max(-low, high)
     if not 0 < peak < float("inf"):
         return float("nan")
+    if math.isinf(1 / peak):  # subnormal numbers of float64, times a power of two that loses no digit
+        embeddings, peak = embeddings * 2.0**512, peak * 2.0**512
     tall = embeddings if embeddings.shape[0] >= embeddings.shape[1] else embeddings.T
     return effective_rank(_singular_values(tall, 1 / peak), size=tall.shape[1], epsilon=epsilon)
 
