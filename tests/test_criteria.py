@@ -46,9 +46,9 @@ def test_the_judge_reads_of_the_catalogue_what_the_catalogue_says() -> None:
         conditions = tuple(column.removeprefix(f"{name}_") for column in criterion.record(2, 2))
         assert ("q" in conditions) == criterion.reads_views
         assert set(criterion.settings) <= set(conditions)
-        assert shelf()[name] == CriterionInfo(
-            criterion.label, criterion.higher_is_better, criterion.layer, conditions
-        ), f"trainers/criteria/{name}.py must give the arguments of `Criterion` as literals"
+        assert shelf()[name] == CriterionInfo(criterion.label, criterion.higher_is_better, conditions), (
+            f"trainers/criteria/{name}.py must give the arguments of `Criterion` as literals"
+        )
 
 
 def write_toy(results: Path, name: str, criteria: object) -> Path:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -172,16 +173,25 @@ def test_a_file_is_named_for_what_it_holds(path: Path) -> None:
     assert path.stem not in ("utils", "util", "common", "helpers", "helper", "misc", "tools")
 
 
-@pytest.mark.parametrize("shelf", SHELVES)
+@pytest.mark.parametrize("shelf", [*SHELVES, "observers"])
 def test_a_catalogue_names_its_files(shelf: str) -> None:
+    from sweeper.run.observers import OBSERVERS
     from trainers.criteria import CRITERIA
     from trainers.datasets import DATASETS
     from trainers.methods import METHODS
     from trainers.oracles import ORACLES
 
-    catalogues = {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS, "oracles": ORACLES}
-    stems = {path.stem for path in (ROOT / "trainers" / shelf).glob("*.py")} - {"__init__", "base"}
-    assert set(catalogues[shelf]) == stems
+    catalogues: dict[str, dict[str, Any]] = {
+        "methods": METHODS,
+        "criteria": CRITERIA,
+        "datasets": DATASETS,
+        "oracles": ORACLES,
+        "observers": OBSERVERS,
+    }
+    folder = ROOT / ("sweeper/run" if shelf == "observers" else "trainers") / shelf
+    assert set(catalogues[shelf]) == {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    for name, thing in catalogues[shelf].items():
+        assert getattr(thing, "name", name) == name
 
 
 HEAVY = {"torch", "ray", "optuna", "pandas", "numpy", "scipy", "pyarrow", "matplotlib", "mlxtend", "rich", "yaml"}

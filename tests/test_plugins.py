@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,22 @@ import yaml
 from small_sweeps import ROOT
 
 from analysis import analyze
+from sweeper.cli.choice import choose
+from sweeper.cli.screens import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
 from sweeper.run.observers import OBSERVERS, make_observers
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
+from sweeper.store.listing import open_listing
 from trainers import plugins
 from trainers.criteria import CRITERIA
 from trainers.datasets import DATASETS
 from trainers.methods import METHODS
+from trainers.methods.base import MethodParams
 from trainers.oracles import ORACLES
+from trainers.settings import hyperparameters
 
 PLUGIN = ROOT / "tests" / "plugin"
 TOY: dict[str, Any] = {
@@ -63,6 +69,12 @@ def look_at(folder: Path) -> None:
     assert "Toy spread" in (folder / "analysis" / "report.md").read_text()
     selection = pd.read_csv(folder / "analysis" / "selection.csv").set_index("criterion")
     assert selection.loc["toy_spread", "trial"] == trials.loc[trials["toy_spread"].idxmin(), "trial"]
+    criteria = yaml.safe_load((folder / "sweep.yaml").read_text())["provenance"]["criteria"]
+    assert criteria["toy_spread"] == {"label": "Toy spread", "higher_is_better": False, "layer": "both"}
+    # Less is better, so a caution would need an untrained value below that of the selected trial.
+    choice = choose(open_listing(str(folder), folder.parent))
+    assert choice.untrained_value is not None
+    assert ("caution" in choice_text(choice)) == (choice.untrained_value < choice.value)
 
 
 @pytest.fixture
@@ -105,6 +117,23 @@ def test_a_toy_on_each_shelf_is_swept_judged_and_documented(tmp_path: Path) -> N
 def test_a_method_refuses_an_encoder_before_anything_runs() -> None:
     with pytest.raises(ConfigError, match="`projection_dim` must be at most the encoder's 8 outputs"):
         parse_config(TOY | {"fixed": {"projection_dim": 16}}, source="toy")
+    axis = {"type": "int", "low": 4, "high": 16}  # one end of it cannot be trained
+    with pytest.raises(ConfigError, match="`projection_dim` must be at most the encoder's 8 outputs"):
+        parse_config(TOY | {"space": {"projection_dim": axis}}, source="toy")
+    parse_config(TOY | {"space": {"projection_dim": axis | {"high": 8}}}, source="toy")
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_method_that_repeats_the_name_of_another_hyperparameter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be the optimiser's, without a word."""
+
+    @dataclass(frozen=True)
+    class Params(MethodParams):
+        momentum: float = 0.99
+
+    monkeypatch.setattr(METHODS["toy_siamese"], "Params", Params)
+    with pytest.raises(ValueError, match=r"toy_siamese must have one hyperparameter of each name, but .* `momentum`"):
+        hyperparameters("toy_siamese")
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +200,10 @@ def test_a_plugin_that_takes_a_name_or_cannot_be_imported_is_named(monkeypatch: 
         plugins.load_plugins("sweeper.criteria", catalogue)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("mine", ImportError("no\nscipy"))])
     with pytest.raises(ValueError, match=r"the plug-in somewhere:mine .* cannot be imported: ImportError: no scipy"):
+        plugins.load_plugins("sweeper.criteria", catalogue)
+    other = CRITERIA["lidar"]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("mine", other)])
+    with pytest.raises(ValueError, match=r"the plug-in somewhere:mine .* must have the name `lidar`, not `mine`"):
         plugins.load_plugins("sweeper.criteria", catalogue)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [Entry("mine", 3)])
     plugins.load_plugins("sweeper.criteria", catalogue)

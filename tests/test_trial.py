@@ -18,12 +18,13 @@ from small_sweeps import make_images, small_config
 
 from sweeper.run.failures import Failure, reason_of
 from sweeper.run.tasks import Message, Task
-from sweeper.run.worker import _score_columns, run_task
+from sweeper.run.worker import run_task
 from sweeper.search.storage import in_memory
 from sweeper.search.study import Study
 from sweeper.store.layout import LOG, SweepFolder
 from sweeper.store.manifest import create_folder
 from sweeper.store.outcomes import read_outcome
+from sweeper.store.tables import oracle_cells
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.records import EpochReport, OracleScore, TrialResult
@@ -55,7 +56,7 @@ def arrays(images: Path) -> Images:
 def test_the_seconds_of_a_baseline_are_those_of_all_oracles() -> None:
     """As for a trial."""
     scores = {"first": OracleScore(0.5, 40, 2.0), "second": OracleScore(0.25, 40, 3.0)}
-    columns = _score_columns(scores, ("first", "second"))
+    columns = oracle_cells(scores, ("first", "second"))
     expected = {"oracle": 0.5, "oracle_n": 40, "oracle_seconds": 5.0}
     assert columns == expected | {"oracle.first": 0.5, "oracle.second": 0.25}
 

@@ -17,7 +17,7 @@ from trainers.methods import METHODS
 from trainers.methods.base import Method
 from trainers.records import TrialConfig
 from trainers.seeds import recalibration_order, weights_seed
-from trainers.settings import resolve
+from trainers.settings import check_network, resolve
 from trainers.splits import Data
 
 RECALIBRATION: Final = (8, 256)
@@ -33,9 +33,8 @@ def build_method(config: TrialConfig, data: Data) -> Method:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(config.seed))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
-        kind, params = METHODS[config.method], resolve(config).params
-        kind.check(encoder, params)
-        method = kind(encoder, params)
+        check_network(config, encoder)
+        method = METHODS[config.method](encoder, resolve(config).params)
     return method.to(data.device).to(memory_format=torch.channels_last)
 
 

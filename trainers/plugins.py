@@ -39,5 +39,9 @@ def load_plugins(group: str, catalogue: dict[str, Any]) -> None:
         except Exception as error:  # another package's code may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ValueError(f"the plug-in {entry.value} ({group}) cannot be imported: {reason}") from error
+        if getattr(found, "name", entry.name) != entry.name:
+            raise ValueError(
+                f"the plug-in {entry.value} ({group}) must have the name `{found.name}`, not `{entry.name}`"
+            )
         if catalogue.setdefault(entry.name, found) is not found:
             raise ValueError(f"the plug-in {entry.value} ({group}) has the name `{entry.name}`, which is taken")

@@ -25,7 +25,6 @@ LAYERS: Final = (REPRESENTATION, EMBEDDING)
 
 UNTRAINED: Final = "untrained"
 RAW_PIXELS: Final = "raw_pixels"
-BASELINES: Final = (UNTRAINED, RAW_PIXELS)
 
 CHECKPOINT: Final = "checkpoint.pt"
 """File in a trial's folder: the network after its last epoch, and everything needed to continue."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from trainers.augment import Augmentation
+from trainers.encoders import Encoder
 from trainers.methods import METHODS
 from trainers.methods.base import MethodParams
 from trainers.optim import Optimizer
@@ -38,19 +39,40 @@ class Hyperparameter:
 
 
 def hyperparameters(method: str) -> dict[str, Hyperparameter]:
-    """Every hyperparameter of a method, of its optimiser and of its augmentation, with the method's defaults."""
+    """Every hyperparameter of a method, of its optimiser and of its augmentation, with the method's defaults.
+
+    Raises:
+        ValueError: two of them have the same name.
+    """
     kind = METHODS[method]
     parts: dict[str, MethodParams | Optimizer | Augmentation] = {
         "method": kind.Params(),
         "optimiser": kind.optimizer,
         "augmentation": kind.augmentation,
     }
-    return {
-        field.name: Hyperparameter(field.name, hints[field.name], getattr(defaults, field.name), part)
+    found = [
+        Hyperparameter(field.name, hints[field.name], getattr(defaults, field.name), part)
         for part, defaults in parts.items()
-        for hints in [get_type_hints(type(defaults))]
+        for hints in [get_type_hints(type(defaults), include_extras=True)]
         for field in fields(defaults)
-    }
+    ]
+    twice = [one.name for one in found if sum(other.name == one.name for other in found) > 1]
+    if twice:
+        raise ValueError(f"{method} must have one hyperparameter of each name, but has two called `{twice[0]}`")
+    return {one.name: one for one in found}
+
+
+def check_network(config: TrialConfig, encoder: Encoder) -> None:
+    """Check that a trial's method can train an encoder, which may have no numbers.
+
+    Raises:
+        ValueError: one line that says why it cannot.
+    """
+    settings = resolve(config)
+    side = settings.augmentation.local_size
+    if settings.augmentation.local_crops and side is not None and side % encoder.patch:
+        raise ValueError(f"`local_size` must be a multiple of the encoder's patch of {encoder.patch}, but got {side}")
+    METHODS[config.method].check(encoder, settings.params)
 
 
 def resolve(config: TrialConfig) -> Settings:

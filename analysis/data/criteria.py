@@ -18,11 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from trainers.records import EMBEDDING
-
 LOSS: Final = "loss"
 """The pretraining loss: not a criterion, but the baseline to which criteria are compared."""
-SAID: Final = ("label", "higher_is_better", "layer")
+DESCRIPTION: Final = ("label", "higher_is_better")
 """The keys that have the same name in a criterion's source and in a sweep.yaml."""
 
 
@@ -33,8 +31,6 @@ class CriterionInfo:
     label: str
     """Its name in reports and figures."""
     higher_is_better: bool = True
-    layer: str = EMBEDDING
-    """The layer that its plain column repeats for most methods; "" for the loss."""
     conditions: tuple[str, ...] = ()
     """The conditions that its value depends on, each in a column `<criterion>_<condition>`; empty if unknown."""
 
@@ -53,7 +49,7 @@ def shelf() -> Known:
     for file in folder.glob("*.py"):
         found |= read_source(file.read_text(encoding="utf-8"))
     catalogue = string_keys(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
-    loss = CriterionInfo("loss", higher_is_better=False, layer="")
+    loss = CriterionInfo("loss", higher_is_better=False)
     return MappingProxyType({**{name: found[name] for name in catalogue}, LOSS: loss})
 
 
@@ -61,17 +57,17 @@ def read_source(text: str) -> dict[str, CriterionInfo]:
     """The criteria defined at the top level of a source file, from the literal arguments of `Criterion(...)`.
 
     >>> read_source("X = Criterion(name='x', label='X', function=f, reads_views=False, higher_is_better=False)")
-    {'x': CriterionInfo(label='X', higher_is_better=False, layer='embedding', conditions=('n',))}
+    {'x': CriterionInfo(label='X', higher_is_better=False, conditions=('n',))}
     """
     found = {}
     for statement in ast.parse(text).body:
         call = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Criterion":
             given = {argument.arg: argument.value for argument in call.keywords}
-            said = {name: ast.literal_eval(given[name]) for name in (*SAID, "reads_views") if name in given}
-            conditions = ("n", "q") if said.pop("reads_views") else ("n",)
+            described = {name: ast.literal_eval(given[name]) for name in DESCRIPTION if name in given}
+            conditions = ("n", "q") if ast.literal_eval(given["reads_views"]) else ("n",)
             settings = string_keys(given["settings"]) if "settings" in given else ()
-            found[ast.literal_eval(given["name"])] = CriterionInfo(**said, conditions=(*conditions, *settings))
+            found[ast.literal_eval(given["name"])] = CriterionInfo(**described, conditions=(*conditions, *settings))
     return found
 
 
@@ -92,20 +88,20 @@ def known_criteria(settings: Mapping[str, Any]) -> Known:
         ValueError: a direction is neither true nor false.
     """
     origin = settings.get("provenance")
-    said = origin.get("criteria") if isinstance(origin, Mapping) else None
-    said = said if isinstance(said, Mapping) else {}
-    return {**shelf(), **{str(name): read_words(str(name), words) for name, words in said.items()}, LOSS: shelf()[LOSS]}
+    entries = origin.get("criteria") if isinstance(origin, Mapping) else None
+    entries = entries if isinstance(entries, Mapping) else {}
+    described = {str(name): read_description(str(name), entry) for name, entry in entries.items()}
+    return {**shelf(), **described, LOSS: shelf()[LOSS]}
 
 
-def read_words(name: str, words: Any) -> CriterionInfo:
+def read_description(name: str, entry: Any) -> CriterionInfo:
     """One entry of `provenance.criteria`; missing keys come from the catalogue, or are the default."""
     known = shelf().get(name, CriterionInfo(name))
-    words = words if isinstance(words, Mapping) else {}
-    direction = words.get("higher_is_better", known.higher_is_better)
+    entry = entry if isinstance(entry, Mapping) else {}
+    direction = entry.get("higher_is_better", known.higher_is_better)
     if not isinstance(direction, bool):
         raise ValueError(f"`provenance.criteria.{name}.higher_is_better` must be true or false, but got {direction!r}")
-    label, layer = (str(words.get(name, getattr(known, name))) for name in ("label", "layer"))
-    return CriterionInfo(label, direction, layer, known.conditions)
+    return CriterionInfo(str(entry.get("label", known.label)), direction, known.conditions)
 
 
 def merge_criteria(parts: Sequence[Known]) -> Known:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import condition_columns, find_criteria
@@ -106,8 +105,9 @@ def about_pruning(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
 def about_failures(trials: DataFrame) -> list[Caution]:
     """Trials that were interrupted; many trials that collapsed or failed."""
     found = []
-    reasons = trials["reason"].fillna("").astype(str) if "reason" in trials else pd.Series("", index=trials.index)
-    interrupted = reasons.str.startswith("interrupted")  # a trial that `sweeper resume` continues has not failed
+    known = {"started_at", "finished_at"} <= set(trials)
+    unfinished = trials["started_at"].notna() & trials["finished_at"].isna() if known else trials["status"].isna()
+    interrupted = unfinished & (trials["status"] == FAILED)  # `sweeper resume` continues such a trial
     if interrupted.any():
         text = f"{int(interrupted.sum())} of {len(trials)} trials were interrupted, so the sweep is not finished. "
         found.append(("unfinished", f"{text}`sweeper resume NAME` continues it."))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,27 +13,23 @@ import click
 from sweeper import __version__
 from sweeper.cli import entry
 from sweeper.cli.entry import INTERRUPTED
+from sweeper.cli.naming import check_free, check_name, check_same, default_name
 from sweeper.cli.options import json_option, results_option, run_options
 from sweeper.cli.output import guard_stdout, print_json, print_parts
-from sweeper.errors import ConfigError, ResultsError
+from sweeper.errors import ConfigError
 from sweeper.run.options import RunOptions
-from trainers.fields import shortened
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
     from sweeper.run.sweep import Summary
 
-RESERVED: Final = ("analysis", "reference")
-"""Folders of results/ that are no sweeps."""
-LONGEST_NAME: Final = 200
-"""Characters; file systems take 255 bytes."""
 SHOWN_CONFIGURATIONS: Final = 12
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
 
     A sweep is one YAML file (search_spaces/README.md describes it). Its trials report LiDAR and RankMe after every
-    epoch; where there are labels, a probe that never steers the search says afterwards how far each criterion could be
-    trusted.
+    epoch. With labels, a linear probe measures every finished trial, and `analyze` compares the criteria with it. The
+    search never sees the probe.
 
     \b
       sweeper doctor                               is this machine ready?
@@ -98,14 +92,13 @@ def run(
     if dry_run:
         return _dry_run(config, options)
     if folder.exists() and resuming:
-        _check_same(config, folder, cluster=options.on_cluster)
+        check_same(config, folder, cluster=options.on_cluster)
         return _resume(folder, options, trials=config.trials)
-    _check_free(folder)
+    check_free(folder)
     from sweeper.run.observers import make_observers
     from sweeper.run.sweep import run_sweep
 
-    summary = run_sweep(config, folder, options, make_observers(options))
-    return _finish(summary, options, has_oracle=bool(config.oracle))
+    return _finish(run_sweep(config, folder, options, make_observers(options)), options)
 
 
 @cli.command(short_help="Continue a sweep.")
@@ -276,49 +269,6 @@ def doctor(results: Path, as_json: bool) -> int:
     return 1 if worst(checks) == "fail" else 0
 
 
-def check_name(name: str) -> str:
-    """The name of a sweep, which is also that of its folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name) or name in RESERVED:
-        raise ConfigError(
-            f"`--name` must be letters, digits and . _ + = -, and none of {', '.join(RESERVED)}, but got "
-            f"{shortened(name)!r}"
-        )
-    if len(name) > LONGEST_NAME:
-        raise ConfigError(f"`--name` must have at most {LONGEST_NAME} characters, but has {len(name):,}")
-    return name
-
-
-def default_name(config: SweepConfig) -> str:
-    """Method, data set, time."""
-    return f"{config.method}-{config.dataset['name']}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _check_free(folder: Path) -> None:
-    """A new sweep needs a folder of its own."""
-    from sweeper.store.manifest import is_free
-
-    if (folder / "sweep.yaml").is_file():
-        raise ResultsError(f"{folder} exists; continue it with `sweeper resume {folder}`, or choose another --name")
-    if not is_free(folder):
-        raise ResultsError(f"{folder} exists and is not a sweep; choose another --name")
-
-
-def _check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
-    """Refuse a file that differs from the sweep's own config, which a resume keeps."""
-    from sweeper.config.model import to_mapping
-    from sweeper.store.manifest import read_manifest
-
-    _, stored, _ = read_manifest(folder, cluster=cluster)
-    mine, theirs = to_mapping(config), to_mapping(stored)
-    differing = [key for key in mine if mine[key] != theirs[key] and key != "trials"]
-    if differing:
-        names = ", ".join(f"`{key}`" for key in differing)
-        raise ConfigError(
-            f"the file differs from {folder}/sweep.yaml in {names}, and a resume keeps the sweep's own values: "
-            f"`sweeper resume {folder}` without the file, or choose another --name"
-        )
-
-
 def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:
     from sweeper.run.observers import make_observers
     from sweeper.run.sweep import resume_sweep
@@ -347,7 +297,7 @@ def _dry_run(config: SweepConfig, options: RunOptions) -> int:
     return 0
 
 
-def _finish(summary: Summary, options: RunOptions, *, has_oracle: bool = True) -> int:
+def _finish(summary: Summary, options: RunOptions) -> int:
     """Say how the sweep ended and what to do next."""
     from sweeper.cli.screens import next_steps
 
@@ -355,7 +305,7 @@ def _finish(summary: Summary, options: RunOptions, *, has_oracle: bool = True) -
         content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}
         click.echo(json.dumps({"event": "end", **content}))
     elif not options.quiet:
-        click.echo(next_steps(summary, has_oracle=has_oracle))
+        click.echo(next_steps(summary))
     return INTERRUPTED if summary.interrupted else 0
 
 

@@ -70,9 +70,14 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
         click.option("--jobs", type=click.IntRange(1, 10_000), help="Trials at once; by default as many as fit."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option("--timeout", type=Duration(), help="Stop after this time (90s, 30m, 2h), as Ctrl-C does."),
-        click.option("--storage", metavar="URL", help="The storage with its password, which sweep.yaml does not hold."),
-        click.option("--observer", "observers", multiple=True, help="One more observer; may be repeated."),
+        click.option("--timeout", type=Duration(), help="Stop cleanly after this time (90s, 30m, 2h)."),
+        click.option("--storage", metavar="URL", help="Full storage URL; sweep.yaml stores it without the password."),
+        click.option(
+            "--observer",
+            "observers",
+            multiple=True,
+            help="Also notify this observer: live, plain, json_lines or a plug-in.",
+        ),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,
     ]

@@ -14,23 +14,16 @@ from rich.text import Text
 from analysis.text.numbers import accuracy, plain, seconds
 from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
+from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
-from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, LAYERS, ORACLE_PREFIX, PRUNED, TrialConfig
+from trainers.records import LAYERS, ORACLE_PREFIX, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
     from sweeper.run.sweep import Summary
 
-STYLES: Final = {
-    COMPLETED: "green",
-    PRUNED: "yellow",
-    COLLAPSED: "magenta",
-    DIVERGED: "magenta",
-    FAILED: "red",
-    RUNNING: "bold",
-    INTERRUPTED: "yellow",
-}
+STYLES: Final = {**STATUS_STYLES, RUNNING: "bold", INTERRUPTED: "yellow"}
 
 
 def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
@@ -100,7 +93,9 @@ def trials_table(listing: Listing) -> Table:
     criteria = ["loss", *(listing.settings.get("criteria") or ())]
     oracles = _oracle_columns(listing.trials)
     swept = list(listing.settings.get("space") or ())
-    table = _table("trial", "status", "epochs", *criteria, *(_oracle_name(listing, name) for name in oracles), *swept)
+    table = _table(
+        "trial", "status", "epochs", *criteria, *(name.removeprefix(ORACLE_PREFIX) for name in oracles), *swept
+    )
     for row in listing.trials:
         values = hyperparameters_of(row)
         table.add_row(
@@ -122,10 +117,6 @@ def _oracle_columns(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     names = dict.fromkeys(key for row in trials for key in row if key == "oracle" or key.startswith(ORACLE_PREFIX))
     named = [key for key in names if key.startswith(ORACLE_PREFIX)]
     return [key for key in named or names if any(row.get(key) is not None for row in trials)]
-
-
-def _oracle_name(listing: Listing, column: str) -> str:
-    return column.removeprefix(ORACLE_PREFIX)
 
 
 def trial_data(listing: Listing, number: int) -> dict[str, Any]:
@@ -174,11 +165,12 @@ def choice_text(choice: Choice) -> str:
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
         f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one per trial'}",
     ]
-    risen = choice.untrained_value is not None and choice.untrained_value > choice.value
-    if risen and choice.higher_is_better:
+    start, sign = choice.untrained_value, 1 if choice.higher_is_better else -1
+    if start is not None and sign * start > sign * choice.value:
+        high, more = ("high", "more") if choice.higher_is_better else ("low", "less")
         lines.append(
-            f"# caution: the untrained encoder has {_number(choice.untrained_value)}, more than this trial, so here a "
-            f"high {choice.criterion} does not show that a trial learnt more"
+            f"# caution: the untrained encoder has {_number(start)}, {more} than this trial, so here a {high} "
+            f"{choice.criterion} does not show that a trial learnt more"
         )
     if choice.best_configuration is not None:
         same = choice.best_configuration == choice.configuration
@@ -227,15 +219,15 @@ def plan_parts(
     return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}"), *notes]
 
 
-def next_steps(summary: Summary, *, has_oracle: bool) -> str:
+def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
     ended = f"\n{summary.folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
-    steps = {f"sweeper best {summary.folder}": "shows the trial that the criterion selects"}
-    if has_oracle:
-        steps = {f"sweeper analyze {summary.folder}": "shows how well each criterion ranked the trials", **steps}
+    steps = {f"sweeper best {summary.folder}": "the trial that the criterion selects"}
+    if summary.measured:
+        steps = {f"sweeper analyze {summary.folder}": "how each criterion ranked the trials", **steps}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 

@@ -92,7 +92,7 @@ class SweepConfig:
     criteria_sample: CriteriaSample = _CRITERIA_SAMPLE
     """The images and draws on which the criteria of every trial are measured."""
     objective: str = DEFAULT_OBJECTIVE
-    """The criterion that the search maximises and the pruner watches."""
+    """The criterion that the search optimises and the pruner watches."""
     oracle: tuple[str, ...] = DEFAULT_ORACLE
     """Probe protocols that measure each finished trial with labels: one, a list, or none. The search sees no result."""
     oracle_pruned: bool = False

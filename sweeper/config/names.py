@@ -16,7 +16,7 @@ from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_opti
 from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
-from trainers.records import CriteriaSample, Scalar, TrialConfig
+from trainers.records import CriteriaSample, Scalar
 
 if TYPE_CHECKING:
     from trainers.encoders import Encoder
@@ -147,7 +147,7 @@ def read_oracle(document: Document) -> tuple[str, ...]:
 
 
 def read_objective(document: Document) -> str:
-    """The criterion that the search maximises. Nothing that needs labels is accepted."""
+    """The criterion that the search optimises. Nothing that needs labels is accepted."""
     from trainers.criteria import CRITERIA
 
     value = document.get(("objective",)) if "objective" in document.values else DEFAULT_OBJECTIVE
@@ -204,18 +204,3 @@ def read_network(document: Document, encoder: Mapping[str, Scalar], shape: tuple
         return check_encoder(encoder, side, channels)
     except ValueError as error:
         raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
-
-
-def check_method(document: Document, method: str, network: Encoder, fixed: Mapping[str, Scalar]) -> None:
-    """Raises: ConfigError, if the encoder does not suit the method."""
-    from trainers.methods import METHODS
-    from trainers.settings import resolve
-
-    try:
-        params = resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=fixed)).params
-    except ValueError:
-        return  # the check of the values reports it
-    try:
-        METHODS[method].check(network, params)
-    except ValueError as error:
-        raise document.error(("method",), str(error), ("encoder", "name")) from None

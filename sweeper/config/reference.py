@@ -158,8 +158,8 @@ def _criteria() -> str:
 
     rows = []
     for name, criterion in CRITERIA.items():
-        settings = ", ".join(f"{key} = {value:g}" for key, value in criterion.settings.items())
-        rows.append((f"`{name}`", settings, *(criterion.layer_of(method) for method in METHODS)))
+        settings = ", ".join(f"{key} = {quoted_default(value)}" for key, value in criterion.settings.items())
+        rows.append((f"`{name}`", settings, *(str(criterion.description(method)["layer"]) for method in METHODS)))
     head = ("criterion", "constants", *(f"layer for {method}" for method in METHODS))
     text = "All are measured on both layers after every epoch; the plain column repeats the layer that the table names."
     return f"## Criteria\n\n{text}\n\n{table(head, rows)}"
@@ -169,7 +169,7 @@ def _oracles() -> str:
     from trainers.oracles import ORACLES
 
     rows = [
-        (f"`{name}`", ", ".join(f"{key} = {value:g}" for key, value in asdict(protocol).items()))
+        (f"`{name}`", ", ".join(f"{key} = {quoted_default(value)}" for key, value in asdict(protocol).items()))
         for name, protocol in ORACLES.items()
     ]
     return (

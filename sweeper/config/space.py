@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sweeper.config.axes import LARGEST, Axis, Choices, read_axis
-from sweeper.config.document import Document, Parts, refuse
+from sweeper.config.document import Document, Key, Parts, refuse
 from sweeper.config.sections import read_at, read_mapping, refuse_unknown
 from trainers.fields import as_yaml
 from trainers.records import Scalar, TrialConfig
 
 if TYPE_CHECKING:
+    from trainers.encoders import Encoder
     from trainers.settings import Hyperparameter
 
 
@@ -69,21 +70,54 @@ def check_centre(document: Document, name: str, axis: Axis, value: Scalar) -> No
 def check_values(document: Document, method: str, axes: Mapping[str, Axis], fixed: Mapping[str, Scalar]) -> None:
     """Ask the laboratory about the held values and both ends of every axis.
 
-    An end is refused if it fails with the other axes at their first values and also with them at their last.
-
     Raises:
         ConfigError: values that no trial can run.
+    """
+    from trainers.settings import resolve
+
+    _check_ends(document, axes, fixed, lambda values: _refusal(resolve, method, values, axes), ("fixed",))
+
+
+def check_method(
+    document: Document, method: str, network: Encoder, axes: Mapping[str, Axis], fixed: Mapping[str, Scalar]
+) -> None:
+    """Ask the method whether it can train the encoder, with the held values and both ends of every axis.
+
+    Raises:
+        ConfigError: the encoder does not suit the method with these values.
+    """
+    from trainers.settings import check_network, resolve
+
+    def refusal(values: Mapping[str, Scalar]) -> str:
+        if _refusal(resolve, method, values, axes):
+            return ""  # `check_values` reports it
+        return _refusal(lambda config: check_network(config, network), method, values, axes)
+
+    _check_ends(document, axes, fixed, refusal, ("method",), ("encoder", "name"))
+
+
+def _check_ends(
+    document: Document,
+    axes: Mapping[str, Axis],
+    fixed: Mapping[str, Scalar],
+    refusal: Callable[[Mapping[str, Scalar]], str],
+    *blamed: Key,
+) -> None:
+    """Check the held values, then each end of each axis.
+
+    An end is refused if it fails with the other axes at their first values and also with them at their last. `blamed`
+    are the keys of a mistake that depends on no axis.
     """
     ends = {name: _ends(axis) for name, axis in axes.items()}
     others = [{name: values[at] for name, values in ends.items()} for at in (0, -1)]
 
-    def refusal(tried: Mapping[str, Scalar]) -> str:
-        refusals = [_refusal(method, {**fixed, **other, **tried}, tuple(axes)) for other in others]
-        return refusals[0] if all(refusals) else ""
+    def problem_with(tried: Mapping[str, Scalar]) -> str:
+        problems = [refusal({**fixed, **other, **tried}) for other in others]
+        return problems[0] if all(problems) else ""
 
-    if problem := refusal({}):
-        raise document.error(("fixed",), problem)
-    problems = {name: next(filter(None, (refusal({name: value}) for value in ends[name])), "") for name in ends}
+    if problem := problem_with({}):
+        raise document.error(blamed[0], problem, *blamed[1:])
+    problems = {name: next(filter(None, (problem_with({name: value}) for value in ends[name])), "") for name in ends}
     refuse(document.mistake(("space", name), problem) for name, problem in problems.items() if problem)
 
 
@@ -91,12 +125,12 @@ def _ends(axis: Axis) -> tuple[Scalar, ...]:
     return axis.choices if isinstance(axis, Choices) else (axis.low, axis.high)
 
 
-def _refusal(method: str, values: Mapping[str, Scalar], swept: tuple[str, ...]) -> str:
+def _refusal(
+    check: Callable[[TrialConfig], object], method: str, values: Mapping[str, Scalar], axes: Mapping[str, Axis]
+) -> str:
     """Why the laboratory refuses a trial with these hyperparameters; "" if it accepts it."""
-    from trainers.settings import resolve
-
     try:
-        resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values, swept=swept))
+        check(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values, swept=tuple(axes)))
     except ValueError as error:
         return str(error)
     return ""

@@ -97,7 +97,7 @@ class Dispatcher:
         return Task("probe", config, self.folder, ended=ended)
 
     def queue_probe(self, number: int) -> None:
-        """Queue the probe of a trial that stopped early, where such are measured too, or that has lost its result."""
+        """Queue a probe for a pruned or collapsed trial if `oracle_pruned`, or a completed one without result.json."""
         record = self.study.record(number)
         early = record.status in (PRUNED, COLLAPSED) and self.config.oracle_pruned
         outcome = read_outcome(self.folder.trial(number))

@@ -16,7 +16,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def recover(dispatcher: Dispatcher) -> None:
-    """Bring study, checkpoints and queue to where reports.jsonl and the trials' results are; of no effect at first."""
+    """Update study, checkpoints and queue from reports.jsonl and result.json; a new sweep gets its baselines queued."""
     rows: dict[int, list[Mapping[str, Any]]] = {}
     for row in read_log(dispatcher.folder):
         rows.setdefault(row["trial"], []).append(row)

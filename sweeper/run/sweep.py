@@ -41,6 +41,8 @@ class Summary:
     """Status -> trials that ended so."""
     seconds: float
     interrupted: bool
+    measured: bool = True
+    """Whether any oracle measures its trials, so that there is something to analyse."""
 
 
 def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers: Sequence[Observer] = ()) -> Summary:
@@ -70,7 +72,9 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
             for note in images.notes:
                 told.on_message(note)
             if not labelled:
-                told.on_message("the data set has no labels, so no oracle measures any trial; `oracle=none` says so")
+                told.on_message(
+                    "the data set has no labels, so no oracle measures the trials; `oracle=none` hides this"
+                )
             return run_tasks(Dispatcher(config, made, study, told), options, images=images)
 
 
@@ -194,7 +198,8 @@ def run_tasks(
     if dispatcher.stop_reason:
         dispatcher.observers.on_message(f"{dispatcher.stop_reason}; continue with: sweeper resume {folder.path}")
     interrupted = bool(dispatcher.stop_reason)
-    return Summary(folder.path, dict(counts_of(study)), time.monotonic() - began, interrupted)
+    seconds, measured = time.monotonic() - began, bool(oracles or config.oracle)
+    return Summary(folder.path, dict(counts_of(study)), seconds, interrupted, measured)
 
 
 def write_what_is_known(dispatcher: Dispatcher) -> None:

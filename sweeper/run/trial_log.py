@@ -17,7 +17,7 @@ from trainers.records import EpochReport, OracleScore
 
 @contextmanager
 def trial_log(folder: Path) -> Iterator[FileIO]:
-    """The trial's log, held by this process: a worker that outlives its driver for a moment is waited for."""
+    """Open and lock the trial's log; wait for an earlier worker that still holds it."""
     with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file

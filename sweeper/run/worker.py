@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from sweeper.run.failures import Failure, kind_of, reason_of
 from sweeper.run.tasks import Message, Send, Task
 from sweeper.run.trial_log import describe_report, describe_scores, trial_log, warnings_in, write_line
 from sweeper.store.atomic import FULL, remove_torn
 from sweeper.store.outcomes import Outcome, write_outcome
-from sweeper.store.tables import write_baselines
+from sweeper.store.tables import oracle_cells, write_baselines
 from trainers.datasets.base import Images
 from trainers.records import (
     CHECKPOINT,
@@ -25,7 +24,6 @@ from trainers.records import (
     FAILED,
     RAW_PIXELS,
     UNTRAINED,
-    OracleScore,
     TrialResult,
 )
 
@@ -157,19 +155,10 @@ def _measure_baselines(task: Task, images: Images | None) -> None:
     report = untrained(task.config, images=images)
     scores = probe(task.config, images=images) if task.config.oracle else {}
     pixels = probe_pixels(task.config, images=images) if task.config.oracle else {}
-    rows = [{"baseline": UNTRAINED, **report.criteria, **_score_columns(scores, task.config.oracle)}]
+    rows = [{"baseline": UNTRAINED, **report.criteria, **oracle_cells(scores, task.config.oracle)}]
     if pixels:
-        rows.append({"baseline": RAW_PIXELS, **_score_columns(pixels, task.config.oracle)})
+        rows.append({"baseline": RAW_PIXELS, **oracle_cells(pixels, task.config.oracle)})
     write_baselines(task.folder, task.config.criteria, task.config.oracle, rows)
-
-
-def _score_columns(scores: dict[str, OracleScore], oracles: tuple[str, ...]) -> dict[str, Any]:
-    columns: dict[str, Any] = {f"oracle.{name}": score.accuracy for name, score in scores.items()}
-    if oracles and oracles[0] in scores:
-        first = scores[oracles[0]]
-        seconds = sum(score.seconds for score in scores.values())
-        columns |= {"oracle": first.accuracy, "oracle_n": first.n, "oracle_seconds": seconds}
-    return columns
 
 
 def _link(checkpoint: Path, name: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sweeper.errors import ResultsError
 from sweeper.store.layout import SWEEP_FILE, SweepFolder, find_sweep
@@ -17,19 +17,16 @@ from sweeper.store.lock import is_held
 from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log
-from sweeper.store.tables import count_rows, read_parquet, trials_table
+from sweeper.store.tables import count_rows, criteria_columns, read_parquet, trials_table
 from trainers.records import (
     BASELINE_COLUMNS,
     CONFIG_PREFIX,
     EPOCH_COLUMNS,
+    FAILED,
     STATUSES,
     TRIAL_COLUMNS,
     Column,
-    criterion_columns,
 )
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -144,10 +141,10 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    criteria = [Column(name, "number", "") for one in settings_criteria(settings) for name in criterion_columns(one)]
+    criteria = criteria_columns(settings_criteria(settings))
     trials = _rows(folder / "trials.parquet", (*TRIAL_COLUMNS, *criteria))
     for row in trials:
-        if str(row.get("reason") or "").startswith(INTERRUPTED):
+        if row["status"] == FAILED and row.get("finished_at") is None and row.get("started_at") is not None:
             row["status"] = INTERRUPTED
     reports = _rows(folder / "reports.parquet", (*EPOCH_COLUMNS, *criteria))
     baselines = _rows(folder / "baselines.parquet", (*BASELINE_COLUMNS, *criteria))

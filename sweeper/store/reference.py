@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from sweeper.config.docs.markdown import table
 from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS, Column
 
+HEAD: Final = ("column", "kind", "meaning")
 CRITERION: Final = (
     Column("<criterion>", "number", "repeats a layer: see [criteria](../search_spaces/README.md#criteria)"),
     Column("<criterion>.representation", "number", "the criterion of the encoder's output"),
@@ -33,20 +35,12 @@ def write() -> str:
         "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, CRITERION_SECONDS),
         "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, FURTHER[2]),
     }
-    return "\n".join(f"### {name}\n\n{table(columns)}" for name, columns in tables.items())
+    return "\n".join(f"### {name}\n\n{table(HEAD, rows_of(columns))}\n" for name, columns in tables.items())
 
 
-def table(columns: Iterable[Column]) -> str:
-    """A Markdown table of columns.
-
-    >>> print(table([Column("epoch", "whole", "counted from 1")]), end="")
-    | column | kind | meaning |
-    | --- | --- | --- |
-    | `epoch` | whole | counted from 1 |
-    """
-    lines = ["| column | kind | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in columns]
-    return "\n".join(lines) + "\n"
+def rows_of(columns: Iterable[Column]) -> list[tuple[str, str, str]]:
+    """One row per column."""
+    return [(f"`{column.name}`", column.kind, column.meaning) for column in columns]
 
 
 if __name__ == "__main__":

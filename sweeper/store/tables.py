@@ -25,6 +25,7 @@ from trainers.records import (
     Column,
     CriteriaSample,
     Kind,
+    OracleScore,
     criterion_columns,
     names_of,
 )
@@ -119,7 +120,6 @@ def _trial_row(
     if epochs > last.get("epoch", 0):  # its last report was lost: of its criteria the study has kept the objective
         last = {config.objective: record.reported[epochs]}
     scores = outcome.result.oracles if outcome else {}
-    first = scores.get(oracles[0]) if oracles else None
     checkpoint = folder.checkpoint(record.number)
     unfinished = "" if record.status else f"interrupted after epoch {len(rows)}; `sweeper resume` continues it"
     return {
@@ -133,9 +133,6 @@ def _trial_row(
         "status": record.status or FAILED,
         "reason": record.reason or unfinished,
         "epochs": epochs,
-        "oracle": first.accuracy if first else None,
-        "oracle_n": first.n if first else None,
-        "oracle_seconds": sum(score.seconds for score in scores.values()) if scores else None,
         "loss": last.get("loss", float("nan")),
         "seconds": sum(row["train_seconds"] + row["criteria_seconds"] for row in rows)
         + sum(score.seconds for score in scores.values()),
@@ -145,8 +142,19 @@ def _trial_row(
         "would_prune_epoch": record.would_prune_epoch,
         "checkpoint": str(checkpoint.relative_to(folder.path)) if checkpoint.is_file() else None,
         **{name: last.get(name, float("nan")) for name in names_of(criteria_columns(config.criteria))},
-        **{f"{ORACLE_PREFIX}{name}": scores[name].accuracy if name in scores else None for name in oracles},
+        **oracle_cells(scores, oracles),
         **{f"{CONFIG_PREFIX}{name}": value for name, value in {**config.fixed, **record.hyperparameters}.items()},
+    }
+
+
+def oracle_cells(scores: Mapping[str, OracleScore], oracles: Sequence[str]) -> dict[str, float | None]:
+    """The oracle columns of a row: the plain ones are the first oracle's, the seconds those of all oracles together."""
+    first = scores.get(oracles[0]) if oracles else None
+    return {
+        "oracle": first.accuracy if first else None,
+        "oracle_n": first.n if first else None,
+        "oracle_seconds": sum(score.seconds for score in scores.values()) if scores else None,
+        **{f"{ORACLE_PREFIX}{name}": scores[name].accuracy if name in scores else None for name in oracles},
     }
 
 

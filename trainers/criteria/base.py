@@ -64,7 +64,8 @@ class Criterion:
 
     def description(self, method: str) -> dict[str, str | bool]:
         """The entry in sweep.yaml that `analysis` reads."""
-        return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": self.layer_of(method)}
+        layer = "both" if self.joint_function is not None else self.layer_of(method)
+        return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": layer}
 
     def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
         """Column -> value (see `criterion_columns`); the columns of single layers are NaN for a joint value."""

@@ -23,6 +23,8 @@ class MethodParams:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            if value is None:
+                continue
             if name.endswith(("temperature", "_dim")) and not value > 0:
                 raise ValueError(f"`{name}` must be above 0, but got {value}")
             if name.endswith("_momentum") and not 0 <= value <= 1:

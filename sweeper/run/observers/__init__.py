@@ -22,7 +22,7 @@ OBSERVERS: Final[dict[str, type[Observer]]] = {
 
 
 def make_observers(options: RunOptions) -> list[Observer]:
-    """What shows the sweep (JSON or nothing where asked for, a table on a terminal, lines on a pipe), then the others.
+    """Create the display (JSON, nothing, a table on a terminal, lines on a pipe), then the other observers.
 
     Raises:
         ConfigError: an observer of that name does not exist.

@@ -28,7 +28,7 @@ from trainers.records import (
 
 SHOWN_FINISHED: Final = 5
 """Trials that have ended and stay in the table."""
-STYLES: Final = {COMPLETED: "green", PRUNED: "yellow", COLLAPSED: "magenta", DIVERGED: "magenta", FAILED: "red"}
+STATUS_STYLES: Final = {COMPLETED: "green", PRUNED: "yellow", COLLAPSED: "magenta", DIVERGED: "magenta", FAILED: "red"}
 
 
 class LiveTable(Observer):
@@ -85,7 +85,7 @@ class LiveTable(Observer):
         for name in ("trial", "status", "epoch", *column_names(self._reports())):
             table.add_column(name, justify="left" if name == "status" else "right")
         for result, report in self.ended:
-            status = Text(result.status, style=STYLES.get(result.status, ""))
+            status = Text(result.status, style=STATUS_STYLES.get(result.status, ""))
             table.add_row(*cells(result.trial, status, report, self.pace.epochs))
         for trial, report in sorted(self.running.items()):
             status = Text("stopped", style="yellow") if self.closed else Text("running", style="bold")
