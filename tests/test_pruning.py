@@ -17,7 +17,8 @@ from simulated import World, simulate
 from small_sweeps import make_images, small_config
 
 from analysis import load, replay
-from analysis.stats.audit import audit, clearly_above, cost
+from analysis.stats.audit import audit, clearly_above
+from analysis.stats.cost import cost
 from analysis.stats.frontier import efficient, frontier
 from analysis.stats.pruning import default_pruners
 from sweeper.run.options import RunOptions

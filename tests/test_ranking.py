@@ -27,7 +27,8 @@ from analysis.stats.bootstrap import (
     tau_and_influence,
     tau_of_counts,
 )
-from analysis.stats.comparison import ceiling, compare
+from analysis.stats.ceiling import ceiling
+from analysis.stats.comparison import compare
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.hyperparameters import partial, partial_tau, select_by_hyperparameter
 from analysis.stats.ranking import estimate, holm, interval, kendall, states_of

@@ -19,7 +19,8 @@ from analysis.data.load import load
 from analysis.report.html import Section, make_page
 from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.report.write import Report, analyze
-from analysis.stats.audit import audit, cost
+from analysis.stats.audit import audit
+from analysis.stats.cost import cost
 from analysis.stats.hyperparameters import partial
 from analysis.stats.layers import layers_of
 from analysis.stats.ranking import kendall

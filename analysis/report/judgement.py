@@ -12,8 +12,10 @@ from pandas import DataFrame
 from analysis.data.columns import Criteria, ScoreColumn, is_layer
 from analysis.data.criteria import labels_of
 from analysis.data.load import Results
-from analysis.stats.audit import audit, cost
-from analysis.stats.comparison import ceiling, compare
+from analysis.stats.audit import audit
+from analysis.stats.ceiling import ceiling
+from analysis.stats.comparison import compare
+from analysis.stats.cost import cost
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.frontier import frontier
 from analysis.stats.hyperparameters import partial, select_by_hyperparameter

@@ -8,7 +8,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
-from analysis.stats.audit import WORK
+from analysis.stats.cost import WORK
 from analysis.text.numbers import accuracy, label_of, number, percent, points, probability, seconds
 
 

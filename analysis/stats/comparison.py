@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
-import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
+from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
 from analysis.stats.bootstrap import (
     DENSE,
     RESAMPLES,
@@ -25,7 +24,7 @@ from analysis.stats.bootstrap import (
     tau_and_influence,
     tau_of_counts,
 )
-from analysis.stats.ranking import NORMAL, interval, is_constant, judged_trials
+from analysis.stats.ranking import NORMAL, is_constant, judged_trials
 
 
 def compare(
@@ -138,50 +137,3 @@ def better_of(first: str, second: str, difference: float, half: float) -> str:
     if not math.isfinite(half) or half <= 0 or abs(difference) <= half:
         return ""
     return first if difference > 0 else second
-
-
-def ceiling(trials: DataFrame, *, oracle: str = "oracle") -> DataFrame:
-    """One row per sweep with several seeds per configuration: the τ of the oracle with itself.
-
-    It is the τ between the oracles of two seeds, averaged over all pairs of seeds. A criterion as noisy as the oracle
-    cannot exceed it on average; a criterion without noise can, because here both sides are noisy. `noise` is the
-    oracle's standard deviation between the seeds of a configuration.
-    """
-    table = trials if "sweep" in trials else trials.assign(sweep="")
-    if "seed" not in table or "configuration" not in table:
-        return DataFrame()
-    rows = [
-        {"sweep": sweep, **found}
-        for sweep, part in table.groupby("sweep", sort=False)
-        if (found := ceiling_of(part, oracle)) is not None
-    ]
-    return DataFrame(rows)
-
-
-def ceiling_of(trials: DataFrame, oracle: str) -> dict[str, object] | None:
-    """One row of ceiling.csv; None if no configuration ran twice."""
-    known = trials.assign(truth=ScoreColumn(oracle).scores(trials), configuration=configuration_of(trials)).dropna(
-        subset=["truth"]
-    )
-    run = known.groupby("configuration").cumcount()  # numbers the runs of each configuration
-    wide = known.assign(run=run).pivot(index="configuration", columns="run", values="truth")
-    full = wide.dropna()
-    if wide.shape[1] < 2 or len(full) < 3:
-        return None
-    values = [full[column].to_numpy() for column in full]
-    if any(is_constant(one) for one in values):
-        return None
-    found = [tau_and_influence(make_pairs(one, other)) for one, other in itertools.combinations(values, 2)]
-    tau = float(np.mean([tau for tau, _ in found]))
-    error = standard_error(np.mean([influence for _, influence in found], axis=0))
-    low, high = interval(tau, error, len(full))
-    return {
-        "configurations": len(full),
-        "seeds": wide.shape[1],
-        "tau": tau,
-        "tau_low": low,
-        "tau_high": high,
-        "noise": float(np.sqrt(pd.Series(wide.var(axis=1, ddof=1)).mean())),
-        "range": float(known["truth"].max() - known["truth"].min()),
-        "best_oracle": float(known["truth"].max()),
-    }

@@ -11,7 +11,7 @@ from pandas import DataFrame
 from analysis.data.columns import is_layer
 from analysis.data.load import Results
 from analysis.report.judgement import Judgement, rows_with, without_layers
-from analysis.stats.audit import PROBE, PROBE_EVERY_EPOCH, WORK
+from analysis.stats.cost import PROBE, PROBE_EVERY_EPOCH, WORK
 from analysis.text.cautions import SMALL
 from analysis.text.numbers import (
     accuracy,
