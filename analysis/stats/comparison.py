@@ -1,4 +1,4 @@
-"""Comparison of two criteria on the same trials and resamples, and the highest τ that the oracle's noise allows."""
+"""Comparison of two criteria on the same trials and resamples."""
 
 from __future__ import annotations
 
