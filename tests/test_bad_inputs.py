@@ -24,6 +24,8 @@ from sweeper.config.yaml_text import MAX_BYTES
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -454,6 +454,7 @@ def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: 
 # Sweeps that are not finished
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path: Path) -> None:
     line = [
         "run",

@@ -66,6 +66,7 @@ def write_toy(results: Path, name: str, criteria: object) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(tmp_path: Path) -> None:
     folder = write_toy(tmp_path, "toy", TOY)
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(folder)], check=True)

@@ -20,6 +20,8 @@ from analysis.data.load import load
 from analysis.report.write import analyze
 from sweeper.cli.commands import execute
 
+pytestmark = pytest.mark.slow
+
 RAY = Path(__file__).parent / "exports" / "ray.csv"
 """Written by Ray 2.60: `Tuner(train, param_space={"lr": grid_search([0.1, 0.2, 0.3]), "opt": {"name":
 grid_search(["sgd", "bad", "late"])}}).fit().get_dataframe().to_csv("ray.csv", index=False)`, where `bad` raises before

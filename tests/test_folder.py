@@ -205,6 +205,7 @@ class Messages(Observer):
         self.said.append(text)
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_unreadable_images_out_and_says_so(tmp_path: Path) -> None:
     images = make_images(tmp_path / "images")
     (images / "rows" / "broken.png").write_bytes(b"")
