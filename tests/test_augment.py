@@ -144,6 +144,7 @@ def torchvision_jitter(image: Tensor, order: tuple[int, ...], factors: list[floa
     return image
 
 
+@pytest.mark.slow
 def test_jitter_is_torchvisions_with_each_images_own_factors_and_order(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Tensor] = []
     uniform = augment._uniform
@@ -172,6 +173,7 @@ def test_jitter_is_torchvisions_with_each_images_own_factors_and_order(monkeypat
         assert stats.kstest(factor.numpy(), "uniform", (low, high - low)).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_jitter_of_one_part_is_that_part(monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_images(32, 10, 10, 3)
     none = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "jitter_probability": 1.0}

@@ -518,6 +518,7 @@ def test_one_damaged_sweep_does_not_hide_the_others(copied: Path) -> None:
     assert "torn/sweep.yaml is damaged" in ran.error
 
 
+@pytest.mark.slow
 def test_trials_that_end_badly_say_why(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--device", "cpu", "--results", tmp_path, "--name", "bad", "trials=2"]
     ran = sweeper(*line, "space={}", "fixed={optimizer: sgd, lr: 1e30}", "--json")

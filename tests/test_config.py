@@ -82,6 +82,7 @@ def edited(path: Path, old: str, new: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_is_read(file: Path) -> None:
     config = load_config(file)
     assert (config.method, config.epochs, config.batch_size, config.trials) == ("dino", 10, 128, 12)
@@ -694,6 +695,7 @@ def plain_file(file: Path) -> Path:
     return edited(file, "1e-4", "1.0e-4")
 
 
+@pytest.mark.slow
 def test_the_schema_is_current() -> None:
     written = (ROOT / "search_spaces" / "schema.json").read_text(encoding="utf-8")
     assert written == schema.write(), "run: python -m sweeper.config.reference search_spaces"

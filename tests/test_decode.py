@@ -391,6 +391,7 @@ def test_reading_ends_where_too_many_fail(tmp_path: Path) -> None:
     assert len(read(*paths, skip=2).failures) == 3
 
 
+@pytest.mark.slow
 def test_a_large_image_is_allowed_by_an_option(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     Image.new("1", (16_000, 12_500)).save(path)

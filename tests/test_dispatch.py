@@ -33,6 +33,8 @@ from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import read_log
 from trainers.records import EpochReport, OracleScore, TrialResult, criterion_columns
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -380,7 +382,6 @@ def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float |
 @pytest.mark.parametrize("policy", ["best", "last", "all", "none"])
 @settings(max_examples=60, deadline=None)
 @given(events=EVENTS, again=st.integers(1, 3))
-@pytest.mark.slow
 def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
     images: Path, policy: str, objective: str, events: list[tuple[Any, ...]], again: int
 ) -> None:

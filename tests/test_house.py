@@ -146,6 +146,7 @@ def test_only_the_probe_opens_labels() -> None:
     assert openers == {ROOT / "trainers" / "probe.py"}
 
 
+@pytest.mark.slow
 def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
     allowed = {
         *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py"),
@@ -301,6 +302,7 @@ def test_the_commands_of_the_documents_exist(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.slow
 def test_the_search_spaces_of_the_documents_are_valid(document: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.DOTALL)
     for block in blocks:

@@ -44,6 +44,7 @@ def table_of(score: Floats, truth: Floats, **columns: object) -> DataFrame:
 
 @settings(max_examples=80, deadline=None)
 @given(few)
+@pytest.mark.slow
 def test_tau_and_rho_are_scipys_with_any_ties(values: list[tuple[int, int]]) -> None:
     score, truth = np.array(values, dtype=float).T
     row = kendall(table_of(score, truth)).iloc[0]
@@ -398,6 +399,7 @@ def test_no_order_of_a_few_trials_has_an_interval_of_no_width(n: int) -> None:
         assert found.high - found.low > 0.25
 
 
+@pytest.mark.slow
 def test_weights_reach_every_tau() -> None:
     generator = np.random.default_rng(1)
     names = ("lidar", "rankme", "oracle", "config.lr")

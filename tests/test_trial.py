@@ -233,6 +233,7 @@ def test_a_driver_that_cannot_be_told_is_no_failure_of_the_trial(task: Task, arr
     assert read_outcome(task.trial_folder) is None
 
 
+@pytest.mark.slow
 def test_a_worker_waits_for_the_one_before_it(task: Task, arrays: Images) -> None:
     """The lock is the log's: a worker that outlives its driver holds it until the kernel has ended it."""
     task.trial_folder.mkdir(parents=True)
