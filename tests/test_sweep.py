@@ -152,7 +152,7 @@ def test_an_oracle_without_labels_is_said_at_once(images: Path, tmp_path: Path) 
     lines = shown()
     dataset = mapping(images)["dataset"] | {"labels": False}
     run_sweep(small_config(images, trials=1, dataset=dataset), tmp_path / "s", LOCAL, [lines])
-    assert text_of(lines).startswith("the data set has no labels, so no oracle measures any trial")
+    assert text_of(lines).startswith("the data set has no labels, so no oracle measures the trials")
     assert trials_of(tmp_path / "s")["oracle"].isna().all()
 
 
