@@ -83,12 +83,11 @@ def test_the_score_is_scikit_learns_on_standardised_features() -> None:
     assert found.seconds > 0
 
 
-def test_the_penalty_is_strong_where_features_are_noise_and_weak_where_they_are_not() -> None:
+def test_the_penalty_is_the_one_that_names_most_of_the_held_out_images() -> None:
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(300) % 5
     signal = torch.eye(5)[labels]
-    rare = torch.cat([0.05 * signal + 0.004 * torch.randn(300, 5, generator=generator), torch.zeros(300, 1)], dim=1)
-    assert LBFGS.choose(rare, labels, 5, 0) == LBFGS.penalties[0]  # all are right: the first of equals
+    assert LBFGS.choose(5 * signal, labels, 5, 0) == LBFGS.penalties[0]  # all are right: the first of equals
     noisy = torch.cat([signal, 3 * torch.randn(300, 120, generator=generator)], dim=1)
     scores = {}
     for penalty in LBFGS.penalties:
