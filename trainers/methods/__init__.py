@@ -6,11 +6,13 @@ from typing import Final
 
 from trainers.methods.base import Method
 from trainers.methods.dino import DINO
+from trainers.methods.ijepa import IJEPA
 from trainers.methods.simclr import SimCLR
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
     "dino": DINO,
+    "ijepa": IJEPA,
     "simclr": SimCLR,
     "vicreg": VICReg,
 }
