@@ -135,7 +135,11 @@ class IJEPA(Method):
     Params: ClassVar[type[MethodParams]] = IJEPAParams
     params: IJEPAParams
     augmentation: ClassVar[Augmentation] = Augmentation(
-        crop_scale_min=0.3, flip_probability=0.0, jitter_probability=0.0, grayscale_probability=0.0, blur_probability=0.0
+        crop_scale_min=0.3,
+        flip_probability=0.0,
+        jitter_probability=0.0,
+        grayscale_probability=0.0,
+        blur_probability=0.0,
     )
     optimizer: ClassVar[Optimizer] = Optimizer(
         optimizer="adamw", lr=1e-3, weight_decay=0.04, final_weight_decay=0.4, warmup=40 / 300, final_lr=1e-3
