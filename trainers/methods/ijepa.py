@@ -1,4 +1,4 @@
-"""I-JEPA: predicts the teacher's tokens of target blocks from a context block (Assran et al., CVPR 2023, 2301.08243)."""
+"""I-JEPA: predicts the teacher's tokens of target blocks from a context block (Assran et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ class Predictor(nn.Module):
         tokens = torch.cat([seen.repeat_interleave(count, dim=0), asked.to(seen.dtype)], 1)
         for block in self.blocks:
             tokens = block(tokens)
-        predicted: Tensor = self.leave(self.norm(tokens[:, -length:]))
-        return predicted.unflatten(0, (batch, count))
+        predicted: Tensor = self.leave(self.norm(tokens[:, -length:])).unflatten(0, (batch, count))
+        return predicted
 
 
 class IJEPA(Method):
@@ -231,13 +231,14 @@ def target_tokens(tokens: Tensor, targets: Tensor) -> Tensor:
     """(b, n, d) tokens and (b, m, t) indices -> (b, m, t, d) in float32, each token normalised without affine."""
     normalised = F.layer_norm(tokens.float(), tokens.shape[-1:])
     chosen = targets.flatten(1).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
-    return normalised.gather(1, chosen).unflatten(1, targets.shape[1:])
+    goals: Tensor = normalised.gather(1, chosen).unflatten(1, targets.shape[1:])
+    return goals
 
 
 def sincos_positions(side: int, dim: int) -> Tensor:
     """(side², dim), fixed: sines and cosines of the column, then of the row, of each patch.
 
-    Frequencies fall from 1 to nearly 1/10,000 (Vaswani et al. 2017; in two dimensions as in the code of MAE and I-JEPA).
+    Frequencies fall from 1 to nearly 1/10,000 (Vaswani et al. 2017; in two dimensions as in the code of MAE).
     """
     frequencies = 10_000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim / 4))
     angles = torch.arange(side, dtype=torch.float64)[:, None] * frequencies
