@@ -57,7 +57,7 @@ def test_every_option_has_a_default_and_a_docstring(kind: type[Dataset]) -> None
 
 def test_unknown_names_and_wrong_types_are_answered_with_the_right_ones(tmp_path: Path) -> None:
     assert "did you mean `mnist5k`" in refusal(name="mnist5")
-    assert "`dataset.name` must be one of mnist5k, folder" in refusal()
+    assert "`dataset.name` must be one of photos, mnist5k, folder" in refusal()
     assert "did you mean `root`" in refusal(name="folder", rot=".")
     assert "`dataset.root` is not an option of mnist5k; it may have none" in refusal(name="mnist5k", root=".")
     assert refusal(name="folder", root=str(tmp_path), size="a") == '`dataset.size` must be a whole number, but got "a"'

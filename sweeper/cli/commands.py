@@ -112,8 +112,8 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
     Trials that were running continue from their last checkpoint; finished ones are not run again.
 
     \b
-      sweeper resume results/dino-mnist5k-20260101-120000
-      sweeper resume results/dino-mnist5k-20260101-120000 --trials 40
+      sweeper resume results/dino-photos-20260101-120000
+      sweeper resume results/dino-photos-20260101-120000 --trials 40
     """
     from sweeper.store.layout import find_sweep
 
@@ -152,7 +152,7 @@ def analyze(
 
     \b
       sweeper analyze results/
-      sweeper analyze results/dino-mnist5k-20260101-120000
+      sweeper analyze results/dino-photos-20260101-120000
       sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
       sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
     """
@@ -182,7 +182,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
     what the choice cost.
 
     \b
-      sweeper best results/dino-mnist5k-20260101-120000 --criterion rankme
+      sweeper best results/dino-photos-20260101-120000 --criterion rankme
     """
     from sweeper.cli.choice import choose
     from sweeper.cli.screens import choice_text

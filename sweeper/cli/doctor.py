@@ -135,7 +135,7 @@ def check_disk(results: Path) -> Check:
 
 
 def check_step() -> Check:
-    """The time of a training step: two short epochs of SimCLR on the embedded digits, of which the second is timed."""
+    """The time of a training step: two short epochs of SimCLR on the embedded photographs, of which the second is timed."""
     import torch
 
     from trainers.datasets import open_dataset
@@ -144,7 +144,7 @@ def check_step() -> Check:
     from trainers.records import CriteriaSample, TrialConfig
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dataset = {"name": "mnist5k"}
+    dataset = {"name": "photos"}
     images = open_dataset(dataset).images()
     few = Images(images.train[:512], images.test[:128])
     config = TrialConfig(

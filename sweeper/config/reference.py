@@ -41,8 +41,8 @@ line of each file names: `# yaml-language-server: $schema=schema.json`, a path r
 
 ```yaml
 method: dino
-dataset: {name: mnist5k}
-encoder: {name: vit, dim: 96, depth: 4, patch: 7}
+dataset: {name: photos}
+encoder: {name: vit, dim: 96, depth: 4, patch: 8}
 epochs: 10
 batch_size: 256
 trials: 12

@@ -10,11 +10,13 @@ from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
 from trainers.datasets.mnist5k import Mnist5k
+from trainers.datasets.photos import Photos
 from trainers.names import did_you_mean
 from trainers.options import read_options
 from trainers.records import Scalar
 
 DATASETS: Final[dict[str, type[Dataset]]] = {
+    "photos": Photos,
     "mnist5k": Mnist5k,
     "folder": Folder,
     "fashion_mnist": FashionMnist,
