@@ -288,6 +288,8 @@ def test_every_criterion_says_what_it_is() -> None:
     [
         ("simclr", "embedding", "embedding"),
         ("dino", "embedding", "embedding"),
+        ("ijepa", "representation", "representation"),
+        ("data2vec", "representation", "representation"),
         ("vicreg", "representation", "embedding"),
     ],
 )

@@ -27,11 +27,16 @@ from trainers.settings import hyperparameters, resolve
 from trainers.splits import Data, Split, in_order
 
 SMALL = {
+    "data2vec": {"top_blocks": 2, "min_block": 4},
+    "ijepa": {"predictor_dim": 16, "predictor_depth": 1, "min_context": 4},
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},
     "simclr": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
     "vicreg": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
 }
 RESNET = {"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2}
+VIT = {"name": "vit", "dim": 16, "depth": 2, "heads": 2, "patch": 2}
+MASKED = ("data2vec", "ijepa")
+"""Methods that need an encoder with tokens."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def config(method: str = "simclr", **changes: object) -> TrialConfig:
     base = TrialConfig(
         method=method,
         dataset={"name": "given"},
-        encoder=RESNET,
+        encoder=VIT if method in MASKED else RESNET,
         epochs=3,
         batch_size=16,
         hyperparameters=hyperparameters,

@@ -25,6 +25,8 @@ SMALL = {
     "vicreg": {"expander_dim": 24},
 }
 
+TWO_VIEWS = [name for name in METHODS if name not in ("data2vec", "ijepa")]
+
 
 def small_method(name: str, **overrides: float) -> Method:
     torch.manual_seed(0)
@@ -195,7 +197,7 @@ def test_dino_takes_local_crops() -> None:
     assert small_method("dino").loss(local).isfinite()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TWO_VIEWS)
 def test_every_method_trains_and_shows_both_layers(name: str) -> None:
     method = small_method(name)
     method.progress = 0.5
@@ -210,7 +212,7 @@ def test_every_method_trains_and_shows_both_layers(name: str) -> None:
     torch.testing.assert_close(method.embed(images), method.project(representations))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TWO_VIEWS)
 def test_hidden_patches_do_not_reach_the_student(name: str) -> None:
     """Changing a hidden patch leaves the loss of a one-network method as it was; the teacher of DINO sees it."""
     method = small_method(name).eval()

@@ -26,7 +26,10 @@ class Teacher(nn.Module):
 
     def update(self, students: Mapping[str, nn.Module], progress: float) -> None:
         """Move each copy towards its student; the momentum rises on a cosine, to 1 at `progress` 1."""
-        momentum = cosine(self.momentum, 1.0, progress)
+        self.follow(students, cosine(self.momentum, 1.0, progress))
+
+    def follow(self, students: Mapping[str, nn.Module], momentum: float) -> None:
+        """Move each copy towards its student with this momentum, for a schedule of the method's own."""
         for name, student in students.items():
             update_ema(self.copies[name], student, momentum)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainers.blocks import covered
 from trainers.fields import Between
 from trainers.masks import fill_masked
 from trainers.options import read_options
@@ -100,6 +101,8 @@ class Encoder(nn.Module):
     """Number of patches in the grid of a whole image: what `mask_ratio` counts."""
     patch: int = 1
     """Side in pixels of which the side of every view must be a multiple."""
+    depth: int = 0
+    """How many blocks' outputs `tokens` can return."""
     has_tokens: bool = False
     """Whether `tokens` is there: for a method that needs them to `check`."""
 
@@ -107,13 +110,22 @@ class Encoder(nn.Module):
         """(b, c, h, w) -> (b, dim); `kept` (b, kept patches) names the patches that are seen, None sees all."""
         raise TypeError(f"{type(self).__name__} must define `forward`")
 
-    def tokens(self, images: Tensor, kept: Tensor | None = None, *, last_blocks: int = 0) -> Tokens:
+    def tokens(
+        self,
+        images: Tensor,
+        kept: Tensor | None = None,
+        *,
+        last_blocks: int = 0,
+        mask_token: Tensor | None = None,
+    ) -> Tokens:
         """One token per patch that is seen, of (b, c, h, w) images, and the outputs of the last blocks.
 
         Args:
             images: (b, c, h, w).
             kept: (b, k), the patches that are seen; None sees all.
-            last_blocks: how many blocks' outputs are returned, at most as many as there are.
+            last_blocks: how many blocks' outputs are returned, at most `depth`.
+            mask_token: (dim,), which takes the place of the patches that are not seen, so that every patch of the grid
+                has a token; None leaves them out.
 
         Raises:
             TypeError: the encoder has no tokens.
@@ -183,14 +195,26 @@ class ViT(Encoder):
         self.dim = int(model.num_features)
         self.patch = int(model.patch_embed.patch_size[0])
         self.patches = patch_grid(image_size, self.patch)
+        self.depth = len(model.blocks)
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
         pooled: Tensor = self.model.forward_head(self.tokens(images, kept).sequence, pre_logits=True)
         return pooled
 
-    def tokens(self, images: Tensor, kept: Tensor | None = None, *, last_blocks: int = 0) -> Tokens:
+    def tokens(
+        self,
+        images: Tensor,
+        kept: Tensor | None = None,
+        *,
+        last_blocks: int = 0,
+        mask_token: Tensor | None = None,
+    ) -> Tokens:
         model, prefixes = self.model, self.model.num_prefix_tokens
-        sequence = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
+        patches = model.patch_embed(images)
+        if kept is not None and mask_token is not None:
+            seen = covered(kept, self.patches).view(*patches.shape[:-1], 1)
+            patches, kept = torch.where(seen, patches, mask_token.to(patches.dtype)), None
+        sequence = model.norm_pre(model.patch_drop(model._pos_embed(patches)))
         if kept is None:
             kept = torch.arange(sequence.shape[1] - prefixes, device=images.device).expand(len(images), -1)
         else:

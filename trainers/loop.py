@@ -80,7 +80,7 @@ class Trainer:
         """Train one epoch, measure the criteria of the network, and report both."""
         began = now(self.data.device)
         with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
-            loss = self._train_epoch()
+            loss, masked, visible = self._train_epoch()
         trained = now(self.data.device)
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
@@ -97,16 +97,23 @@ class Trainer:
             spread=found.spread,
             seconds={"train": train_seconds, "criteria": now(self.data.device) - trained, **each},
             images_per_second=self.steps_per_epoch * self.config.batch_size / train_seconds,
+            masked_share=masked,
+            visible_share=visible,
         )
         self.reports.append(report)
         return report
 
-    def _train_epoch(self) -> float:
-        """Train on every image once, in an order drawn for this seed and epoch, and return the mean loss."""
+    def _train_epoch(self) -> tuple[float, float, float]:
+        """Train on every image once, in an order drawn for this seed and epoch.
+
+        Returns:
+            The mean loss, and the mean masked and visible shares of the patches.
+        """
         config, method = self.config, self.method.train()
         generator = augmentation_generator(self.data.device, config.seed, self.epoch + 1)
         order = training_order(len(self.data.train), self.data.device, config.seed, self.epoch + 1)
         steps = config.epochs * self.steps_per_epoch
+        shares = torch.zeros(2, dtype=torch.float64)
         total = torch.zeros((), device=self.data.device, dtype=torch.float64)
         for index in range(self.steps_per_epoch):
             chosen = order[index * config.batch_size : (index + 1) * config.batch_size]
@@ -124,7 +131,9 @@ class Trainer:
             self.optimizer.step()
             method.after_step((step + 1) / steps)
             total += loss.detach()
-        return float(total) / self.steps_per_epoch
+            shares = shares.to(loss.device) + method.shares(batch).to(loss.device)
+        masked, visible = (shares / self.steps_per_epoch).tolist()
+        return float(total) / self.steps_per_epoch, masked, visible
 
     def save(self, checkpoint: Path) -> None:
         """Write the checkpoint to a temporary file, then rename it: an interrupted write leaves the previous one."""

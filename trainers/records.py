@@ -6,6 +6,7 @@ because the conductor, the laboratory and the judge all read it without needing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -55,6 +56,8 @@ EPOCH_COLUMNS: Final = (
     Column("criteria_seconds", "number", "seconds of all criteria together"),
     Column("images_per_second", "number", "source images per second of training"),
     Column("spread", "number", "mean standard deviation per dimension over mean norm, of the embeddings"),
+    Column("masked_share", "number", "share of the patches that the student predicts or that are hidden from it"),
+    Column("visible_share", "number", "share of the patches of the whole-size views that the student sees"),
     Column("sequence", "whole", "number of the report in the order of arrival"),
     Column("reported_at", "moment", "when the report arrived, in UTC"),
 )
@@ -164,6 +167,10 @@ class EpochReport:
     """Of `train`, of `criteria`, and of each criterion by its name: the time that it would take alone."""
     images_per_second: float
     """Source images per second of training."""
+    masked_share: float = math.nan
+    """Mean share of the patches that the student predicts or that are hidden from it."""
+    visible_share: float = math.nan
+    """Mean share of the patches of the whole-size views that the student sees."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -77,6 +78,8 @@ def report_row(report: EpochReport) -> dict[str, Any]:
         **{f"{what}_seconds": seconds for what, seconds in report.seconds.items()},
         "images_per_second": report.images_per_second,
         "spread": report.spread,
+        "masked_share": report.masked_share,
+        "visible_share": report.visible_share,
     }
 
 
@@ -100,7 +103,15 @@ def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
         spread=row["spread"],
         seconds={what: row[name] for what in ("train", "criteria", *criteria) if (name := f"{what}_seconds") in row},
         images_per_second=row["images_per_second"],
+        masked_share=_share(row, "masked_share"),
+        visible_share=_share(row, "visible_share"),
     )
+
+
+def _share(row: Mapping[str, Any], name: str) -> float:
+    """A share of the patches; NaN in a row of an earlier version, which has none."""
+    value = row.get(name)
+    return math.nan if value is None else float(value)
 
 
 def read_log(folder: SweepFolder) -> list[dict[str, Any]]:

@@ -139,6 +139,6 @@ LIDAR: Final = Criterion(
     reads_views=True,
     settings={"delta": DELTA, "epsilon": EPSILON},
     layer="embedding",
-    layer_by_method={"vicreg": "representation"},
+    layer_by_method={"vicreg": "representation", "ijepa": "representation", "data2vec": "representation"},
     higher_is_better=True,
 )

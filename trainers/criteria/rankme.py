@@ -77,5 +77,6 @@ RANKME: Final = Criterion(
     function=_measure,
     reads_views=False,
     layer="embedding",
+    layer_by_method={"ijepa": "representation", "data2vec": "representation"},
     higher_is_better=True,
 )

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from trainers.methods.base import Method
+from trainers.methods.data2vec import Data2Vec
 from trainers.methods.dino import DINO
+from trainers.methods.ijepa import IJEPA
 from trainers.methods.simclr import SimCLR
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
+    "data2vec": Data2Vec,
     "dino": DINO,
+    "ijepa": IJEPA,
     "simclr": SimCLR,
     "vicreg": VICReg,
 }

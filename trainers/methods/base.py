@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.augment import Augmentation, local_side, make_views, repeat_views
+from trainers.blocks import covered
 from trainers.encoders import Encoder
 from trainers.masks import keep_random
 from trainers.optim import Optimizer
@@ -63,6 +64,8 @@ class Batch:
 
     views: tuple[Tensor, ...]
     kept: tuple[Tensor | None, ...]
+    targets: Tensor | None = None
+    """(b, m, t), for a method that predicts patches of its one view: the patches of each of m targets."""
 
 
 class Method(nn.Module, ABC):
@@ -140,6 +143,19 @@ class Method(nn.Module, ABC):
             raise TypeError(f"{type(self).__name__} must define `features` to take views with hidden patches")
         representations = self.represent(images)
         return {REPRESENTATION: representations, EMBEDDING: self.project(representations)}
+
+    def shares(self, batch: Batch) -> Tensor:
+        """(2,): the masked and the visible share of the patches of a batch, which every report has the mean of.
+
+        Visible are those that the student sees of the whole-size views; masked are those that it predicts, where the
+        batch has targets, and otherwise the rest.
+        """
+        kept = [1.0 if patches is None else patches.shape[1] / self.patches for patches in batch.kept[:2]]
+        visible = sum(kept) / len(kept)
+        if batch.targets is None:
+            return torch.tensor([1 - visible, visible])
+        masked = covered(batch.targets, self.patches).float().mean()
+        return torch.stack([masked, torch.full_like(masked, visible)])
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
