@@ -82,6 +82,7 @@ def test_the_mean_without_failures_is_over_the_other_trials() -> None:
     row = across_sweeps(kendall(trials), kendall(sound_trials(trials))).iloc[0]
     assert row["mean_sound"] == pytest.approx(sound["tau"].mean())
     assert row["mean_sound"] != pytest.approx(row["mean"])
+    assert row["mean_sound_low"] < row["mean_sound"] < row["mean_sound_high"]
 
 
 def axes_table() -> DataFrame:

@@ -64,7 +64,8 @@ def means_of(ranking: DataFrame | None, criterion: str, suffix: str) -> dict[str
         return {}
     taus = ranking.loc[ranking["criterion"] == criterion, "tau"]
     found = mean_interval([tau for tau in taus if math.isfinite(tau)])
-    return {f"{name}{suffix}": value for name, value in zip(("mean", "mean_low", "mean_high"), found, strict=True)}
+    names = (f"mean{suffix}", f"mean{suffix}_low", f"mean{suffix}_high")
+    return dict(zip(names, found, strict=True))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
