@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 from scipy import stats
 
+from analysis.data.methods import moves_loss
 from analysis.stats.across import across_sweeps, mean_interval, sound_trials
 from analysis.stats.axes import by_axis, partial_of_matrix, tau_matrix
 from analysis.stats.bootstrap import make_pairs, standard_error, tau_and_influence
 from analysis.stats.hyperparameters import partial_tau
 from analysis.stats.ranking import kendall
+from analysis.text.cautions import cautions
+from trainers.methods import METHODS
 
 Floats = NDArray[np.float64]
 
@@ -153,3 +157,42 @@ def test_a_hyperparameter_that_the_criterion_follows_exactly_leaves_no_partial_t
     rows = by_axis(table).set_index("hyperparameter")
     assert math.isnan(rows.loc["a", "tau"])
     assert rows.loc["overall", "tau"] == pytest.approx(stats.kendalltau(values, values % 5).statistic)
+
+
+def swept_table(method: str, **columns: object) -> DataFrame:
+    values = np.arange(6.0)
+    table = DataFrame({"sweep": "s", "method": method, "loss": values, "oracle": values % 4, "status": "completed"})
+    return table.assign(trial=range(6), **columns)
+
+
+@pytest.mark.parametrize(
+    ("method", "column", "said"),
+    [
+        ("simclr", "config.temperature", True),
+        ("vicreg", "config.variance_weight", True),
+        ("dino", "config.student_temperature", True),
+        ("simclr", "config.lr", False),
+        ("mine", "config.temperature", False),
+    ],
+)
+def test_a_swept_hyperparameter_in_the_formula_of_the_loss_is_named(method: str, column: str, said: bool) -> None:
+    table = swept_table(method, **{column: np.arange(6.0)})
+    found = cautions(table, DataFrame(), kendall(table), DataFrame())
+    texts = found.loc[found["kind"] == "moved by a hyperparameter", "text"]
+    assert len(texts) == said
+    assert all(column.removeprefix("config.").capitalize() in text for text in texts)
+
+
+def test_a_fixed_temperature_or_a_table_without_the_loss_has_no_such_caution() -> None:
+    fixed = swept_table("simclr", **{"config.temperature": 0.1})
+    other = swept_table("simclr", **{"config.temperature": np.arange(6.0)}).rename(columns={"loss": "rankme"})
+    for table in (fixed, other):
+        found = cautions(table, DataFrame(), kendall(table), DataFrame())
+        assert "moved by a hyperparameter" not in set(found["kind"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_declares_hyperparameters_that_it_has(method: str) -> None:
+    assert moves_loss(method) == METHODS[method].moves_loss
+    assert set(moves_loss(method)) <= {field.name for field in fields(METHODS[method].Params)}
+    assert moves_loss(method)

@@ -60,7 +60,6 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
         ranking = ranking.merge(known_from(epochs), on=["sweep", "criterion"], how="left")
     names = {sweep: study_name(settings, sweep) for sweep, settings in results.sweeps.items()}
     given = partial(trials, criteria)
-    sound = kendall(sound_trials(trials), criteria) if failed_with_oracle(trials) else None
     replayed = len(reports) > 0 and "epoch" in reports
     with labels_of(results.criteria):
         ranking.insert(list(ranking.columns).index("criterion") + 1, "label", ranking["criterion"].map(label_of))
@@ -78,8 +77,15 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
         audit=audit(trials, results.sweeps),
         cost=cost(trials, reports) if replayed else DataFrame(),
         cautions=warnings,
-        across_sweeps=across_sweeps(ranking, sound),
+        across_sweeps=across_sweeps(ranking, ranking_of_sound(trials, criteria)),
     )
+
+
+def ranking_of_sound(trials: DataFrame, criteria: Criteria) -> DataFrame | None:
+    """The ranking of several sweeps without collapsed and diverged trials; None if it is the same or has no trials."""
+    sound = sound_trials(trials)
+    differs = trials["sweep"].nunique() > 1 and failed_with_oracle(trials) and len(sound) > 0
+    return kendall(sound, criteria) if differs else None
 
 
 def study_name(settings: Mapping[str, object], sweep: str) -> str:

@@ -2,8 +2,8 @@
 
 A sweep is one observation, and every sweep has the same weight; no trials of different sweeps are compared. The
 interval is Student's (1908, Biometrika 6) of the mean: mean ± t·s/√k over k sweeps, cut at −1 and 1. It holds for
-further sweeps of the same kind. Resampling few sweeps would give intervals that are too narrow: at k = 3, the percentile
-bootstrap covers the mean in about 75% of the cases, not in 95% (tests/test_across.py).
+further sweeps of the same kind. Resampling few sweeps would give intervals that are too narrow: at k = 3, the
+percentile bootstrap covers the mean in about 75% of the cases, not in 95% (tests/test_across.py).
 """
 
 from __future__ import annotations
