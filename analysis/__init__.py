@@ -8,6 +8,8 @@ In a notebook: `from analysis import load, kendall, select, replay`. Each functi
 
 from analysis.data.load import load as load
 from analysis.report.write import analyze as analyze
+from analysis.stats.across import across_sweeps as across_sweeps
+from analysis.stats.axes import by_axis as by_axis
 from analysis.stats.comparison import compare as compare
 from analysis.stats.epochs import by_epoch as by_epoch
 from analysis.stats.frontier import frontier as frontier

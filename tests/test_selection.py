@@ -131,3 +131,11 @@ def test_a_report_on_minus_loss_selects_the_lowest_loss(tmp_path: Path) -> None:
         report = analyze([path], criteria=[name])
         assert report.selection["trial"].tolist() == [trial]
         assert report.ranking["tau"].tolist() == [tau]
+
+
+def test_an_unknown_criterion_needs_a_direction() -> None:
+    table = DataFrame({"trial": [0, 1], "mine": [1.0, 2.0]})
+    assert best_trial(table, "-mine")["trial"] == 0
+    assert best_trial(table, "+mine")["trial"] == 1
+    with pytest.raises(ValueError, match="must be -mine"):
+        best_trial(table, "mine")

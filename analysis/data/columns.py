@@ -89,6 +89,24 @@ def make_score_column(criterion: str | ScoreColumn, known: Known | None = None) 
     return ScoreColumn(criterion, known_direction(criterion, known))
 
 
+def check_directed(criterion: str | ScoreColumn) -> None:
+    """Without a sweep, a name needs a known direction: that of the catalogue, or a sign.
+
+    Raises:
+        ValueError: the name has no sign, and no criterion of the catalogue has it.
+
+    >>> check_directed("lidar.embedding"), check_directed("-mine")
+    (None, None)
+    """
+    if isinstance(criterion, ScoreColumn) or criterion.startswith(SIGNS):
+        return
+    if (criterion.rpartition(".")[0] if is_layer(criterion) else criterion) not in shelf():
+        raise ValueError(
+            f"`criterion` must be -{criterion} (less is better) or +{criterion} (more is better), because it is not in "
+            f"the catalogue, but got {criterion!r}"
+        )
+
+
 def without_sign(name: str) -> str:
     """The column of a name, without its sign.
 

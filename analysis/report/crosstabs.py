@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pandas import DataFrame
 
-from analysis.report.table_columns import CRITERION, SWEEP, text
+from analysis.data.columns import is_layer
+from analysis.report.table_columns import CRITERION, SWEEP, tau_with_interval, text
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
+from analysis.stats.across import PREFIX
 from analysis.text import captions
-from analysis.text.numbers import accuracy, label_of, percent, points
+from analysis.text.numbers import accuracy, label_of, number, percent, points
 
 
 def by_hyperparameter(table: DataFrame) -> TextTable:
@@ -28,6 +31,67 @@ def by_hyperparameter(table: DataFrame) -> TextTable:
     several = table["sweep"].nunique() > 1
     columns: Sequence[TextColumn] = [*([SWEEP] if several else []), CRITERION, *(cell(name) for name in names)]
     return format_table("Accuracy of the selected trial, by hyperparameter", rows, columns, note, "sweep")
+
+
+def by_axis(table: DataFrame) -> tuple[TextTable, ...]:
+    """One row per criterion, and one without collapsed and diverged trials where that differs; τ per hyperparameter."""
+    if table.empty or table["tau"].isna().all() or table["hyperparameter"].nunique() < 2:
+        return ()
+    rows = []
+    for criterion, part in table.groupby("criterion", sort=False):
+        cells = {row["hyperparameter"]: row for row in part.to_dict("records")}
+        rows.append({"criterion": criterion, "suffix": "", **cells})
+        if (part["n_sound"] < part["n"]).any():
+            rows.append({"criterion": criterion, "suffix": "_sound", **cells})
+    columns = [TextColumn("criterion", axis_label, is_text=True)]
+    for name, part in table.groupby("hyperparameter", sort=False):
+        columns.append(axis_column(str(name), str(part["design"].iloc[0]), int(part["n"].max())))
+    return (format_table("τ along each hyperparameter", rows, columns, captions.BY_AXIS),)
+
+
+def axis_label(row: Row) -> str:
+    """The criterion of a row, and whether collapsed and diverged trials are left out."""
+    return label_of(str(row["criterion"])) + (", without collapsed and diverged" if row["suffix"] else "")
+
+
+def axis_column(name: str, design: str, n: int) -> TextColumn:
+    """The column of one hyperparameter, with τ and its interval in each cell."""
+
+    def cell(row: Row) -> str:
+        found = row.get(name)
+        return tau_with_interval(found, f"tau{row['suffix']}") if isinstance(found, dict) else "–"
+
+    return TextColumn(name if design == name else f"{name} ({design}, n = {n})", cell)
+
+
+def across_sweeps(table: DataFrame, *, layers: bool = False) -> tuple[TextTable, ...]:
+    """One row per criterion, one column per sweep, and the mean τ; of the plain criteria, or of those on one layer."""
+    rows = table[table["criterion"].map(is_layer) == layers] if len(table) else table
+    if rows.empty or rows["mean"].isna().all():
+        return ()
+    columns = [
+        CRITERION,
+        *(sweep_column(name) for name in rows.columns if name.startswith(PREFIX)),
+        MEAN,
+        TextColumn("τ > 0", lambda row: f"{row['positive']} of {row['sweeps']} sweeps"),
+        TextColumn("mean without collapsed and diverged", lambda row: tau_with_interval(row, "mean_sound")),
+    ]
+    title = "τ of each layer in each sweep" if layers else "τ of each criterion in each sweep"
+    return (format_table(title, rows, columns, captions.ACROSS),)
+
+
+MEAN = TextColumn("mean τ [95% CI over sweeps]", lambda row: mean_with_interval(row))
+"""The mean over sweeps with its interval."""
+
+
+def mean_with_interval(row: Row) -> str:
+    """The mean τ; without an interval if only one sweep has a τ."""
+    return tau_with_interval(row, "mean") if math.isfinite(row["mean_low"]) else number(row["mean"])
+
+
+def sweep_column(name: str) -> TextColumn:
+    """The column with the τ of one sweep."""
+    return TextColumn(name.removeprefix(PREFIX), lambda row: number(row[name]))
 
 
 def pruning(table: DataFrame) -> tuple[TextTable, ...]:

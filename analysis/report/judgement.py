@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ from pandas import DataFrame
 from analysis.data.columns import Criteria, ScoreColumn, is_layer
 from analysis.data.criteria import labels_of
 from analysis.data.load import Results
+from analysis.stats.across import across_sweeps, failed_with_oracle, sound_trials
 from analysis.stats.audit import audit
+from analysis.stats.axes import by_axis
 from analysis.stats.ceiling import ceiling
 from analysis.stats.comparison import compare
 from analysis.stats.cost import cost
@@ -31,19 +33,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The tables, each with a column `sweep`; a table that does not apply is empty."""
+    """The tables, with a column `sweep` except in `across_sweeps`; a table that does not apply is empty."""
 
     ranking: DataFrame
     selection: DataFrame
     selection_by_hyperparameter: DataFrame
     comparison: DataFrame
     partial: DataFrame
+    by_axis: DataFrame
     ceiling: DataFrame
     by_epoch: DataFrame
     pruning: DataFrame
     audit: DataFrame
     cost: DataFrame
     cautions: DataFrame
+    across_sweeps: DataFrame
 
 
 def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, BasePruner] | None = None) -> Judgement:
@@ -66,13 +70,22 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
         selection_by_hyperparameter=select_by_hyperparameter(trials, criteria),
         comparison=compare(trials, criteria),
         partial=given,
+        by_axis=by_axis(trials, criteria),
         ceiling=ceiling(trials),
         by_epoch=epochs,
         pruning=frontier(trials, reports, criteria, pruners=pruners, study_names=names) if replayed else DataFrame(),
         audit=audit(trials, results.sweeps),
         cost=cost(trials, reports) if replayed else DataFrame(),
         cautions=warnings,
+        across_sweeps=across_sweeps(ranking, ranking_of_sound(trials, criteria)),
     )
+
+
+def ranking_of_sound(trials: DataFrame, criteria: Criteria) -> DataFrame | None:
+    """The ranking of several sweeps without collapsed and diverged trials; None if it is the same or has no trials."""
+    sound = sound_trials(trials)
+    differs = trials["sweep"].nunique() > 1 and failed_with_oracle(trials) and len(sound) > 0
+    return kendall(sound, criteria) if differs else None
 
 
 def study_name(settings: Mapping[str, object], sweep: str) -> str:
@@ -83,7 +96,8 @@ def study_name(settings: Mapping[str, object], sweep: str) -> str:
 
 def of_sweep(judgement: Judgement, sweep: str) -> Judgement:
     """The tables of one sweep."""
-    return Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
+    own = Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
+    return replace(own, across_sweeps=DataFrame())
 
 
 def rows_of(table: DataFrame, sweep: str) -> DataFrame:

@@ -66,8 +66,11 @@ def sweep_sections(
         ),
         Section(
             questions.HYPERPARAMETERS,
-            tables=optional_table(
-                "τ given each hyperparameter", rows_with(judgement.partial, "tau"), table_columns.PARTIAL
+            tables=(
+                *crosstabs.by_axis(judgement.by_axis),
+                *optional_table(
+                    "τ given each hyperparameter", rows_with(judgement.partial, "tau"), table_columns.PARTIAL
+                ),
             ),
         ),
         Section(
@@ -91,6 +94,11 @@ def combined_sections(results: Results, judgement: Judgement, across: Sequence[s
     pruned = zip(audited, pruning_findings.pruning_as_it_ran(judgement.audit), strict=True)
     return not_empty(
         Section(
+            questions.ACROSS,
+            text=findings.over_sweeps(judgement.across_sweeps),
+            tables=crosstabs.across_sweeps(judgement.across_sweeps),
+        ),
+        Section(
             questions.RANKING,
             tables=(summary(results, judgement),),
             figures=tuple(figures.forest_figure(judgement, folder)),
@@ -104,7 +112,7 @@ def combined_sections(results: Results, judgement: Judgement, across: Sequence[s
             tables=optional_table("Pruning as the sweeps ran", judgement.audit, table_columns.AUDIT),
         ),
         layers_section(judgement),
-        Section(questions.METHOD, text=questions.METHOD_ANSWER),
+        Section(questions.METHOD, text=(questions.METHOD_ACROSS, *questions.METHOD_ANSWER)),
     )
 
 
@@ -117,7 +125,9 @@ def comparison_section(judgement: Judgement) -> Section:
 def layers_section(judgement: Judgement) -> Section:
     """The section with every criterion on every layer."""
     rows = rows_with_trials(judgement.ranking)
-    return Section(questions.LAYERS, tables=optional_table("All rows of ranking.csv", rows, table_columns.RANKING))
+    means = crosstabs.across_sweeps(judgement.across_sweeps, layers=True)
+    tables = optional_table("All rows of ranking.csv", rows, table_columns.RANKING)
+    return Section(questions.LAYERS, tables=(*means, *tables))
 
 
 def selection_tables(judgement: Judgement) -> tuple[TextTable, ...]:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pandas import DataFrame
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from analysis.data.columns import is_layer
 from analysis.data.load import Results
+from analysis.report import crosstabs
 from analysis.report.judgement import Judgement, has_oracle
 from analysis.report.summary import NARROW, WITHOUT_ORACLE, covered, selected_trials, summary_rows
-from analysis.report.tables import Row, TextTable, format_table
+from analysis.report.table_columns import CRITERION
+from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.text import findings, pruning_findings
 from analysis.text.safe import for_terminal
 
 
-def on_terminal(sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str] = ()) -> RenderableType:
-    """One block per sweep, then the notes."""
+def on_terminal(
+    sweeps: Sequence[tuple[Results, Judgement]], notes: Sequence[str] = (), across: DataFrame | None = None
+) -> RenderableType:
+    """One block per sweep, then the means over sweeps (`across`: across_sweeps.csv) and the notes."""
     parts = [part for results, judgement in sweeps for part in of_one(results, judgement)]
+    parts += [] if across is None else over_all(across)
     return Group(*parts, *(line(f"! {note}", "yellow") for note in notes))
 
 
@@ -42,6 +49,16 @@ def of_one(results: Results, judgement: Judgement) -> Iterator[RenderableType]:
     for text in judgement.cautions["text"]:
         yield line(f"! {text}", "yellow")
     yield Text("")
+
+
+def over_all(across: DataFrame) -> list[RenderableType]:
+    """The block over all sweeps: the mean τ of each plain criterion; nothing for a single sweep."""
+    tables = crosstabs.across_sweeps(across)
+    if not tables:
+        return []
+    rows = across[~across["criterion"].map(is_layer)]
+    columns = (CRITERION, crosstabs.MEAN, TextColumn("τ > 0 in", lambda row: f"{row['positive']} of {row['sweeps']}"))
+    return [line("all sweeps", "bold"), to_rich(format_table("", rows, columns)), Text("")]
 
 
 def narrow(row: Row) -> Row:

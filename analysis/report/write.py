@@ -86,7 +86,11 @@ def write_report(
         write_files(home, questions.TRUST, findings.headline_of_all(results), sections, judgement, links)
     return Report(
         home,
-        on_terminal([(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders], results.notes),
+        on_terminal(
+            [(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders],
+            results.notes,
+            judgement.across_sweeps,
+        ),
         judgement,
         tuple(figures),
         results.notes,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ScoreColumn, make_score_column
+from analysis.data.columns import ScoreColumn, check_directed, make_score_column
 from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def replay(
     chosen = make_score_column(criterion)
     if chosen.name not in reports:
         raise ValueError(f"`criterion` must be a column of the reports, but got {chosen.name!r}")
+    check_directed(criterion)
     last = int(epochs if epochs is not None else reports["epoch"].max())
     return replay_events(in_order(reports, chosen, trials), pruner, chosen, last, study_name)
 

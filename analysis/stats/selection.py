@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criteria, ScoreColumn, configuration_of, make_score_column, parse_criteria
+from analysis.data.columns import (
+    Criteria,
+    ScoreColumn,
+    check_directed,
+    configuration_of,
+    make_score_column,
+    parse_criteria,
+)
 from analysis.data.headings import NAME
 from analysis.stats.bootstrap import CHUNK, Floats, Integers, draw_counts
 from trainers.records import COMPLETED
@@ -23,7 +30,7 @@ def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
     `criterion` is a column or its name, with the prefix `-` if less is better or `+` if more is better.
 
     Raises:
-        ValueError: no completed trial has a finite value of the criterion.
+        ValueError: no completed trial has a finite value of the criterion, or an unknown criterion has no sign.
 
     >>> table = DataFrame({"trial": [0, 1, 2], "lidar": [3.0, 7.0, 7.0]})
     >>> int(best_trial(table, "lidar")["trial"])
@@ -32,6 +39,7 @@ def best_trial(trials: DataFrame, criterion: str | ScoreColumn) -> Series:
     chosen = make_score_column(criterion)
     if chosen.name not in trials:
         raise ValueError(f"`criterion` must be a column of the trials, but got {chosen.name!r}")
+    check_directed(criterion)
     found = order_by(completed(trials), chosen)
     if found.empty:
         raise ValueError(

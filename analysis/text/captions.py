@@ -24,6 +24,14 @@ PRUNING: Final = (
 )
 FOREST: Final = "τ between each criterion and accuracy in each sweep, with its 95% CI. The sweeps are not pooled."
 
+ACROSS: Final = (
+    "Every sweep has the same weight, and no trials of different sweeps are compared. The interval of the mean is "
+    "Student's over the sweeps, so it is wide for few of them."
+)
+BY_AXIS: Final = (
+    "Alone: over the trials that differ in this hyperparameter alone. Given the others: the partial τ, with all other "
+    "numeric hyperparameters accounted for. Overall: over all trials."
+)
 BINNED: Final = (
     "Each cell splits the range of one hyperparameter into its values, or into thirds if it has many. One trial is "
     "selected in each part: the cell is their mean accuracy, with the regret in brackets, in points."

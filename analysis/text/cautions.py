@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, condition_columns, find_criteria, is_layer
+from analysis.data.columns import ScoreColumn, condition_columns, find_criteria, is_layer, swept
+from analysis.data.criteria import LOSS
+from analysis.data.methods import moves_loss
 from analysis.stats.layers import layer_of
 from analysis.stats.selection import completed
 from analysis.text.numbers import capitalised, counted, interval, label_of, listed, number, subject
 from analysis.text.trial_cautions import Caution, about_conditions, about_failures, about_oracle, about_pruning
-from trainers.records import UNTRAINED
+from trainers.records import CONFIG_PREFIX, UNTRAINED
 
 SMALL: Final = 0.05
 """A p below this counts as small."""
@@ -41,6 +43,7 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
             *about_failures(part),
             *about_start(part, base, ranks),
             *about_proxies(given),
+            *about_moved(part, ranks),
             *about_conditions(part),
             *about_many(ranks),
         ]
@@ -122,6 +125,23 @@ def about_proxy(row: dict[Any, Any]) -> str:
     if row["tau_given_low"] > 0 or row["tau_given_high"] < 0:
         return f"{text}, so {name} alone does not explain the relation."
     return f"{text}: no clear relation remains. To check, run a sweep with {name} fixed (`fixed.{name}=VALUE`)."
+
+
+def about_moved(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
+    """The loss, where a swept hyperparameter is in its formula."""
+    if LOSS not in set(ranks["criterion"]) or "method" not in trials:
+        return []
+    names = {name.removeprefix(CONFIG_PREFIX) for name in swept(trials)}
+    moved = [name for name in moves_loss(str(trials["method"].iloc[0])) if name in names]
+    if not moved:
+        return []
+    which = f"{listed(moved)} {'is' if len(moved) == 1 else 'are'} in the formula of the loss, and swept"
+    text = (
+        f"{capitalised(which)}: the loss differs between trials even where the networks are equally good. Compare it "
+    )
+    return [
+        ("moved by a hyperparameter", f"{text}among trials with equal values (by_axis.csv), or do not select by it.")
+    ]
 
 
 def about_many(ranks: DataFrame) -> list[Caution]:

@@ -112,6 +112,22 @@ def comparisons(comparison: DataFrame) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def over_sweeps(across: DataFrame) -> tuple[str, ...]:
+    """The criteria whose mean τ over sweeps is clearly above or below 0, and those for which this is open."""
+    found: dict[str, list[str]] = {"ranked": [], "backwards": [], "open": []}
+    rows = across[~across["criterion"].map(is_layer)] if len(across) else across
+    for row in rows.dropna(subset=["mean"]).to_dict("records") if len(rows) else ():
+        kind = "ranked" if row["mean_low"] > 0 else "backwards" if row["mean_high"] < 0 else "open"
+        found[kind].append(f"{subject(str(row['criterion']))} (mean τ {number(row['mean'])})")
+    lines = {
+        "ranked": "Over these sweeps, the mean τ is clearly above 0 for",
+        "backwards": "It is clearly below 0, so that trials are ranked backwards, for",
+        "open": "These sweeps do not show whether the mean τ is above or below 0 for",
+    }
+    lines["backwards"] = lines["backwards"].replace("It", "It" if found["ranked"] else "Over these sweeps, the mean τ")
+    return tuple(f"{lines[kind]} {listed(names)}." for kind, names in found.items() if names)
+
+
 def selections_without_oracle(results: Results, judgement: Judgement) -> str:
     """Which criteria select which trial."""
     criteria: dict[str, list[str]] = {}

@@ -18,12 +18,18 @@ PRUNING: Final = "Would pruning have helped?"
 PRUNING_WITHOUT_ORACLE: Final = "What would pruning have saved?"
 PRUNED_SWEEPS: Final = "What did pruning do?"
 HYPERPARAMETERS: Final = "Does it only follow a hyperparameter?"
+ACROSS: Final = "How well does each criterion rank over all sweeps?"
 CEILING: Final = "How high can τ get here?"
 COST: Final = "What does each criterion cost in time?"
 LAYERS: Final = "Does the layer matter?"
 CAUTIONS: Final = "What should you know about each sweep?"
 METHOD: Final = "How was this computed?"
 
+METHOD_ACROSS: Final = (
+    "Over several sweeps, each sweep is one observation: the mean τ gives every sweep the same weight, and its 95% CI "
+    "is Student's t interval over the sweeps. It describes further sweeps of the same kind. It is not from resampled "
+    "sweeps, because resampling gives intervals that are too narrow for few sweeps."
+)
 METHOD_FILES: Final = (
     "Every number is in the CSV files beside this page. Every figure is in figures/ as PNG and PDF, with the table "
     "that it was drawn from."

@@ -77,6 +77,8 @@ class Method(nn.Module, ABC):
     """The paper's augmentation: what trains when nothing is swept, and what the criteria see."""
     optimizer: ClassVar[Optimizer]
     """The paper's optimiser and its hyperparameters."""
+    moves_loss: ClassVar[tuple[str, ...]] = ()
+    """The hyperparameters in the formula of the loss: they change its value even if the network stays the same."""
     measures_teacher: ClassVar[bool] = False
     """Whether criteria and oracle read an EMA teacher, which always sees whole images."""
     multi_crop: ClassVar[bool] = False

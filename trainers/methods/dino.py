@@ -78,6 +78,7 @@ class DINO(Method):
 
     Params: ClassVar[type[MethodParams]] = DINOParams
     params: DINOParams
+    moves_loss: ClassVar[tuple[str, ...]] = ("student_temperature", "teacher_temperature")
     augmentation: ClassVar[Augmentation] = Augmentation(
         crop_scale_min=0.4,
         brightness=0.4,

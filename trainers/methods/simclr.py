@@ -33,6 +33,7 @@ class SimCLR(Method):
 
     Params: ClassVar[type[MethodParams]] = SimCLRParams
     params: SimCLRParams
+    moves_loss: ClassVar[tuple[str, ...]] = ("temperature",)
     augmentation: ClassVar[Augmentation] = Augmentation()
     optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=4.8, weight_decay=1e-6, warmup=0.1)
 

@@ -34,6 +34,7 @@ class VICReg(Method):
 
     Params: ClassVar[type[MethodParams]] = VICRegParams
     params: VICRegParams
+    moves_loss: ClassVar[tuple[str, ...]] = ("invariance_weight", "variance_weight", "covariance_weight")
     augmentation: ClassVar[Augmentation] = Augmentation(
         brightness=0.4,
         contrast=0.4,
