@@ -16,6 +16,7 @@ from trainers.world import SINGLE, Distributed, World
 
 WORKERS = 2
 SMALL = {
+    "barlow_twins": {"projector_dim": 24},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from trainers.methods.barlow_twins import BarlowTwins
 from trainers.methods.base import Method
 from trainers.methods.dino import DINO
 from trainers.methods.simclr import SimCLR
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
+    "barlow_twins": BarlowTwins,
     "dino": DINO,
     "simclr": SimCLR,
     "vicreg": VICReg,
