@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from trainers.encoders import build_encoder
 from trainers.methods import METHODS
+from trainers.methods.barlow_twins import redundancy_reduction
 from trainers.methods.base import Batch, Method
 from trainers.methods.dino import DINOHead, DINOParams, distillation_loss
 from trainers.methods.simclr import nt_xent
@@ -17,9 +19,10 @@ from trainers.methods.vicreg import covariance_term, variance_term
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # lightly's own imports warn
-    from lightly.loss import DINOLoss, NTXentLoss, VICRegLoss
+    from lightly.loss import BarlowTwinsLoss, DINOLoss, NTXentLoss, VICRegLoss
 
 SMALL = {
+    "barlow_twins": {"projector_dim": 24},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},
@@ -72,6 +75,38 @@ def test_vicreg_loss_weighs_its_terms() -> None:
     assert (method.loss(data) - without_covariance.loss(data)).item() == pytest.approx(
         (covariance_term(first) + covariance_term(second)).item(), rel=1e-3
     )
+
+
+def test_redundancy_reduction_and_its_gradients_are_lightlys(pair: tuple[Tensor, Tensor]) -> None:
+    ours, theirs = ([view.double().requires_grad_() for view in pair] for _ in range(2))
+    loss = redundancy_reduction(ours[0], ours[1], 0.0051)
+    reference = BarlowTwinsLoss(lambda_param=0.0051)(*theirs)
+    assert loss.item() == pytest.approx(reference.item(), rel=1e-5)
+    for mine, other in zip(torch.autograd.grad(loss, ours), torch.autograd.grad(reference, theirs), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
+
+
+def test_the_variance_of_redundancy_reduction_is_over_n(pair: tuple[Tensor, Tensor]) -> None:
+    """NumPy's corrcoef, which does not depend on the divisor; with b − 1 the diagonal would be (b − 1) / b of it."""
+    first, second = (view.double() for view in pair)
+    correlations = torch.from_numpy(np.corrcoef(first.numpy(), second.numpy(), rowvar=False)[:10, 10:])
+    diagonal = correlations.diagonal()
+    unlike = (correlations - diagonal.diag()).square().sum()
+    expected = (diagonal - 1).square().sum() + 0.3 * unlike
+    assert redundancy_reduction(first, second, 0.3).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_barlow_twins_loss_has_its_weight() -> None:
+    for weight in (0.0, 0.2):
+        method = small_method("barlow_twins", redundancy_weight=weight).eval()
+        first, second = (method.embed(view) for view in batch().views)
+        expected = BarlowTwinsLoss(lambda_param=weight)(first, second)
+        assert method.loss(batch()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_negative_redundancy_weight_is_an_error() -> None:
+    with pytest.raises(ValueError, match="`redundancy_weight` must be at least 0, but got -1"):
+        small_method("barlow_twins", redundancy_weight=-1)
 
 
 def test_distillation_loss_is_lightlys(pair: tuple[Tensor, Tensor]) -> None:

@@ -19,6 +19,7 @@ RESNET = {"name": "resnet", "width": 8, "blocks": 1, "stages": 1, "stem_stride":
 MASKED = ("data2vec", "ijepa")
 """Methods that need an encoder with tokens, and whose loss does not look across the batch."""
 SMALL = {
+    "barlow_twins": {"projector_dim": 24},
     "data2vec": {"top_blocks": 2},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},

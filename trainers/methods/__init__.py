@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from trainers.methods.barlow_twins import BarlowTwins
 from trainers.methods.base import Method
 from trainers.methods.data2vec import Data2Vec
 from trainers.methods.dino import DINO
@@ -12,6 +13,7 @@ from trainers.methods.simclr import SimCLR
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
+    "barlow_twins": BarlowTwins,
     "data2vec": Data2Vec,
     "dino": DINO,
     "ijepa": IJEPA,
