@@ -135,7 +135,7 @@ def check_disk(results: Path) -> Check:
 
 
 def check_step() -> Check:
-    """The time of a training step: two short epochs of SimCLR on the embedded photographs, of which the second is timed."""
+    """The time of a training step: two short epochs of SimCLR on `photos`, of which the second is timed."""
     import torch
 
     from trainers.datasets import open_dataset
