@@ -6,12 +6,14 @@ from typing import Final
 
 from trainers.methods.barlow_twins import BarlowTwins
 from trainers.methods.base import Method
+from trainers.methods.byol import BYOL
 from trainers.methods.dino import DINO
 from trainers.methods.simclr import SimCLR
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
     "barlow_twins": BarlowTwins,
+    "byol": BYOL,
     "dino": DINO,
     "simclr": SimCLR,
     "vicreg": VICReg,
