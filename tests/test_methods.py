@@ -13,16 +13,18 @@ from trainers.encoders import build_encoder
 from trainers.methods import METHODS
 from trainers.methods.barlow_twins import redundancy_reduction
 from trainers.methods.base import Batch, Method
+from trainers.methods.byol import prediction_error
 from trainers.methods.dino import DINOHead, DINOParams, distillation_loss
 from trainers.methods.simclr import nt_xent
 from trainers.methods.vicreg import covariance_term, variance_term
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # lightly's own imports warn
-    from lightly.loss import BarlowTwinsLoss, DINOLoss, NTXentLoss, VICRegLoss
+    from lightly.loss import BarlowTwinsLoss, DINOLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
 
 SMALL = {
     "barlow_twins": {"projector_dim": 24},
+    "byol": {"projector_hidden_dim": 24, "projection_dim": 12},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},
@@ -107,6 +109,47 @@ def test_barlow_twins_loss_has_its_weight() -> None:
 def test_a_negative_redundancy_weight_is_an_error() -> None:
     with pytest.raises(ValueError, match="`redundancy_weight` must be at least 0, but got -1"):
         small_method("barlow_twins", redundancy_weight=-1)
+
+
+def test_prediction_error_and_its_gradient_are_lightlys(pair: tuple[Tensor, Tensor]) -> None:
+    prediction, target = pair[0].requires_grad_(), pair[1]
+    loss, reference = prediction_error(prediction, target), 2 + 2 * NegativeCosineSimilarity()(prediction, target)
+    assert loss.item() == pytest.approx(reference.item(), rel=1e-5)
+    gradients = [torch.autograd.grad(value, prediction)[0] for value in (loss, reference)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-7)
+
+
+def test_byol_predicts_the_target_of_the_other_view() -> None:
+    method = small_method("byol").eval()
+    with torch.no_grad():
+        for parameter in method.teacher.parameters():
+            parameter.mul_(1.5).add_(0.01)
+        copies = method.teacher.copies
+        targets = [copies["projector"](copies["encoder"](view)) for view in batch().views]
+        predictions = [method.predictor(method.embed(view)) for view in batch().views]
+    crossed, straight = (
+        sum(float(2 + 2 * NegativeCosineSimilarity()(p, t)) for p, t in zip(predictions, order, strict=True))
+        for order in (targets[::-1], targets)
+    )
+    assert method.loss(batch()).item() == pytest.approx(crossed, rel=1e-5)
+    assert crossed != pytest.approx(straight, rel=1e-4)
+
+
+def test_byols_target_has_no_gradient_and_follows_parameters_only_after_the_step() -> None:
+    method = small_method("byol", teacher_momentum=0.5)
+    students = [*method.encoder.parameters(), *method.projector.parameters()]
+    teachers = list(method.teacher.parameters())
+    with torch.no_grad():
+        for parameter in students:
+            parameter.add_(1.0)
+    before = [parameter.clone() for parameter in teachers]
+    method.loss(batch()).backward()
+    assert all(p.grad is None and torch.equal(p, old) for p, old in zip(teachers, before, strict=True))
+    buffers = [buffer.clone() for buffer in method.teacher.buffers()]
+    method.after_step(0.0)
+    assert all(torch.equal(a, b) for a, b in zip(buffers, method.teacher.buffers(), strict=True))
+    for old, teacher, student in zip(before, teachers, students, strict=True):
+        torch.testing.assert_close(teacher, (old + student) / 2)
 
 
 def test_distillation_loss_is_lightlys(pair: tuple[Tensor, Tensor]) -> None:
@@ -249,7 +292,7 @@ def test_every_method_trains_and_shows_both_layers(name: str) -> None:
 
 @pytest.mark.parametrize("name", TWO_VIEWS)
 def test_hidden_patches_do_not_reach_the_student(name: str) -> None:
-    """Changing a hidden patch leaves the loss of a one-network method as it was; the teacher of DINO sees it."""
+    """Changing a hidden patch leaves the loss of a one-network method as it was; a teacher sees it."""
     method = small_method(name).eval()
     kept = torch.arange(1, 64).expand(8, 63)
     views = batch().views
@@ -257,4 +300,4 @@ def test_hidden_patches_do_not_reach_the_student(name: str) -> None:
     for view in changed:
         view[:, :, :2, :2] += 1.0
     same = method.loss(Batch(views, (kept, kept))).item() == method.loss(Batch(changed, (kept, kept))).item()
-    assert same is not method.measures_teacher
+    assert same is not hasattr(method, "teacher")

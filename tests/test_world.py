@@ -20,6 +20,7 @@ MASKED = ("data2vec", "ijepa")
 """Methods that need an encoder with tokens, and whose loss does not look across the batch."""
 SMALL = {
     "barlow_twins": {"projector_dim": 24},
+    "byol": {"projector_hidden_dim": 24, "projection_dim": 12},
     "data2vec": {"top_blocks": 2},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
@@ -86,7 +87,7 @@ def test_two_workers_have_the_gradient_of_one(name: str, results: Path) -> None:
     assert len(expected) > 10
     for rank in range(WORKERS):
         found = torch.load(results / f"{name}-{rank}.pt", weights_only=True)
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in MASKED])
@@ -98,7 +99,9 @@ def test_without_gathering_they_do_not(name: str) -> None:
         halves.append(outcome(method, method.loss(share(name, rank, WORKERS))))
     whole = build(name, SINGLE)
     expected = outcome(whole, whole.loss(share(name, 0, 1)))
-    if name == "dino":
+    if name == "byol":  # its loss is a mean over images
+        torch.testing.assert_close((halves[0]["loss"] + halves[1]["loss"]) / 2, expected["loss"])
+    elif name == "dino":
         assert not torch.allclose(halves[0]["center"], expected["center"])
     else:
         assert not torch.allclose((halves[0]["loss"] + halves[1]["loss"]) / 2, expected["loss"], rtol=1e-3)

@@ -6,6 +6,7 @@ from typing import Final
 
 from trainers.methods.barlow_twins import BarlowTwins
 from trainers.methods.base import Method
+from trainers.methods.byol import BYOL
 from trainers.methods.data2vec import Data2Vec
 from trainers.methods.dino import DINO
 from trainers.methods.ijepa import IJEPA
@@ -14,6 +15,7 @@ from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
     "barlow_twins": BarlowTwins,
+    "byol": BYOL,
     "data2vec": Data2Vec,
     "dino": DINO,
     "ijepa": IJEPA,
