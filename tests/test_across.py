@@ -195,4 +195,3 @@ def test_a_fixed_temperature_or_a_table_without_the_loss_has_no_such_caution() -
 def test_a_method_declares_hyperparameters_that_it_has(method: str) -> None:
     assert moves_loss(method) == METHODS[method].moves_loss
     assert set(moves_loss(method)) <= {field.name for field in fields(METHODS[method].Params)}
-    assert moves_loss(method)

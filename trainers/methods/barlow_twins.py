@@ -34,6 +34,7 @@ class BarlowTwins(Method):
 
     Params: ClassVar[type[MethodParams]] = BarlowTwinsParams
     params: BarlowTwinsParams
+    moves_loss: ClassVar[tuple[str, ...]] = ("redundancy_weight",)
     augmentation: ClassVar[Augmentation] = Augmentation(
         brightness=0.4,
         contrast=0.4,

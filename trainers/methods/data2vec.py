@@ -67,6 +67,7 @@ class Data2Vec(Method):
 
     Params: ClassVar[type[MethodParams]] = Data2VecParams
     params: Data2VecParams
+    moves_loss: ClassVar[tuple[str, ...]] = ("beta",)
     augmentation: ClassVar[Augmentation] = Augmentation(
         jitter_probability=1.0,
         brightness=0.4,
