@@ -58,13 +58,20 @@ def criteria_columns(criteria: Iterable[str]) -> list[Column]:
     return [Column(name, "number", "") for criterion in criteria for name in criterion_columns(criterion)]
 
 
+def measured_columns(criteria: Iterable[str]) -> list[Column]:
+    """The columns of criteria of the catalogue, with the values beside them."""
+    from trainers.criteria import CRITERIA
+
+    return [Column(column, "number", "") for name in criteria for column in CRITERIA[name].columns]
+
+
 def _reports_table(
     folder: SweepFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[Column]]:
     each = [Column(f"{name}_seconds", "number", "") for name in config.criteria]
     place = names_of(EPOCH_COLUMNS).index("train_seconds")
     first, times, rest = EPOCH_COLUMNS[:place], EPOCH_COLUMNS[place : place + 2], EPOCH_COLUMNS[place + 2 :]
-    columns = [*first, *criteria_columns(config.criteria), *times, *each, *rest]
+    columns = [*first, *measured_columns(config.criteria), *times, *each, *rest]
     made = [
         {
             **{name: row.get(name) for name in names_of(columns)},
@@ -99,7 +106,7 @@ def trials_table(
     plain = [column for column in TRIAL_COLUMNS if oracles or not column.name.startswith("oracle")]
     conditions = [Column(name, condition_kind(name), "") for name in settings]
     further = [Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles]
-    return made, [*plain, *criteria_columns(config.criteria), *conditions, *further, *held]
+    return made, [*plain, *measured_columns(config.criteria), *conditions, *further, *held]
 
 
 def condition_kind(name: str) -> Kind:
@@ -141,7 +148,7 @@ def _trial_row(
         "audited": record.audited,
         "would_prune_epoch": record.would_prune_epoch,
         "checkpoint": str(checkpoint.relative_to(folder.path)) if checkpoint.is_file() else None,
-        **{name: last.get(name, float("nan")) for name in names_of(criteria_columns(config.criteria))},
+        **{name: last.get(name, float("nan")) for name in names_of(measured_columns(config.criteria))},
         **oracle_cells(scores, oracles),
         **{f"{CONFIG_PREFIX}{name}": value for name, value in {**config.fixed, **record.hyperparameters}.items()},
     }
@@ -165,7 +172,7 @@ def write_baselines(
     plain = BASELINE_COLUMNS if oracles else BASELINE_COLUMNS[:2]
     columns = [
         *plain,
-        *criteria_columns(criteria),
+        *measured_columns(criteria),
         *(Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles),
     ]
     write_parquet(folder.baselines, [{"sweep": folder.name, **row} for row in rows], columns)

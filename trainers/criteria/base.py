@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
 
-from trainers.records import EMBEDDING, LAYERS, criterion_columns
+from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, criterion_columns
+
+T = TypeVar("T")
+
+OF_MASKED: Final = {"ijepa": REPRESENTATION, "data2vec": REPRESENTATION}
+"""`layer_by_method` of most criteria: methods that predict hidden patches have no projector."""
 
 CHUNK_ROWS: Final = 8192
 """Rows per matrix product: large enough to be efficient, small enough that float64 copies need little memory."""
@@ -24,6 +29,20 @@ class Features:
     """(n, q, d): row i holds the q views of image i."""
     clean: Tensor
     """(n, d)"""
+    _shared: dict[Callable[[Features], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def shared(self, function: Callable[[Features], T]) -> T:
+        """`function(self)`, computed once: what several criteria share, such as a factorisation."""
+        if function not in self._shared:
+            self._shared[function] = function(self)
+        found: T = self._shared[function]
+        return found
+
+    def first(self, images: int) -> Features:
+        """The features of the first `images` images; the order of a sample's images is random and fixed."""
+        if images >= len(self.clean):
+            return self
+        return Features(self.views[:images], self.clean[:images])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +51,8 @@ class Criterion:
 
     It has one of two functions: `function` takes one layer and is called for each, `joint_function` takes both layers.
     The function raises ValueError for features of the wrong shape, and returns NaN if the value cannot be computed.
-    Write the other arguments as literals: `analysis` reads them from the source, without torch.
+    Write `name`, `label`, `reads_views`, `higher_is_better` and the keys of `settings` as literals: `analysis` reads
+    them from the source, without torch. The other arguments may be constants.
     """
 
     name: str
@@ -53,10 +73,17 @@ class Criterion:
     """Method -> the layer that the plain column repeats."""
     higher_is_better: bool = True
     """Whether a higher value predicts a better trial."""
+    beside: Mapping[str, Callable[[Features], float]] = field(default_factory=dict)
+    """Name -> the function of a value that is recorded beside the criterion's own, in the column `<criterion>_<name>`,
+    on the layer that the plain column repeats."""
+    max_rows: int | None = None
+    """The most rows that the function reads: of clean images, or of views if it reads views. None means all."""
 
     def __post_init__(self) -> None:
         if (self.function is None) == (self.joint_function is None):
             raise ValueError(f"`{self.name}` must have either `function` or `joint_function`")
+        if self.beside and self.function is None:
+            raise ValueError(f"`{self.name}` must have `function` to have values `beside` it")
 
     def layer_of(self, method: str) -> str:
         """The layer that the plain column repeats for a method."""
@@ -67,18 +94,33 @@ class Criterion:
         layer = "both" if self.joint_function is not None else self.layer_of(method)
         return {"label": self.label, "higher_is_better": self.higher_is_better, "layer": layer}
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns: the plain one, the two layers, and the values beside it."""
+        return (*criterion_columns(self.name), *(f"{self.name}_{name}" for name in self.beside))
+
     def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
-        """Column -> value (see `criterion_columns`); the columns of single layers are NaN for a joint value."""
-        plain, *of_layer = criterion_columns(self.name)
+        """Column -> value (see `columns`); the columns of single layers are NaN for a joint value."""
+        n, q, _ = features[EMBEDDING].views.shape
+        read = {layer: of_layer.first(self.images(n, q)) for layer, of_layer in features.items()}
+        plain, *of_layers = criterion_columns(self.name)
         if self.joint_function is not None:
-            return {plain: self.joint_function(features), **dict.fromkeys(of_layer, math.nan)}
+            return {plain: self.joint_function(read), **dict.fromkeys(of_layers, math.nan)}
         assert self.function is not None
-        values = {layer: self.function(features[layer]) for layer in LAYERS}
-        return {plain: values[self.layer_of(method)], **dict(zip(of_layer, values.values(), strict=True))}
+        values = {layer: self.function(read[layer]) for layer in LAYERS}
+        layer = self.layer_of(method)
+        beside = {f"{self.name}_{name}": function(read[layer]) for name, function in self.beside.items()}
+        return {plain: values[layer], **dict(zip(of_layers, values.values(), strict=True)), **beside}
+
+    def images(self, n: int, q: int) -> int:
+        """How many of n images with q views each are read: all, or as many as `max_rows` allows, but at least two."""
+        if self.max_rows is None:
+            return n
+        return min(n, max(2, self.max_rows // q if self.reads_views else self.max_rows))
 
     def record(self, n: int, q: int) -> dict[str, float]:
-        """Column -> value for the conditions of the measurement, on n images with q views each."""
-        columns: dict[str, float] = {f"{self.name}_n": n}
+        """Column -> value for the conditions of the measurement, on a sample of n images with q views each."""
+        columns: dict[str, float] = {f"{self.name}_n": self.images(n, q)}
         if self.reads_views:
             columns[f"{self.name}_q"] = q
         return columns | {f"{self.name}_{setting}": value for setting, value in self.settings.items()}
