@@ -174,6 +174,10 @@ def test_a_file_is_named_for_what_it_holds(path: Path) -> None:
     assert path.stem not in ("utils", "util", "common", "helpers", "helper", "misc", "tools")
 
 
+SHARED = {"criteria": {"discriminant"}}
+"""Shelf -> its files that hold no thing of the catalogue, but what several of them share."""
+
+
 @pytest.mark.parametrize("shelf", [*SHELVES, "observers"])
 def test_a_catalogue_names_its_files(shelf: str) -> None:
     from sweeper.run.observers import OBSERVERS
@@ -190,7 +194,11 @@ def test_a_catalogue_names_its_files(shelf: str) -> None:
         "observers": OBSERVERS,
     }
     folder = ROOT / ("sweeper/run" if shelf == "observers" else "trainers") / shelf
-    assert set(catalogues[shelf]) == {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    assert set(catalogues[shelf]) == {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "base",
+        *SHARED.get(shelf, ()),
+    }
     for name, thing in catalogues[shelf].items():
         assert getattr(thing, "name", name) == name
 

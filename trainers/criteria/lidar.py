@@ -1,6 +1,12 @@
 """LiDAR: the effective rank of a linear discriminant analysis whose classes are the images, with views as samples.
 
-Thilak et al., ICLR 2024, arXiv 2312.04000.
+Thilak et al., ICLR 2024, arXiv 2312.04000. Its eigenvalues have a floor of about 1/q, because the covariance of class
+means over q views contains Σ_w/q; `lidar_debiased`, `lda_information` and `lda_trace` read the corrected eigenvalues of
+the same analysis.
+
+Collapse onto a point: it is blind to it, because a cloud of any size has the same ratio of covariances as long as it is
+larger than delta. Collapse onto a line: the other dimensions keep the floor; the value falls only where delta exceeds
+their variance. Cost: the product of n·q rows of d with themselves, and O(d³).
 """
 
 from __future__ import annotations
@@ -8,28 +14,16 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import torch
 from torch import Tensor
 
-from trainers.criteria.base import (
-    CHUNK_ROWS,
-    Criterion,
-    Features,
-    check_embeddings,
-    check_not_negative,
-    effective_rank,
-    gram,
-)
+from trainers.criteria.base import OF_MASKED, Criterion, Features, check_not_negative, effective_rank
+from trainers.criteria.discriminant import DELTA, Discriminant, discriminant, of_views
+from trainers.records import REPRESENTATION
 
-DELTA: Final = 1e-4
-"""Added to the diagonal of the within-class covariance. The paper gives no value; public code uses this one."""
 EPSILON: Final = 1e-8
 """Added to each p. The paper gives no value; public code uses this one."""
-SINGLE_RANGE: Final = (1e-12, 1e12)
-"""Range of the largest absolute value for which squares in float32 neither overflow nor underflow."""
-SINGLE_CONDITION: Final = 10.0
-"""Largest condition number of Σ_w for which float32 products are exact enough: in thousands of random samples, the
-relative error of LiDAR was at most 6e-8 times the condition number."""
+LAYERS_OF_LIDAR: Final = {"vicreg": REPRESENTATION, **OF_MASKED}
+"""The authors of LiDAR measured VICReg on its representation."""
 
 
 def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
@@ -52,84 +46,90 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
     >>> round(lidar(views), 4)
     2.0
     """
-    embeddings = check_embeddings(embeddings, n=2, q=2, d=1)
-    check_not_negative(delta=delta, epsilon=epsilon)
-    low, high = (float(extreme) for extreme in embeddings.aminmax())
-    peak = max(-low, high)
-    if not math.isfinite(peak):
-        return math.nan
-    means, factor = _analyse(embeddings, delta, single=SINGLE_RANGE[0] < peak < SINGLE_RANGE[1])
-    if factor is None:
-        return math.nan
-    return effective_rank(_eigenvalues(means, factor), size=embeddings.shape[2], epsilon=epsilon)
+    check_not_negative(epsilon=epsilon)
+    return rank(discriminant(embeddings, delta=delta), epsilon)
 
 
-def _analyse(embeddings: Tensor, delta: float, *, single: bool) -> tuple[Tensor, Tensor | None]:
-    """Class means and the Cholesky factor of Σ_w; from float32 products if `single` and if they are exact enough."""
-    if single and embeddings.device.type == "cpu" and embeddings.dtype != torch.float64:
-        # A part of the images is enough to detect most ill-conditioned Σ_w, at a fraction of the cost.
-        glance = max(2, CHUNK_ROWS // embeddings.shape[1])
-        for part in (embeddings[:glance], embeddings)[0 if 4 * glance < len(embeddings) else 1 :]:
-            means, within = _scatter(part, torch.float32)
-            factor = _factor(within, delta)
-            if factor is None or _condition(within, factor) > SINGLE_CONDITION:
-                break
-            if len(part) == len(embeddings):
-                return means, factor
-    means, within = _scatter(embeddings, torch.float64)
-    return means, _factor(within, delta)
+def lidar_debiased(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON) -> float:
+    """LiDAR of the corrected eigenvalues λ′ (see `Discriminant.corrected`): the same entropy, without the floor of 1/q.
 
+    It has a floor of its own, because the positive half of the noise stays.
 
-def _scatter(embeddings: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Class means minus a common offset (n, d) and covariance within classes (d, d), both float64.
+    Args:
+        embeddings: (n, q, d), as for `lidar`.
 
-    Products are in `dtype`, of rows that are centred by class and therefore have no offset.
+    Returns:
+        About 1 to min(d, n - 1); NaN if an embedding is not finite or no λ′ is positive.
+
+    Raises:
+        ValueError: wrong shape or dtype, or a negative `delta` or `epsilon`.
     """
-    n, q, d = embeddings.shape
-    means = torch.empty(n, d, dtype=torch.float64, device=embeddings.device)
-    within = torch.zeros(d, d, dtype=torch.float64, device=embeddings.device)
-    classes = max(1, CHUNK_ROWS // q)
-    for start in range(0, n, classes):
-        chunk = embeddings[start : start + classes].to(dtype)
-        # Differences from the first view of the same class are small and exact; those from a rounded mean are not.
-        first = chunk[:, 0]
-        rows = chunk - chunk[:, :1]
-        means[start : start + classes] = first.to(torch.float64) + rows.mean(dim=1, dtype=torch.float64)
-        rows -= rows.mean(dim=1, keepdim=True)
-        within += gram(rows.view(-1, d))
-    return means - means[:1], within / (n * (q - 1))
+    check_not_negative(epsilon=epsilon)
+    return corrected_rank(discriminant(embeddings, delta=delta), epsilon)
 
 
-def _factor(within: Tensor, delta: float) -> Tensor | None:
-    """Lower Cholesky factor of Σ_w = within + delta·I, or None if Σ_w is not positive definite in float64."""
-    regular = within + delta * torch.eye(len(within), dtype=within.dtype, device=within.device)
-    factor, info = torch.linalg.cholesky_ex(regular)
-    return None if info.item() else factor
+def lda_information(embeddings: Tensor, *, delta: float = DELTA) -> float:
+    """½ Σ ln(1 + λ′) over the corrected eigenvalues: the Gaussian information between an image and its view, in nats.
 
+    Args:
+        embeddings: (n, q, d), as for `lidar`.
 
-def _condition(within: Tensor, factor: Tensor) -> float:
-    """The amplification of errors in `within`: its norm divided by the smallest squared pivot of the factor.
+    Returns:
+        At least 0; NaN if an embedding is not finite.
 
-    The norm is the fourth root of Σ λ⁴, which is close to the largest eigenvalue and much cheaper.
+    Raises:
+        ValueError: wrong shape or dtype, or a negative `delta`.
     """
-    return float((within @ within).norm().sqrt() / factor.diagonal().min() ** 2)
+    return information(discriminant(embeddings, delta=delta))
 
 
-def _eigenvalues(means: Tensor, factor: Tensor) -> Tensor:
-    """Eigenvalues of L⁻¹ Σ_b L⁻ᵀ, equal to those of Σ_w^(-1/2) Σ_b Σ_w^(-1/2): all d, or the n that may be nonzero."""
-    n, d = means.shape
-    centred = (means - means.mean(dim=0)) / math.sqrt(n - 1)
-    if n - 1 < d:
-        matrix = gram(torch.linalg.solve_triangular(factor, centred.T, upper=False))
-    else:
-        half = torch.linalg.solve_triangular(factor, gram(centred), upper=False)
-        matrix = torch.linalg.solve_triangular(factor, half.T, upper=False)
-    eigenvalues: Tensor = torch.linalg.eigvalsh(matrix)
-    return eigenvalues
+def lda_trace(embeddings: Tensor, *, delta: float = DELTA) -> float:
+    """Σ λ′ over the corrected eigenvalues: the variance between images in units of the variance within them.
+
+    Args:
+        embeddings: (n, q, d), as for `lidar`.
+
+    Returns:
+        At least 0; NaN if an embedding is not finite.
+
+    Raises:
+        ValueError: wrong shape or dtype, or a negative `delta`.
+    """
+    return trace(discriminant(embeddings, delta=delta))
+
+
+def rank(found: Discriminant | None, epsilon: float = EPSILON) -> float:
+    """LiDAR of an analysis."""
+    return math.nan if found is None else effective_rank(found.eigenvalues, size=len(found.within), epsilon=epsilon)
+
+
+def corrected_rank(found: Discriminant | None, epsilon: float = EPSILON) -> float:
+    """`lidar_debiased` of an analysis."""
+    return math.nan if found is None else effective_rank(found.corrected, size=len(found.within), epsilon=epsilon)
+
+
+def information(found: Discriminant | None) -> float:
+    """`lda_information` of an analysis."""
+    return math.nan if found is None else float(found.corrected.log1p().sum()) / 2
+
+
+def trace(found: Discriminant | None) -> float:
+    """`lda_trace` of an analysis."""
+    return math.nan if found is None else float(found.corrected.sum())
+
+
+def noise(found: Discriminant | None) -> float:
+    """1 - Σλ′/Σλ, the share of LiDAR's eigenvalues that is noise of the views; NaN if all class means are equal."""
+    total = math.nan if found is None else float(found.eigenvalues.sum())
+    return 1 - trace(found) / total if total else math.nan
 
 
 def _measure(features: Features) -> float:
-    return lidar(features.views)
+    return rank(features.shared(of_views))
+
+
+def _noise(features: Features) -> float:
+    return noise(features.shared(of_views))
 
 
 LIDAR: Final = Criterion(
@@ -139,6 +139,7 @@ LIDAR: Final = Criterion(
     reads_views=True,
     settings={"delta": DELTA, "epsilon": EPSILON},
     layer="embedding",
-    layer_by_method={"vicreg": "representation", "ijepa": "representation", "data2vec": "representation"},
+    layer_by_method=LAYERS_OF_LIDAR,
     higher_is_better=True,
+    beside={"noise": _noise},
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainers.criteria.base import (
     CHUNK_ROWS,
+    OF_MASKED,
     Criterion,
     Features,
     check_embeddings,
@@ -77,6 +78,6 @@ RANKME: Final = Criterion(
     function=_measure,
     reads_views=False,
     layer="embedding",
-    layer_by_method={"ijepa": "representation", "data2vec": "representation"},
+    layer_by_method=OF_MASKED,
     higher_is_better=True,
 )
