@@ -47,6 +47,7 @@ def mapping(images: Path, **changes: Any) -> dict[str, Any]:
         "epochs": 3,
         "batch_size": 24,
         "trials": 4,
+        "criteria": ["lidar", "rankme"],
         "criteria_sample": {"images": 40, "views": 3},
         "space": {
             "lr": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},

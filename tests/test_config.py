@@ -23,7 +23,7 @@ from sweeper.config.pruners import make_pruner
 from sweeper.config.read import load_config, parse_config
 from sweeper.config.yaml_file import read_document
 from sweeper.errors import ConfigError
-from trainers.criteria import CRITERIA
+from trainers.criteria import CRITERIA, DEFAULT_CRITERIA
 from trainers.encoders import ENCODERS
 from trainers.methods import METHODS
 from trainers.names import did_you_mean
@@ -96,7 +96,7 @@ def test_what_is_read(file: Path) -> None:
 
 def test_every_default_is_written_out(file: Path) -> None:
     config = load_config(file)
-    assert config.criteria == tuple(CRITERIA)
+    assert config.criteria == DEFAULT_CRITERIA
     assert config.criteria_sample == CriteriaSample()
     assert config.oracle == ("lidar_paper",)
     assert config.points == {"lr": 5, "mask_ratio": 5, "prototypes": 5}

@@ -88,7 +88,7 @@ class SweepConfig:
     fixed: Mapping[str, Scalar]
     """Hyperparameters with one value for all trials, instead of the method's default."""
     criteria: tuple[str, ...]
-    """The label-free criteria that every trial reports each epoch; all of them by default."""
+    """The label-free criteria that every trial reports each epoch; a cheap set by default."""
     criteria_sample: CriteriaSample = _CRITERIA_SAMPLE
     """The images and draws on which the criteria of every trial are measured."""
     objective: str = DEFAULT_OBJECTIVE

@@ -83,7 +83,7 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
     "encoder": ("a mapping with `name`, see [encoders](#encoders)", ""),
     "space": ("a mapping, see [below](#space-and-fixed)", "nothing varies"),
     "fixed": ("a mapping, see [below](#space-and-fixed)", "the method's defaults"),
-    "criteria": ("a list of [criteria](#criteria)", "all of them"),
+    "criteria": ("a list of [criteria](#criteria)", "a [cheap set](#criteria)"),
     "objective": ("a [criterion](#criteria)", "`lidar`"),
     "oracle": ("an [oracle](#oracles), a list of them, or `none`", "`lidar_paper`"),
 }
@@ -153,15 +153,20 @@ def _encoders() -> str:
 
 
 def _criteria() -> str:
-    from trainers.criteria import CRITERIA
+    from trainers.criteria import CRITERIA, DEFAULT_CRITERIA
     from trainers.methods import METHODS
 
     rows = []
     for name, criterion in CRITERIA.items():
         settings = ", ".join(f"{key} = {quoted_default(value)}" for key, value in criterion.settings.items())
-        rows.append((f"`{name}`", settings, *(str(criterion.description(method)["layer"]) for method in METHODS)))
-    head = ("criterion", "constants", *(f"layer for {method}" for method in METHODS))
-    text = "All are measured on both layers after every epoch; the plain column repeats the layer that the table names."
+        facts = (criterion.label, "more" if criterion.higher_is_better else "less", settings)
+        rows.append((f"`{name}`", *facts, *(str(criterion.description(method)["layer"]) for method in METHODS)))
+    head = ("criterion", "name", "better", "constants", *(f"layer for {method}" for method in METHODS))
+    text = (
+        "Each is measured on both layers after every epoch; the plain column repeats the layer that the table names. "
+        f"By default these are measured: {', '.join(f'`{name}`' for name in DEFAULT_CRITERIA)}. "
+        "The docstring of each file in `trainers/criteria/` has the source, the cost, and what a collapse does to it."
+    )
     return f"## Criteria\n\n{text}\n\n{table(head, rows)}"
 
 

@@ -17,6 +17,11 @@ CRITERION: Final = (
     Column("<criterion>.representation", "number", "the criterion of the encoder's output"),
     Column("<criterion>.embedding", "number", "the criterion of the projector's output"),
 )
+BESIDE: Final = Column(
+    "<criterion>_<value>",
+    "number",
+    "what a criterion records beside its value, on the same layer: `lidar_noise` is the share of noise, 1 − Σλ′/Σλ",
+)
 CRITERION_SECONDS: Final = Column(
     "<criterion>_seconds", "number", "seconds that the criterion takes alone, from the trained network on"
 )
@@ -31,9 +36,9 @@ FURTHER: Final = (
 def write() -> str:
     """One section for each table."""
     tables = {
-        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, *FURTHER),
-        "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, CRITERION_SECONDS),
-        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, FURTHER[2]),
+        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, BESIDE, *FURTHER),
+        "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, BESIDE, CRITERION_SECONDS),
+        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, BESIDE, FURTHER[2]),
     }
     return "\n".join(f"### {name}\n\n{table(HEAD, rows_of(columns))}\n" for name, columns in tables.items())
 

@@ -44,3 +44,14 @@ CRITERIA: Final[dict[str, Criterion]] = {
     "epps_pulley": EPPS_PULLEY,
     "idest": IDEST,
 }
+
+DEFAULT_CRITERIA: Final = (
+    "lidar",
+    "lidar_debiased",
+    "lda_information",
+    "rankme",
+    "rankme_aug",
+    "alpha_req",
+    "normalized_std",
+)
+"""The criteria of a sweep that names none: cheap ones of different kinds."""

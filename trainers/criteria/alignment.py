@@ -32,6 +32,7 @@ def alignment(embeddings: Tensor) -> float:
     Raises:
         ValueError: wrong shape or dtype.
 
+    >>> import torch
     >>> alignment(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]))
     2.0
     """

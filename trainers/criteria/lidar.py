@@ -41,6 +41,7 @@ def lidar(embeddings: Tensor, *, delta: float = DELTA, epsilon: float = EPSILON)
     Raises:
         ValueError: wrong shape or dtype, or a negative `delta` or `epsilon`.
 
+    >>> import torch
     >>> points = torch.tensor([[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 1.0]], [[0.0, -1.0]]])
     >>> views = points + torch.tensor([[0.1, 0.1], [-0.1, -0.1], [0.1, -0.1], [-0.1, 0.1]])
     >>> round(lidar(views), 4)

@@ -26,6 +26,7 @@ def nesum(embeddings: Tensor) -> float:
     Raises:
         ValueError: wrong shape or dtype.
 
+    >>> import torch
     >>> round(nesum(torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     1.25
     """
