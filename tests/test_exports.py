@@ -255,9 +255,7 @@ def test_a_long_field_is_read_and_the_limit_of_others_stays(tmp_path: Path) -> N
     assert csv.field_size_limit() == limit
 
 
-@pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(TABLE.to_csv().encode(), mtime=0)[:-20], b""], ids=["text", "cut", "empty"]
-)
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(TABLE.to_csv().encode(), mtime=0)[:-20], b""], ids=["text", "cut", "empty"])
 def test_a_damaged_gzip_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(content)
