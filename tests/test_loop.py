@@ -27,6 +27,8 @@ from trainers.settings import hyperparameters, resolve
 from trainers.splits import Data, Split, in_order
 
 SMALL = {
+    "barlow_twins": {"projector_dim": 16, "optimizer": "sgd", "lr": 0.05},
+    "byol": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
     "data2vec": {"top_blocks": 2, "min_block": 4},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1, "min_context": 4},
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},

@@ -157,6 +157,7 @@ def analyze(
       sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
     """
     from analysis.report.write import analyze as judge
+    from analysis.text.safe import for_terminal
 
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
@@ -167,7 +168,7 @@ def analyze(
         print_json({"folder": str(report.folder), **rows})
         return
     print_parts(report.terminal)
-    click.echo(f"\nreport: {report.folder / 'report.html'}")
+    click.echo(f"\nreport: {for_terminal(str(report.folder / 'report.html'))}")
 
 
 @cli.command(short_help="Show the trial that a criterion selects.")

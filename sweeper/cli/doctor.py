@@ -15,6 +15,7 @@ from typing import Final, Literal
 from packaging.requirements import Requirement
 from rich.text import Text
 
+from analysis.text.safe import for_terminal
 from sweeper import __version__
 from sweeper.config.resources import usable_cores
 from sweeper.store.manifest import PACKAGES
@@ -36,8 +37,10 @@ class Check:
 
     def line(self) -> Text:
         """The check on one line."""
-        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(f"{self.name:<10} {self.found}")
-        return text + Text(f"; {self.advice}" if self.advice else "")
+        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(
+            for_terminal(f"{self.name:<10} {self.found}")
+        )
+        return text + Text(for_terminal(f"; {self.advice}") if self.advice else "")
 
 
 def check_machine(results: Path) -> Iterator[Check]:

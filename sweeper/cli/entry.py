@@ -59,8 +59,30 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
         message, code = _explain(error)
         with contextlib.suppress(OSError):  # stderr's disk may be full too
             for line in getattr(error, "lines", [message]):  # one line per mistake in a search-space file
-                click.echo(f"sweeper: {' '.join(line.split())}", err=True)
+                click.echo(f"sweeper: {one_line(line)}", err=True)
         return code
+
+
+def one_line(text: str) -> str:
+    r"""A message as one line that no terminal obeys; the judge is imported only for one that needs it.
+
+    >>> one_line("a  b\n"), one_line("a\x1b[31m")
+    ('a b', 'a�[31m')
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    from analysis.text.safe import for_terminal
+
+    return for_terminal(line)
+
+
+class OneLine(logging.Formatter):
+    """A warning as one line that no terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return one_line(super().format(record))
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -88,7 +110,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 def _logs_on_stderr() -> Iterator[None]:
     """Print each warning of ours as one line on stderr."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("sweeper: %(message)s"))
+    handler.setFormatter(OneLine("sweeper: %(message)s"))
     logger = logging.getLogger("sweeper")
     logger.addHandler(handler)
     try:

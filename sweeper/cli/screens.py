@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.text.numbers import accuracy, plain, seconds
+from analysis.text.safe import for_terminal
 from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
@@ -57,7 +58,8 @@ def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     table = _table("name", "method", "data set", "trials", "best by objective", "date")
     for row in rows:
         best = f"{row['objective']} {_number(row['best_value'])} (trial {row['best_trial']})"
-        table.add_row(
+        _add(
+            table,
             row["name"],
             row["method"],
             row["dataset"],
@@ -81,10 +83,10 @@ def sweep_parts(listing: Listing) -> list[RenderableType]:
     """The output for one sweep: its config, then its trials."""
     config = {key: value for key, value in listing.settings.items() if key != PROVENANCE}
     parts: list[RenderableType] = [Text(_yaml(config)), trials_table(listing)]
-    counts = Text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
+    counts = _text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
     if listing.state == INTERRUPTED:
-        parts.append(Text(f"to continue: sweeper resume {listing.folder}"))
+        parts.append(_text(f"to continue: sweeper resume {listing.folder}"))
     return parts
 
 
@@ -98,7 +100,8 @@ def trials_table(listing: Listing) -> Table:
     )
     for row in listing.trials:
         values = hyperparameters_of(row)
-        table.add_row(
+        _add(
+            table,
             str(row["trial"]),
             Text(row["status"], style=STYLES[row["status"]]),
             str(row.get("epochs", row.get("epoch", 0))),
@@ -108,7 +111,7 @@ def trials_table(listing: Listing) -> Table:
         )
     for row in listing.baselines:
         cells = [*(_number(row.get(name)) for name in criteria), *(accuracy(row.get(name)) for name in oracles)]
-        table.add_row("–", str(row["baseline"]).replace("_", " "), "0", *cells, *("–" for _ in swept), style="dim")
+        _add(table, "–", str(row["baseline"]).replace("_", " "), "0", *cells, *("–" for _ in swept), style="dim")
     return table
 
 
@@ -139,11 +142,11 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     """The output for one trial: its status, its hyperparameters, and its criteria by epoch."""
     head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
     if data.get("reason"):
-        head += Text(f" ({data['reason']})")
+        head += _text(f" ({data['reason']})")
     if data.get("audited"):
         head += Text(f"; audited: the pruner would have stopped it at epoch {data['would_prune_epoch']}")
-    lines = [f"{key}: {data[key]}" for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
-    lines += [f"{key}: {accuracy(data[key])}" for key in _oracle_columns([data])]
+    lines = [for_terminal(f"{key}: {data[key]}") for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
+    lines += [for_terminal(f"{key}: {accuracy(data[key])}") for key in _oracle_columns([data])]
     values = hyperparameters_of(data)
     if values:
         lines.append(_yaml_lines({"hyperparameters": values}).rstrip())
@@ -152,7 +155,7 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     names = ["epoch", "step", "loss", *criteria, "spread", "train_seconds", "criteria_seconds"]
     table = _table(*names)
     for row in reports:
-        table.add_row(*(_number(row.get(name)) for name in names))
+        _add(table, *(_number(row.get(name)) for name in names))
     return [head, Text("\n".join(lines)), table if reports else Text("no epoch has been reported")]
 
 
@@ -193,7 +196,7 @@ def choice_text(choice: Choice) -> str:
     lines.append(
         "# to reuse it, replace `fixed:` in the sweep's file by these lines, and remove their keys from `space:`"
     )
-    return "\n".join(lines) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
+    return "\n".join(map(for_terminal, lines)) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
 
 
 def plan_parts(
@@ -203,7 +206,7 @@ def plan_parts(
     swept = list(first[0].swept) if first else []
     table = _table("trial", "seed", *swept)
     for config in first:
-        table.add_row(str(config.trial), str(config.seed), *(_number(config.hyperparameters[name]) for name in swept))
+        _add(table, str(config.trial), str(config.seed), *(_number(config.hyperparameters[name]) for name in swept))
     shown = "all trials" if len(first) == runs else f"the first {len(first)} of {runs} trials"
     epoch, criteria, trial, total = (
         seconds(value)
@@ -215,19 +218,20 @@ def plan_parts(
         f"estimated time: an epoch {epoch}, its criteria {criteria}, a trial {trial}, "
         f"the sweep {total} with {estimate.jobs} at a time"
     )
-    notes = [Text(f"dataset: {note}") for note in estimate.notes]
+    notes = [_text(f"dataset: {note}") for note in estimate.notes]
     return [Text(_yaml(mapping)), Text(f"{shown}:"), table, Text(f"\n{steps}"), *notes]
 
 
 def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
-    ended = f"\n{summary.folder}: {counts}, in {seconds(summary.seconds)}"
+    folder = for_terminal(str(summary.folder))
+    ended = f"\n{folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
-    steps = {f"sweeper best {summary.folder}": "the trial that the criterion selects"}
+    steps = {f"sweeper best {folder}": "the trial that the criterion selects"}
     if summary.measured:
-        steps = {f"sweeper analyze {summary.folder}": "how each criterion ranked the trials", **steps}
+        steps = {f"sweeper analyze {folder}": "how each criterion ranked the trials", **steps}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 
@@ -235,18 +239,36 @@ def next_steps(summary: Summary) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(_text(column), overflow="fold")
     return table
+
+
+def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
+    """Add a row; its strings are shown literally."""
+    table.add_row(*(cell if isinstance(cell, Text) else _text(cell) for cell in cells), style=style)
+
+
+def _text(value: str) -> Text:
+    """Names and values of a sweep are data: no terminal obeys them, and rich reads no markup in them."""
+    return Text(for_terminal(value))
 
 
 def _yaml(mapping: Mapping[str, Any]) -> str:
     """A mapping in the format of a search-space file: short values on one line."""
-    return str(yaml.safe_dump(dict(mapping), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True))
+    return _dump(mapping, default_flow_style=None, width=100)
 
 
 def _yaml_lines(mapping: Mapping[str, Any]) -> str:
     """A mapping with one key per line."""
-    return str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True))
+    return _dump(mapping)
+
+
+def _dump(mapping: Mapping[str, Any], **how: Any) -> str:
+    """YAML that no terminal obeys and that reads back as the same values: what is not shown as it is, is escaped."""
+    text = str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, **how))
+    if all(for_terminal(line) == line for line in text.split("\n")):
+        return text
+    return str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=False, **how))
 
 
 def _number(value: object) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.text.numbers import plain, seconds
+from analysis.text.safe import for_terminal
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
@@ -72,7 +73,7 @@ class LiveTable(Observer):
 
     def on_message(self, text: str) -> None:
         """A line above the table."""
-        self.console.print(Text(text), soft_wrap=True, highlight=False)
+        self.console.print(Text(for_terminal(text)), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
     def close(self) -> None:
@@ -81,9 +82,10 @@ class LiveTable(Observer):
         self.live.stop()
 
     def _picture(self) -> Group:
-        table = Table(box=None, pad_edge=False, title=self.name or None, title_justify="left", title_style="bold")
+        title = Text(for_terminal(self.name)) if self.name else None
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
         for name in ("trial", "status", "epoch", *column_names(self._reports())):
-            table.add_column(name, justify="left" if name == "status" else "right")
+            table.add_column(Text(for_terminal(name)), justify="left" if name == "status" else "right")
         for result, report in self.ended:
             status = Text(result.status, style=STATUS_STYLES.get(result.status, ""))
             table.add_row(*cells(result.trial, status, report, self.pace.epochs))
