@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -31,6 +32,22 @@ def test_what_is_shared_is_computed_once_for_each_layer() -> None:
     assert one.shared(largest) == one.shared(largest) == float(one.clean.max())
     assert two.shared(largest) == float(two.clean.max())
     assert computed == [one, two]
+
+
+def test_the_seconds_of_what_is_shared_count_for_each_criterion_that_reads_it() -> None:
+    features = features_of(5, 2, 3)
+
+    def slow(features: Features) -> float:
+        time.sleep(0.01)
+        return 1.0
+
+    features.shared(slow)
+    features.shared(slow)  # of the same criterion, whose own seconds hold the computation
+    assert sum(features.spared.values()) == 0
+    features.spared.clear()
+    features.shared(slow)
+    features.shared(slow)
+    assert features.spared[slow] >= 0.01
 
 
 def test_a_value_beside_is_of_the_layer_that_the_plain_column_repeats() -> None:

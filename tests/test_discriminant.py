@@ -133,6 +133,13 @@ def test_the_trace_and_the_information_approach_those_of_the_simulation() -> Non
     assert lda_information(embeddings) == pytest.approx(2 * math.log(1 + 1 / 0.09), rel=0.03)
 
 
+def test_the_information_is_that_of_a_gaussian_channel() -> None:
+    # of a scalar with signal variance 1 and noise variance 1: ½ ln 2
+    embeddings = views_of(20_000, 4, 1, noise=1.0)
+    assert lda_information(embeddings) == pytest.approx(math.log(2) / 2, abs=0.02)
+    assert lda_trace(embeddings) == pytest.approx(1.0, abs=0.05)
+
+
 # collapse, and what cannot be computed
 
 

@@ -26,6 +26,7 @@ from sweeper.store.manifest import create_folder, read_manifest, write_manifest
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import ReportLog, read_log, row_report
 from sweeper.store.tables import write_baselines, write_tables
+from trainers.criteria import CRITERIA
 from trainers.records import (
     EPOCH_COLUMNS,
     TRIAL_COLUMNS,
@@ -258,7 +259,7 @@ def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config
     write_tables(folder, config, records)
 
     reports = pd.read_parquet(folder.path / "reports.parquet")
-    columns = [column for name in ("lidar", "rankme") for column in criterion_columns(name)]
+    columns = [*CRITERIA["lidar"].columns, *CRITERIA["rankme"].columns]
     assert set(reports.columns) == {*names_of(EPOCH_COLUMNS), *columns, "lidar_seconds", "rankme_seconds"}
     assert list(reports["sequence"]) == [1, 2, 3]
     assert str(reports["reported_at"].dt.tz) == "UTC"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import torch
 from torch import Tensor
 
+from trainers.device import now
 from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, criterion_columns
 
 T = TypeVar("T")
@@ -29,14 +30,23 @@ class Features:
     """(n, q, d): row i holds the q views of image i."""
     clean: Tensor
     """(n, d)"""
-    _shared: dict[Callable[[Features], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _shared: dict[Callable[[Features], Any], tuple[Any, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    spared: dict[Callable[[Features], Any], float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was shared since the last `clear()` -> the seconds that it took, or 0 if it was computed since then."""
 
     def shared(self, function: Callable[[Features], T]) -> T:
         """`function(self)`, computed once: what several criteria share, such as a factorisation."""
-        if function not in self._shared:
-            self._shared[function] = function(self)
-        found: T = self._shared[function]
-        return found
+        if function in self._shared:
+            found, seconds = self._shared[function]
+            self.spared.setdefault(function, seconds)
+            return cast(T, found)
+        began = now(self.clean.device)
+        computed = function(self)
+        self._shared[function] = computed, now(self.clean.device) - began
+        self.spared[function] = 0.0
+        return computed
 
     def first(self, images: int) -> Features:
         """The features of the first `images` images; the order of a sample's images is random and fixed."""
