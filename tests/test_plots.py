@@ -32,6 +32,7 @@ from analysis.figures.style import (
     to_svg,
 )
 from analysis.report.judgement import Judgement, judge
+from trainers.criteria import CRITERIA, DEFAULT_CRITERIA
 
 pytestmark = pytest.mark.slow
 
@@ -262,8 +263,11 @@ def test_criteria_can_be_told_apart_by_the_colour_blind(kind: str) -> None:
 def test_each_criterion_keeps_its_colour_and_a_layer_has_its_criterions() -> None:
     names = ["lidar", "new", "other", "new.embedding"]
     assert colour_of("lidar.embedding", names) == colour_of("lidar", names)
-    assert colour_of("new", names) == colour_of("new.embedding", names) == CRITERION_COLOURS[2]
-    assert colour_of("other", names) == CRITERION_COLOURS[3]
+    known, colours = len(CRITERIA), len(CRITERION_COLOURS)
+    assert colour_of("new", names) == colour_of("new.embedding", names) == CRITERION_COLOURS[known % colours]
+    assert colour_of("other", names) == CRITERION_COLOURS[(known + 1) % colours]
+    assert [colour_of(name, names) for name in ("lidar", "rankme")] == list(CRITERION_COLOURS[:2])
+    assert len({colour_of(name, DEFAULT_CRITERIA) for name in DEFAULT_CRITERIA}) == len(DEFAULT_CRITERIA)
 
 
 def test_matplotlib_is_not_imported_before_a_figure_is_drawn_nor_optuna_before_a_replay() -> None:

@@ -25,8 +25,8 @@ RULE: Final = "#d9dee4"
 GOOD: Final = "#0f7a5a"
 """The best trial."""
 
-CRITERION_COLOURS: Final = ("#0072b2", "#d55e00", "#cc79a7", "#009e73", "#b58900", "#56b4e9")
-"""From Okabe & Ito 2008 ("Color Universal Design")."""
+CRITERION_COLOURS: Final = ("#0072b2", "#d55e00", "#cc79a7", "#009e73", "#b58900", "#56b4e9", "#6b4c9a")
+"""From Okabe & Ito 2008 ("Color Universal Design"); the last is ours."""
 LOSS_COLOUR: Final = "#7d8590"
 """The loss is grey, because it is the baseline of the criteria."""
 
@@ -47,6 +47,7 @@ ON_DARK: Final[Mapping[str, str]] = MappingProxyType(
         "#009e73": "#35c99b",
         "#b58900": "#e0b83a",
         "#56b4e9": "#8fd0f7",
+        "#6b4c9a": "#b79ae0",
         **dict(
             zip(
                 STEPS,

@@ -26,24 +26,25 @@ from trainers.criteria.uniformity import UNIFORMITY
 
 CRITERIA: Final[dict[str, Criterion]] = {
     "lidar": LIDAR,
+    "rankme": RANKME,
     "lidar_debiased": LIDAR_DEBIASED,
     "lda_information": LDA_INFORMATION,
-    "lda_trace": LDA_TRACE,
-    "rankme": RANKME,
     "rankme_aug": RANKME_AUG,
     "alpha_req": ALPHA_REQ,
+    "normalized_std": NORMALIZED_STD,
+    "lda_trace": LDA_TRACE,
     "nesum": NESUM,
     "stable_rank": STABLE_RANK,
     "participation_ratio": PARTICIPATION_RATIO,
     "self_cluster": SELF_CLUSTER,
     "alignment": ALIGNMENT,
     "uniformity": UNIFORMITY,
-    "normalized_std": NORMALIZED_STD,
     "instance_knn": INSTANCE_KNN,
     "clid": CLID,
     "epps_pulley": EPPS_PULLEY,
     "idest": IDEST,
 }
+"""In the order of reports: the default ones come first and have unlike colours in figures."""
 
 DEFAULT_CRITERIA: Final = (
     "lidar",
