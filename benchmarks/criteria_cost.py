@@ -1,4 +1,4 @@
-"""CPU seconds of each criterion on both layers' worth of one layer: `python benchmarks/criteria_cost.py [n q d ...]`.
+"""CPU seconds of each criterion on one layer: `python benchmarks/criteria_cost.py [n q d ...]`.
 
 One thread. `alone` is a criterion on fresh features; `in turn` is the same in one sequence over the catalogue, where
 criteria share what they can.

@@ -4,9 +4,9 @@ Thilak et al., ICLR 2024, arXiv 2312.04000. Its eigenvalues have a floor of abou
 means over q views contains Σ_w/q; `lidar_debiased`, `lda_information` and `lda_trace` read the corrected eigenvalues of
 the same analysis.
 
-Collapse onto a point: it is blind to it, because a cloud of any size has the same ratio of covariances as long as it is
-larger than delta. Collapse onto a line: the other dimensions keep the floor; the value falls only where delta exceeds
-their variance. Cost: the product of n·q rows of d with themselves, and O(d³).
+Collapse onto a point: it is blind to it, because the entropy does not depend on the size of the cloud; NaN if all class
+means are equal. Collapse onto a line: 1 if the other dimensions are exactly 0; where they only have noise above √delta,
+they keep the floor. Cost: the product of n·q rows of d with themselves, and O(d³).
 """
 
 from __future__ import annotations
