@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -16,13 +16,17 @@ from torch import nn
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, fast_bfloat16, limit_threads, now
-from trainers.measure import Sample, measure
+from trainers.measure import Measurement, Sample, measure, watch
+from trainers.methods.base import Method
 from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
-from trainers.records import CHECKPOINT, EpochReport, TrialConfig
+from trainers.records import CHECKPOINT, EpochReport, TrialConfig, is_measured
 from trainers.seeds import augmentation_generator, dropout_seed, training_order
 from trainers.settings import resolve
 from trainers.splits import Data
+
+EARLIER: Final = {"criteria_every": 1}
+"""Fields of a TrialConfig that checkpoints of earlier versions lack, with the values that they meant."""
 
 
 def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:
@@ -77,7 +81,7 @@ class Trainer:
         return self.epoch * self.steps_per_epoch
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch, measure the criteria of the network, and report both."""
+        """Train one epoch, measure the network, and report both."""
         began = now(self.data.device)
         with exact(), dropping(self.data.device, self.config.seed, self.epoch + 1):
             loss, masked, visible = self._train_epoch()
@@ -85,7 +89,7 @@ class Trainer:
         self.epoch += 1
         network = measurable(self.method, self.config, self.data)
         ready = now(self.data.device)
-        found = measure(network, self.sample, self.config.criteria, self.config.method)
+        found = self._measure(network)
         train_seconds = trained - began
         each = {name: ready - trained + seconds for name, seconds in found.seconds.items()}
         report = EpochReport(
@@ -99,9 +103,18 @@ class Trainer:
             images_per_second=self.steps_per_epoch * self.config.batch_size / train_seconds,
             masked_share=masked,
             visible_share=visible,
+            embedding_rank=found.embedding_rank,
+            nulls=found.nulls,
         )
         self.reports.append(report)
         return report
+
+    def _measure(self, network: Method) -> Measurement:
+        """The criteria, and after the last epoch their nulls; between measurements, what the collapse rule reads."""
+        config = self.config
+        if not is_measured(self.epoch, config.criteria_every, config.epochs):
+            return watch(network, self.sample, config.criteria)
+        return measure(network, self.sample, config.criteria, config.method, nulls=self.epoch == config.epochs)
 
     def _train_epoch(self) -> tuple[float, float, float]:
         """Train on every image once, in an order drawn for this seed and epoch.
@@ -153,7 +166,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any], checkpoint: Path) -> list[EpochReport]:
         """Restore the state of a checkpoint, and return its reports, oldest first."""
-        if state["config"] != identity(self.config):
+        if EARLIER | state["config"] != identity(self.config):
             raise ValueError(f"`folder` holds the checkpoint of another configuration: {checkpoint}; remove it first")
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])

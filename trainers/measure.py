@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -12,18 +12,21 @@ from torch import Tensor
 
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import Features
+from trainers.criteria.rankme import rankme
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, now
 from trainers.methods.base import Method
 from trainers.network import load_network
-from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig
-from trainers.seeds import criteria_generator, criteria_order
+from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig, criterion_columns
+from trainers.seeds import criteria_generator, criteria_order, null_order, null_shifts
 from trainers.settings import Settings, resolve
 from trainers.splits import Data
 
 BATCH: Final = 1000
-"""Images per forward pass; it limits the memory."""
+"""Images or views that are drawn together; the draws depend on it."""
+PASS_BYTES: Final = 2**26
+"""The images of one forward pass take at most this much in float32; the activations are a multiple of it."""
 KEPT_BYTES: Final = 2**30
 """The views of a sample are kept between epochs if they take at most this much."""
 
@@ -77,10 +80,24 @@ class Measurement:
     """Of the embeddings (see EpochReport)."""
     seconds: dict[str, float]
     """Criterion -> the seconds that it would take alone: its forward passes, and its computation on both layers."""
+    embedding_rank: float = math.nan
+    """RankMe of the embeddings (see EpochReport)."""
+    nulls: dict[str, float] = field(default_factory=dict)
+    """Null column -> value on shuffled views."""
 
 
-def measure(network: Method, sample: Sample, criteria: tuple[str, ...], method: str) -> Measurement:
-    """Measure the `criteria` of a network in eval mode; `method` is its name."""
+def measure(
+    network: Method, sample: Sample, criteria: tuple[str, ...], method: str, *, nulls: bool = False
+) -> Measurement:
+    """Measure the `criteria` of a network in eval mode, with one forward pass of the views and one of the clean images.
+
+    Args:
+        network: the network.
+        sample: the images and views.
+        criteria: their names.
+        method: the name of the method, which decides on the layer of the plain columns.
+        nulls: whether to measure the criteria on shuffled views too.
+    """
     device = sample.data.device
     began = now(device)
     views = embed_views(network, sample)
@@ -97,21 +114,67 @@ def measure(network: Method, sample: Sample, criteria: tuple[str, ...], method: 
         values |= CRITERIA[name].measure(features, method)
         computed = now(device) - began + sum(sum(of_layer.spared.values()) for of_layer in features.values())
         seconds[name] = passes[CRITERIA[name].reads_views] + computed
-    return Measurement(values, spread(clean[EMBEDDING]), seconds)
+    found = null_values(features, criteria, method, sample.sample.seed) if nulls else {}
+    rank = values["rankme.embedding"] if "rankme" in criteria else math.nan
+    return Measurement(values, spread(clean[EMBEDDING]), seconds, rank, found)
+
+
+def watch(network: Method, sample: Sample, criteria: tuple[str, ...]) -> Measurement:
+    """What the collapse rule reads, without any criterion: a pass of the clean images alone."""
+    embeddings = embed_clean(network, sample)[EMBEDDING]
+    rank = rankme(embeddings) if "rankme" in criteria else math.nan
+    return Measurement({}, spread(embeddings), {}, rank)
+
+
+def null_values(features: Mapping[str, Features], criteria: Iterable[str], method: str, seed: int) -> dict[str, float]:
+    """Null column -> value of the criteria that read views, on views shuffled between images."""
+    shuffled = {layer: Features(shuffle(of_layer.views, seed), of_layer.clean) for layer, of_layer in features.items()}
+    found: dict[str, float] = {}
+    for name in criteria:
+        criterion = CRITERIA[name]
+        if criterion.reads_views:
+            values = criterion.measure(shuffled, method)
+            found |= dict(zip(criterion.null_columns, (values[key] for key in criterion_columns(name)), strict=True))
+    return found
+
+
+def shuffle(views: Tensor, seed: int) -> Tensor:
+    """(n, q, d) views, each index permuted over the images, so that the q views of a row are of q different images.
+
+    View j of row i is that of image p[(i + s_j) mod n], for a random permutation p and random shifts s, which differ
+    while there are as many images as views. The permutations depend on n, q and the seed alone.
+    """
+    n, q, _ = views.shape
+    order, shifts = null_order(n, views.device, seed), null_shifts(n, views.device, seed)
+    index = torch.arange(q, device=views.device)
+    rows = torch.arange(n, device=views.device)
+    return views[order[(rows[:, None] + shifts[index % n]) % n], index]
 
 
 def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, q, d) of the sample's views."""
     rows = joined(
-        float_features(network, views.flatten(0, 1), None if kept is None else kept.flatten(0, 1))
+        float_features(network, *batch)
         for views, kept in sample.views()
+        for batch in passes_of(views.flatten(0, 1), None if kept is None else kept.flatten(0, 1))
     )
     return {layer: tensor.unflatten(0, (-1, sample.sample.views)) for layer, tensor in rows.items()}
 
 
 def embed_clean(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, d) of the sample's images, not augmented."""
-    return joined(float_features(network, sample.data.clean(chunk)) for chunk in sample.images.split(BATCH))
+    return joined(
+        float_features(network, *batch)
+        for chunk in sample.images.split(BATCH)
+        for batch in passes_of(sample.data.clean(chunk))
+    )
+
+
+def passes_of(images: Tensor, kept: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The images (b, c, h, w) and their kept patches in parts for one forward pass each, of at most PASS_BYTES."""
+    count = max(1, PASS_BYTES // (4 * images[0].numel()))
+    for first in range(0, len(images), count):
+        yield images[first : first + count], None if kept is None else kept[first : first + count]
 
 
 def joined(chunks: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -143,6 +206,16 @@ def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochRepo
     data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
     network = load_network(config, data, None)
     sample = Sample(network, data, config.criteria_sample, resolve(config))
-    found = measure(network, sample, config.criteria, config.method)
-    seconds = {"train": 0.0, "criteria": 0.0}
-    return EpochReport(config.trial, 0, 0, math.nan, found.criteria, found.spread, seconds, math.nan)
+    found = measure(network, sample, config.criteria, config.method, nulls=True)
+    return EpochReport(
+        trial=config.trial,
+        epoch=0,
+        step=0,
+        loss=math.nan,
+        criteria=found.criteria,
+        spread=found.spread,
+        seconds={"train": 0.0, "criteria": 0.0},
+        images_per_second=math.nan,
+        embedding_rank=found.embedding_rank,
+        nulls=found.nulls,
+    )

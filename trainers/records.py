@@ -24,6 +24,9 @@ REPRESENTATION: Final = "representation"
 EMBEDDING: Final = "embedding"
 LAYERS: Final = (REPRESENTATION, EMBEDDING)
 
+NULL: Final = "_null"
+"""The end of the name of a criterion that is measured on shuffled views."""
+
 UNTRAINED: Final = "untrained"
 RAW_PIXELS: Final = "raw_pixels"
 
@@ -56,6 +59,7 @@ EPOCH_COLUMNS: Final = (
     Column("criteria_seconds", "number", "seconds of all criteria together"),
     Column("images_per_second", "number", "source images per second of training"),
     Column("spread", "number", "mean standard deviation per dimension over mean norm, of the embeddings"),
+    Column("embedding_rank", "number", "RankMe of the embeddings, which the collapse rule reads, if `rankme` is used"),
     Column("masked_share", "number", "share of the patches that the student predicts or that are hidden from it"),
     Column("visible_share", "number", "share of the patches of the whole-size views that the student sees"),
     Column("sequence", "whole", "number of the report in the order of arrival"),
@@ -109,6 +113,24 @@ def criterion_columns(criterion: str) -> tuple[str, str, str]:
     return criterion, f"{criterion}.{REPRESENTATION}", f"{criterion}.{EMBEDDING}"
 
 
+def null_columns(criterion: str) -> tuple[str, str, str]:
+    """The columns of a criterion on views that were shuffled between images: the plain one, then the layers.
+
+    >>> null_columns("lidar")
+    ('lidar_null', 'lidar_null.representation', 'lidar_null.embedding')
+    """
+    return criterion_columns(f"{criterion}{NULL}")
+
+
+def is_measured(epoch: int, every: int, epochs: int) -> bool:
+    """Whether the criteria are measured after an epoch: each `every` epochs, and after the last.
+
+    >>> [epoch for epoch in range(1, 6) if is_measured(epoch, every=2, epochs=5)]
+    [2, 4, 5]
+    """
+    return epoch % every == 0 or epoch >= epochs
+
+
 @dataclass(frozen=True)
 class CriteriaSample:
     """The images and draws on which the criteria of every trial are measured: n `images` with q `views` each."""
@@ -140,6 +162,8 @@ class TrialConfig:
     """The hyperparameters that differ between trials: for the criteria's views they keep the method's default."""
     criteria: tuple[str, ...] = ("lidar", "rankme")
     criteria_sample: CriteriaSample = CriteriaSample()
+    criteria_every: int = 1
+    """The criteria are measured each so many epochs, and after the last."""
     oracle: tuple[str, ...] = ()
     trial: int = 0
     configuration: int = 0
@@ -160,7 +184,8 @@ class EpochReport:
     loss: float
     """Mean pretraining loss of the epoch."""
     criteria: Mapping[str, float]
-    """Every criterion column (see `criterion_columns`) -> value; NaN where it cannot be computed."""
+    """Every criterion column (see `criterion_columns`) -> value; NaN where it cannot be computed. Empty after an epoch
+    at which the criteria are not measured."""
     spread: float
     """Mean standard deviation per dimension over mean norm, of the embeddings of the criteria sample."""
     seconds: Mapping[str, float]
@@ -171,6 +196,15 @@ class EpochReport:
     """Mean share of the patches that the student predicts or that are hidden from it."""
     visible_share: float = math.nan
     """Mean share of the patches of the whole-size views that the student sees."""
+    embedding_rank: float = math.nan
+    """RankMe of the embeddings of the clean images, for the collapse rule; NaN if `rankme` is no criterion."""
+    nulls: Mapping[str, float] = field(default_factory=dict)
+    """Column (see `null_columns`) -> value on views shuffled between images; at the last epoch only."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the criteria were measured after this epoch."""
+        return bool(self.criteria)
 
 
 @dataclass(frozen=True)

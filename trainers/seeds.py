@@ -46,6 +46,16 @@ def criteria_generator(device: torch.device, seed: int, chunk: int) -> torch.Gen
     return seeded(device, seed, "views", chunk)
 
 
+def null_order(count: int, device: torch.device, seed: int) -> Tensor:
+    """Order of the sample's images in which their views are shuffled; from the criteria sample's seed."""
+    return shuffled(count, device, seed, "null")
+
+
+def null_shifts(count: int, device: torch.device, seed: int) -> Tensor:
+    """Order of the shifts 0 to count - 1, of which view j takes the j-th; from the criteria sample's seed."""
+    return shuffled(count, device, seed, "null shifts")
+
+
 def recalibration_order(count: int, device: torch.device, seed: int) -> Tensor:
     """Order of the training images over which BatchNorm is estimated again; from the criteria sample's seed."""
     return shuffled(count, device, seed, "recalibration")

@@ -17,6 +17,7 @@ from trainers.records import (
     EMBEDDING,
     EPOCH_COLUMNS,
     LAYERS,
+    NULL,
     ORACLE_PREFIX,
     TRIAL_COLUMNS,
     criterion_columns,
@@ -68,6 +69,15 @@ def is_layer(column: str) -> bool:
     (True, False)
     """
     return column.rpartition(".")[2] in LAYERS and "." in column
+
+
+def is_null(column: str) -> bool:
+    """Whether the column is a criterion on shuffled views, which ranks no trials.
+
+    >>> is_null("lidar_null"), is_null("lidar_null.embedding"), is_null("lidar_noise")
+    (True, True, False)
+    """
+    return (column.rpartition(".")[0] if is_layer(column) else column).endswith(NULL)
 
 
 def make_score_column(criterion: str | ScoreColumn, known: Known | None = None) -> ScoreColumn:
@@ -129,7 +139,7 @@ def find_criteria(columns: Iterable[str], known: Known | None = None) -> list[st
     ['lidar', 'loss', 'lidar.embedding']
     """
     names = list(columns)
-    measured = {name for name in names if f"{name}.{EMBEDDING}" in names}
+    measured = {name for name in names if f"{name}.{EMBEDDING}" in names and not is_null(name)}
     plain = [name for name in known or shelf() if name in names]
     plain += [name for name in names if name in measured and name not in plain]
     layers = [layer for name in plain for layer in criterion_columns(name)[1:] if layer in names]
@@ -148,7 +158,11 @@ def condition_columns(columns: Iterable[str]) -> list[str]:
     criteria = find_criteria(names)
     exact = {f"{name}_{condition}" for name, info in shelf().items() for condition in info.conditions}
     prefixes = tuple(f"{name}_" for name in criteria if name not in shelf() and not is_layer(name))
-    return [name for name in names if name in exact or (name.startswith(prefixes) and name not in criteria)]
+    return [
+        name
+        for name in names
+        if name in exact or (name.startswith(prefixes) and name not in criteria and not is_null(name))
+    ]
 
 
 def parse_criteria(
@@ -186,6 +200,7 @@ def parse_criteria(
 def could_be_criteria(columns: Sequence[str]) -> list[str]:
     """The columns outside the documented tables, which may be criteria of the user."""
     known = {*names_of((*TRIAL_COLUMNS, *EPOCH_COLUMNS)), *condition_columns(columns), "weight"} - {LOSS}
+    columns = [name for name in columns if not is_null(name)]
     return [name for name in columns if name not in known and not name.startswith((CONFIG_PREFIX, ORACLE_PREFIX))]
 
 

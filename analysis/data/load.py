@@ -30,6 +30,7 @@ from analysis.data.delimited import ENDINGS as DELIMITED
 from analysis.data.delimited import read_delimited
 from analysis.data.exports import OF_TOOLS, read_export
 from analysis.data.headings import NAME, with_headings
+from analysis.data.measured import mark_measured
 from analysis.text.safe import folder_names
 
 SWEEP_FILE = "sweep.yaml"
@@ -169,6 +170,7 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     reports, baselines = (
         read_beside(folder, stem, name, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
     )
+    reports = mark_measured(reports, settings)
     if "trial" in reports:
         reports["trial"] = trial_numbers(reports, trials, folder)
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()

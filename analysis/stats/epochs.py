@@ -9,6 +9,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
+from analysis.data.measured import known_reports
 from analysis.stats.ranking import estimate
 from analysis.stats.selection import completed
 
@@ -16,7 +17,8 @@ from analysis.stats.selection import completed
 def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *, oracle: str = "oracle") -> DataFrame:
     """One row per sweep, criterion and epoch: τ with the final oracle, its interval, and the regret of selecting then.
 
-    τ is over the completed trials only, so that all epochs are judged on the same trials.
+    τ is over the completed trials only, so that all epochs are judged on the same trials. Epochs at which a criterion
+    was not measured have no row.
     """
     if reports.empty or "epoch" not in reports:
         return DataFrame()
@@ -27,7 +29,8 @@ def by_epoch(trials: DataFrame, reports: DataFrame, criteria: Criteria = None, *
         own = reports[reports["sweep"] == sweep] if "sweep" in reports else reports
         known = known_trials(part, oracle)
         for criterion in chosen:
-            scored = own[["trial", "epoch"]].assign(score=criterion.scores(own)).merge(known, on="trial")
+            having = known_reports(own, criterion.name)
+            scored = having[["trial", "epoch"]].assign(score=criterion.scores(having)).merge(known, on="trial")
             for epoch, then in scored.sort_values("trial").groupby("epoch"):
                 rows.append({"sweep": sweep, "criterion": criterion.name, "epoch": epoch, **one_epoch(then)})
     return DataFrame(rows)

@@ -1,7 +1,8 @@
 """Replay of a pruner over full curves: the trials that it would have stopped, and when.
 
 The pruners are Optuna's own and are called as in a live sweep: reports in their order of arrival, the collapse rule
-first, then the pruner, at every epoch except the last. A replay therefore stops the same trials at the same epochs.
+first, then the pruner, at every measured epoch except the last. A replay therefore stops the same trials at the same
+epochs.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.data.columns import ScoreColumn, check_directed, make_score_column
+from analysis.data.measured import is_known
 from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ class Event:
     epoch: int
     value: float
     status: str = ""
+    measured: bool = True
+    """Whether the report has the criterion; the study does not hear of one that does not."""
 
 
 def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | None) -> list[Event]:
@@ -112,8 +116,12 @@ def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | Non
     table = reports[~reports["trial"].isin([trial for trial, status in statuses.items() if status == PRUNED])]
     table = table.sort_values(["sequence"] if "sequence" in table else ["trial", "epoch"])
     values = pd.to_numeric(table[criterion.name], errors="coerce").astype(float)
-    columns = zip(table["trial"].astype(int), table["epoch"].astype(int), values, strict=True)
-    events = [(float(place), Event(*row)) for place, row in enumerate(columns)]
+    known = is_known(table, criterion.name)
+    columns = zip(table["trial"].astype(int), table["epoch"].astype(int), values, known, strict=True)
+    events = [
+        (float(place), Event(trial, epoch, value, measured=measured))
+        for place, (trial, epoch, value, measured) in enumerate(columns)
+    ]
     final = {event.trial: (int(place), event) for place, event in events}
     arrived = moments(table["reported_at"]).to_numpy() if "reported_at" in table else None
     for trial, (place, last) in final.items():
@@ -123,7 +131,7 @@ def in_order(reports: DataFrame, criterion: ScoreColumn, trials: DataFrame | Non
             at = max(at, float((arrived <= finished[trial]).sum()) - 0.5)
         if status in (COLLAPSED, DIVERGED):  # these rules see the last report before the pruner does
             at = place - 0.5
-        events.append((at, Event(trial, last.epoch, last.value, status)))
+        events.append((at, replace(last, status=status)))
     return [event for _, event in sorted(events, key=lambda one: one[0])]
 
 
@@ -154,7 +162,10 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
     if event.status in (COMPLETED, FAILED):
         study.tell(trial, event.value if event.status == COMPLETED else None, state=states[event.status])
         return event.status
-    trial.report(event.value, event.epoch)
+    if event.measured:
+        trial.report(event.value, event.epoch)
+    elif not event.status:
+        return ""
     if event.status in (COLLAPSED, DIVERGED) or not math.isfinite(event.value):
         study.tell(trial, state=TrialState.PRUNED)
         return event.status or COLLAPSED

@@ -25,6 +25,11 @@ FOLLOWS: Final = 0.6
 HIGH_START: Final = 0.75
 """The share of trials below the untrained encoder from which a criterion is said to be high at the start."""
 
+NOISE: Final = "lidar_noise"
+"""The column of the share of noise in LiDAR's eigenvalues."""
+NOISY: Final = 0.5
+"""The share of noise from which LiDAR is said to be noise in the main."""
+
 MORE_TRIALS: Final = "About four times as many trials halve the width (`sweeper resume NAME --trials COUNT`)."
 
 
@@ -45,6 +50,7 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
             *about_proxies(given),
             *about_moved(part, ranks),
             *about_conditions(part),
+            *about_noise(part),
             *about_many(ranks),
         ]
         rows += [{"sweep": str(sweep), "kind": kind, "text": text} for kind, text in found]
@@ -142,6 +148,17 @@ def about_moved(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
     return [
         ("moved by a hyperparameter", f"{text}among trials with equal values (by_axis.csv), or do not select by it.")
     ]
+
+
+def about_noise(trials: DataFrame) -> list[Caution]:
+    """LiDAR, where more than half of its eigenvalues is noise of the views."""
+    done = completed(trials)
+    shares = ScoreColumn(NOISE).scores(done).dropna()
+    if shares.empty or not shares.median() > NOISY:
+        return []
+    text = f"{shares.median():.0%} of LiDAR's eigenvalues is noise of the views (`{NOISE}`, median over the trials), "
+    text += "so LiDAR counts directions that have no information. More views per image (`criteria_sample.views`) lower "
+    return [("noise of the views", f"{text}the share; `lda_information` and `lidar_debiased` subtract the noise.")]
 
 
 def about_many(ranks: DataFrame) -> list[Caution]:

@@ -11,7 +11,7 @@ from sweeper.run.images import read_images
 from sweeper.run.options import RunOptions
 from sweeper.search.storage import in_memory
 from sweeper.search.study import Study
-from trainers.records import TrialConfig
+from trainers.records import TrialConfig, is_measured
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
     criteria = report.seconds["criteria"]
     oracle = sum(score.seconds for score in probe(trial, images=images).values()) if config.oracle else 0.0
-    seconds = config.epochs * (epoch + criteria) + oracle
+    measured = sum(is_measured(number, config.criteria_every, config.epochs) for number in range(1, config.epochs + 1))
+    seconds = config.epochs * epoch + measured * criteria + oracle
     jobs = _jobs_here(config, options, trial.device)
     runs = config.trials * config.seeds
     return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs, images.notes)

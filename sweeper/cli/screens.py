@@ -18,7 +18,7 @@ from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
-from trainers.records import LAYERS, ORACLE_PREFIX, TrialConfig
+from trainers.records import LAYERS, NULL, ORACLE_PREFIX, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
@@ -151,7 +151,8 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     if values:
         lines.append(_yaml_lines({"hyperparameters": values}).rstrip())
     reports = data["reports"]
-    criteria = [key for key in reports[0] if f"{key}.{LAYERS[0]}" in reports[0]] if reports else []
+    known = dict.fromkeys(key for row in reports for key in row)
+    criteria = [key for key in known if f"{key}.{LAYERS[0]}" in known and not key.endswith(NULL)]
     names = ["epoch", "step", "loss", *criteria, "spread", "train_seconds", "criteria_seconds"]
     table = _table(*names)
     for row in reports:

@@ -88,9 +88,12 @@ class SweepConfig:
     fixed: Mapping[str, Scalar]
     """Hyperparameters with one value for all trials, instead of the method's default."""
     criteria: tuple[str, ...]
-    """The label-free criteria that every trial reports each epoch; a cheap set by default."""
+    """The label-free criteria that every trial reports."""
     criteria_sample: CriteriaSample = _CRITERIA_SAMPLE
     """The images and draws on which the criteria of every trial are measured."""
+    criteria_every: Annotated[int, Between(1, 1_000_000)] = 1
+    """The criteria are measured each so many epochs, and after the last one. The collapse rule looks after every epoch;
+    pruners decide after measured ones. Epochs between have no value in the tables (null, not NaN)."""
     objective: str = DEFAULT_OBJECTIVE
     """The criterion that the search optimises and the pruner watches."""
     oracle: tuple[str, ...] = DEFAULT_ORACLE

@@ -124,12 +124,15 @@ def read_encoder(document: Document) -> dict[str, Scalar]:
 
 
 def read_criteria(document: Document) -> tuple[str, ...]:
-    """The criteria of the sweep; a cheap set by default."""
+    """The criteria of the sweep: `default` is a cheap set, `all` the whole catalogue."""
     from trainers.criteria import CRITERIA, DEFAULT_CRITERIA
 
-    if document.get(("criteria",)) is None:
+    value = document.get(("criteria",))
+    if value is None or value == "default":
         return DEFAULT_CRITERIA
-    criteria = read_names(document, ("criteria",), CRITERIA)
+    if value == "all":
+        return tuple(CRITERIA)
+    criteria = read_names(document, ("criteria",), CRITERIA, others=" or be default or all")
     if not criteria:
         raise document.error(("criteria",), "`criteria` must name at least one criterion, but got []")
     return criteria

@@ -68,6 +68,15 @@ def check_pruner(document: Document, pruner: PrunerConfig, epochs: int) -> None:
         raise document.error(_KEY, problem) from None
 
 
+def check_criteria_every(document: Document, criteria_every: int, pruner: PrunerConfig, epochs: int) -> None:
+    """Raises: ConfigError, if a pruner would see no criterion before the last epoch, at which it is not asked."""
+    if pruner.name != "none" and criteria_every > 1 and criteria_every >= epochs:
+        problem = (
+            f"`criteria_every` must be less than the {epochs} epochs of a trial for the {pruner.name} pruner to see"
+        )
+        raise document.error(("criteria_every",), f"{problem} a criterion in time, but got {criteria_every}", _KEY)
+
+
 def pruner_options(name: str) -> dict[str, Option]:
     """The arguments of a pruner."""
     kind: Any = PRUNERS[name]

@@ -26,7 +26,7 @@ from sweeper.config.names import (
     read_objective,
     read_oracle,
 )
-from sweeper.config.pruners import check_pruner, read_pruner
+from sweeper.config.pruners import check_criteria_every, check_pruner, read_pruner
 from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
 from sweeper.config.sizes import check_encoder_size, check_grid, check_sizes, read_shape
@@ -92,6 +92,7 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     parts.read("space", _varied, "axes", "fixed", "search")
     parts.check(check_values, "method", "space", "fixed")
     parts.check(check_pruner, "pruner", "epochs")
+    parts.check(check_criteria_every, "criteria_every", "pruner", "epochs")
     parts.check(check_objective, "objective", "criteria")
     parts.check(check_grid, "space", "search")
     parts.read("shape", partial(read_shape, cluster=cluster), "dataset")

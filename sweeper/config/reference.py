@@ -83,7 +83,10 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
     "encoder": ("a mapping with `name`, see [encoders](#encoders)", ""),
     "space": ("a mapping, see [below](#space-and-fixed)", "nothing varies"),
     "fixed": ("a mapping, see [below](#space-and-fixed)", "the method's defaults"),
-    "criteria": ("a list of [criteria](#criteria)", "a [cheap set](#criteria)"),
+    "criteria": (
+        "`default`, `all`, a [criterion](#criteria), or a list of them",
+        "`default`, a [cheap set](#criteria)",
+    ),
     "objective": ("a [criterion](#criteria)", "`lidar`"),
     "oracle": ("an [oracle](#oracles), a list of them, or `none`", "`lidar_paper`"),
 }
@@ -163,8 +166,8 @@ def _criteria() -> str:
         rows.append((f"`{name}`", *facts, *(str(criterion.description(method)["layer"]) for method in METHODS)))
     head = ("criterion", "name", "better", "constants", *(f"layer for {method}" for method in METHODS))
     text = (
-        "Each is measured on both layers after every epoch; the plain column repeats the layer that the table names. "
-        f"By default these are measured: {', '.join(f'`{name}`' for name in DEFAULT_CRITERIA)}. "
+        "Each is measured on both layers; the plain column repeats the layer that the table names. "
+        f"`criteria: default` is {', '.join(f'`{name}`' for name in DEFAULT_CRITERIA)}; `criteria: all` is every one. "
         "The docstring of each file in `trainers/criteria/` has the source, the cost, and what a collapse does to it."
     )
     return f"## Criteria\n\n{text}\n\n{table(head, rows)}"

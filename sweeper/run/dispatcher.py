@@ -206,7 +206,7 @@ class Dispatcher:
     def finish(self, number: int, result: TrialResult) -> None:
         """Record the end of a trial in the folder and the study, and tell the checkpoints' keeper and the observers."""
         reports = self.reports.pop(number, [])
-        value = reports[-1].criteria[self.config.objective] if reports else math.nan
+        value = reports[-1].criteria.get(self.config.objective, math.nan) if reports else math.nan
         if result.status == COMPLETED and not math.isfinite(value):
             result = TrialResult(number, FAILED, f"no {self.config.objective} was reported", len(reports))
         if result.status != COMPLETED:

@@ -10,7 +10,7 @@ from sweeper.search.stopping import AUDITED
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log, row_report
 from sweeper.store.tables import has_baselines
-from trainers.records import COMPLETED, FAILED, TrialResult
+from trainers.records import COMPLETED, FAILED, TrialResult, is_measured
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -53,14 +53,19 @@ def report_losses(dispatcher: Dispatcher, rows: Mapping[int, Rows]) -> None:
 
 def replay_log(dispatcher: Dispatcher, number: int, rows: Rows) -> None:
     """Tell the study what the log says of a trial that was running when the driver died."""
-    reports = [row_report(row, dispatcher.config.criteria) for row in rows]
+    config = dispatcher.config
+    reports = [
+        row_report(row, config.criteria, measured=is_measured(row["epoch"], config.criteria_every, config.epochs))
+        for row in rows
+    ]
     dispatcher.reports[number] = reports
     record = dispatcher.study.record(number)
     dispatcher.judged[number] = max(record.reported, default=0)
     if record.audited:
         dispatcher.audited.add(number)
     for row, report in zip(rows, reports, strict=True):
-        dispatcher.study.report(number, report.epoch, report.criteria[dispatcher.config.objective])
+        if report.measured:
+            dispatcher.study.report(number, report.epoch, report.criteria[config.objective])
         if row.get("verdict") == AUDITED:
             dispatcher.audit(number, report.epoch)
         elif row.get("verdict"):

@@ -155,7 +155,7 @@ def _measure_baselines(task: Task, images: Images | None) -> None:
     report = untrained(task.config, images=images)
     scores = probe(task.config, images=images) if task.config.oracle else {}
     pixels = probe_pixels(task.config, images=images) if task.config.oracle else {}
-    rows = [{"baseline": UNTRAINED, **report.criteria, **oracle_cells(scores, task.config.oracle)}]
+    rows = [{"baseline": UNTRAINED, **report.criteria, **report.nulls, **oracle_cells(scores, task.config.oracle)}]
     if pixels:
         rows.append({"baseline": RAW_PIXELS, **oracle_cells(pixels, task.config.oracle)})
     write_baselines(task.folder, task.config.criteria, task.config.oracle, rows)

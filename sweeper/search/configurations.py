@@ -146,6 +146,7 @@ def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping
         swept=tuple(config.space),
         criteria=config.criteria,
         criteria_sample=config.criteria_sample,
+        criteria_every=config.criteria_every,
         oracle=config.oracle,
         trial=number,
         configuration=number // config.seeds,

@@ -33,7 +33,7 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
     """Record the last report of a trial in the study, and decide whether the trial continues.
 
     Divergence and collapse are checked first, because the median pruner prunes on NaN. The pruner is not asked at the
-    last epoch.
+    last epoch, nor at an epoch whose criteria were not measured, of which the study does not hear.
 
     Args:
         study: the study of the sweep.
@@ -41,8 +41,8 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
         may_prune: whether to ask the pruner.
     """
     config, report = study.config, reports[-1]
-    value = report.criteria[config.objective]
-    study.report(report.trial, report.epoch, value)
+    if report.measured:
+        study.report(report.trial, report.epoch, report.criteria[config.objective])
     diverged = divergence_reason(report)
     if diverged:
         return Decision(DIVERGED, diverged)
@@ -51,10 +51,11 @@ def decide(study: Study, reports: Sequence[EpochReport], *, may_prune: bool) -> 
     )
     if collapsed:
         return Decision(COLLAPSED, collapsed)
-    if config.pruner.name == "none" or report.epoch >= config.epochs or not may_prune:
+    if config.pruner.name == "none" or report.epoch >= config.epochs or not may_prune or not report.measured:
         return Decision()
     if not study.should_prune(report.trial):
         return Decision()
+    value = report.criteria[config.objective]
     reason = f"{config.pruner.name} pruner at epoch {report.epoch}: {config.objective} {value:.4g}"
     others = study.median_of_completed(report.epoch) if config.pruner.name == "median" else math.nan
     if math.isfinite(others):
@@ -79,7 +80,8 @@ def collapse_reason(
 
     An objective that is not finite, of finite embeddings, is a collapse immediately. The thresholds must be violated in
     two consecutive epochs after the warm-up, so that a slow start is not a collapse. LiDAR does not detect a collapse
-    onto a point, so the rule also uses the spread of the embeddings and the RankMe of the uncentred embeddings.
+    onto a point, so the rule also uses the spread of the embeddings and the RankMe of the uncentred embeddings, which
+    every report has. The rule on the peak of the objective compares measured epochs.
 
     Args:
         reports: of one trial, oldest first.
@@ -89,30 +91,39 @@ def collapse_reason(
         maximize: whether more of the objective is better; otherwise the rule on its peak does not apply.
     """
     last = reports[-1]
-    if not math.isfinite(last.criteria[objective]):
+    if last.measured and not math.isfinite(last.criteria[objective]):
         return f"{objective} is {last.criteria[objective]} at epoch {last.epoch}"
-    if len(reports) < 2 or reports[-2].epoch <= rule.warmup * epochs:
+    if len(reports) < 2:
         return ""
-    peak = max(report.criteria[objective] for report in reports)
-    before, now = (_shortfalls(report, rule, objective, peak if maximize else None) for report in reports[-2:])
-    for name, text in now.items():
-        if name in before:
-            return f"{text} at epochs {reports[-2].epoch} and {last.epoch}"
-    return ""
+    if reports[-2].epoch > rule.warmup * epochs:
+        before, now = (_shortfalls(report, rule) for report in reports[-2:])
+        for name, text in now.items():
+            if name in before:
+                return f"{text} at epochs {reports[-2].epoch} and {last.epoch}"
+    return _fall(reports, rule, objective, epochs) if maximize and last.measured else ""
 
 
-def _shortfalls(report: EpochReport, rule: CollapseRule, objective: str, peak: float | None) -> Mapping[str, str]:
+def _shortfalls(report: EpochReport, rule: CollapseRule) -> Mapping[str, str]:
     """The thresholds that a report is below: name -> text for the reason."""
     found: dict[str, str] = {}
-    rankme = report.criteria.get(f"rankme.{EMBEDDING}", math.inf)
+    rankme = report.criteria.get(f"rankme.{EMBEDDING}", report.embedding_rank)
     if rankme < rule.rankme:
         found["rankme"] = f"RankMe of the embeddings under {rule.rankme:g}: {rankme:.3g}"
     if report.spread < rule.spread:
         found["spread"] = f"spread of the embeddings under {rule.spread:g}: {report.spread:.3g}"
-    value = report.criteria[objective]
-    if rule.peak_share is not None and peak is not None and value < rule.peak_share * peak:
-        found["peak"] = f"{objective} under {rule.peak_share:g} of its peak {peak:.3g}: {value:.3g}"
     return found
+
+
+def _fall(reports: Sequence[EpochReport], rule: CollapseRule, objective: str, epochs: int) -> str:
+    """The reason, if the objective is below its share of the peak at the last two measured epochs, else ""."""
+    values = {report.epoch: report.criteria[objective] for report in reports if report.measured}
+    if rule.peak_share is None or len(values) < 2:
+        return ""
+    (before, earlier), (epoch, value) = list(values.items())[-2:]
+    peak = max(values.values())
+    if before <= rule.warmup * epochs or max(earlier, value) >= rule.peak_share * peak:
+        return ""
+    return f"{objective} under {rule.peak_share:g} of its peak {peak:.3g}: {value:.3g} at epochs {before} and {epoch}"
 
 
 def is_audited(seed: int, number: int, share: float) -> bool:

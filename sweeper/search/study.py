@@ -24,9 +24,11 @@ from trainers.records import COLLAPSED, COMPLETED, DIVERGED, FAILED, PRUNED, Sca
 
 SETTLED: Final = (
     *("method", "encoder", "epochs", "batch_size", "space", "fixed", "criteria", "criteria_sample"),
-    *("objective", "search", "seeds"),
+    *("criteria_every", "objective", "search", "seeds"),
 )
 """The keys that must not change after a sweep has begun, because the compared numbers depend on them."""
+EARLIER: Final = {"criteria_every": 1}
+"""Keys that studies of earlier versions lack, with the values that they meant."""
 STATES: Final[Mapping[str, TrialState]] = {
     COMPLETED: TrialState.COMPLETE,
     PRUNED: TrialState.PRUNED,
@@ -100,7 +102,7 @@ class Study:
                     f"{folder} is a copy of {home}, and both share one study in `storage`; resume {home}"
                 )
             self.study.set_user_attr("folder", str(folder))
-        began = self.study.user_attrs.get("settings", claimed["settings"])
+        began = EARLIER | self.study.user_attrs.get("settings", claimed["settings"])
         changed = [f"`{key}`" for key in SETTLED if began[key] != claimed["settings"][key]]
         if changed:
             raise ResultsError(

@@ -22,6 +22,12 @@ BESIDE: Final = Column(
     "number",
     "what a criterion records beside its value, on the same layer: `lidar_noise` is the share of noise, 1 − Σλ′/Σλ",
 )
+NULL: Final = Column(
+    "<criterion>_null, <criterion>_null.<layer>",
+    "number",
+    "the criterion on the same embeddings with views shuffled between images, if it reads views: its value without any "
+    "information, after the last epoch (null for a trial that stopped before)",
+)
 CRITERION_SECONDS: Final = Column(
     "<criterion>_seconds", "number", "seconds that the criterion takes alone, from the trained network on"
 )
@@ -36,9 +42,9 @@ FURTHER: Final = (
 def write() -> str:
     """One section for each table."""
     tables = {
-        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, BESIDE, *FURTHER),
-        "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, BESIDE, CRITERION_SECONDS),
-        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, BESIDE, FURTHER[2]),
+        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, BESIDE, NULL, *FURTHER),
+        "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, BESIDE, NULL, CRITERION_SECONDS),
+        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, BESIDE, NULL, FURTHER[2]),
     }
     return "\n".join(f"### {name}\n\n{table(HEAD, rows_of(columns))}\n" for name, columns in tables.items())
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sweeper.errors import ResultsError
 from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
-from trainers.records import EPOCH_COLUMNS, EpochReport, criterion_columns
+from trainers.records import EPOCH_COLUMNS, EpochReport, criterion_columns, null_columns
 
 LOG_COLUMNS: Final = tuple(column for column in EPOCH_COLUMNS if column.name != "sweep")
 """The columns of reports.parquet that a line of the log holds too."""
@@ -75,21 +75,25 @@ def report_row(report: EpochReport) -> dict[str, Any]:
         "step": report.step,
         "loss": report.loss,
         **report.criteria,
+        **report.nulls,
         **{f"{what}_seconds": seconds for what, seconds in report.seconds.items()},
         "images_per_second": report.images_per_second,
         "spread": report.spread,
         "masked_share": report.masked_share,
         "visible_share": report.visible_share,
+        "embedding_rank": report.embedding_rank,
     }
 
 
-def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
-    """The report that a row was made of.
+def row_report(row: Mapping[str, Any], criteria: Sequence[str], *, measured: bool = True) -> EpochReport:
+    """The report that a row was made of; `measured` says whether the criteria were measured after its epoch.
 
     Raises:
         ResultsError: it lacks the loss or a criterion.
     """
-    wanted = ["loss", *(column for name in criteria for column in criterion_columns(name))]
+    columns = [column for name in criteria for column in criterion_columns(name)] if measured else []
+    nulls = [column for name in criteria for column in null_columns(name)]
+    wanted = ["loss", *columns]
     absent = [name for name in wanted if not isinstance(row.get(name), int | float)]
     if absent:
         where = f"reports.jsonl, trial {row['trial']}, epoch {row['epoch']}"
@@ -99,17 +103,23 @@ def row_report(row: Mapping[str, Any], criteria: Sequence[str]) -> EpochReport:
         epoch=row["epoch"],
         step=row["step"],
         loss=row["loss"],
-        criteria={column: row[column] for name in criteria for column in criterion_columns(name)},
+        criteria={column: row[column] for column in columns},
         spread=row["spread"],
-        seconds={what: row[name] for what in ("train", "criteria", *criteria) if (name := f"{what}_seconds") in row},
+        seconds={
+            what: row[name]
+            for what in ("train", "criteria", *criteria)
+            if row.get(name := f"{what}_seconds") is not None
+        },
         images_per_second=row["images_per_second"],
-        masked_share=_share(row, "masked_share"),
-        visible_share=_share(row, "visible_share"),
+        masked_share=_number(row, "masked_share"),
+        visible_share=_number(row, "visible_share"),
+        embedding_rank=_number(row, "embedding_rank"),
+        nulls={column: row[column] for column in nulls if row.get(column) is not None},
     )
 
 
-def _share(row: Mapping[str, Any], name: str) -> float:
-    """A share of the patches; NaN in a row of an earlier version, which has none."""
+def _number(row: Mapping[str, Any], name: str) -> float:
+    """A number; NaN in a row of an earlier version, which has none."""
     value = row.get(name)
     return math.nan if value is None else float(value)
 

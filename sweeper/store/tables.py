@@ -65,13 +65,27 @@ def measured_columns(criteria: Iterable[str]) -> list[Column]:
     return [Column(column, "number", "") for name in criteria for column in CRITERIA[name].columns]
 
 
+def columns_of_nulls(criteria: Iterable[str]) -> list[Column]:
+    """The columns of criteria of the catalogue on shuffled views."""
+    from trainers.criteria import CRITERIA
+
+    return [Column(column, "number", "") for name in criteria for column in CRITERIA[name].null_columns]
+
+
 def _reports_table(
     folder: SweepFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[Column]]:
     each = [Column(f"{name}_seconds", "number", "") for name in config.criteria]
     place = names_of(EPOCH_COLUMNS).index("train_seconds")
     first, times, rest = EPOCH_COLUMNS[:place], EPOCH_COLUMNS[place : place + 2], EPOCH_COLUMNS[place + 2 :]
-    columns = [*first, *measured_columns(config.criteria), *times, *each, *rest]
+    columns = [
+        *first,
+        *measured_columns(config.criteria),
+        *times,
+        *each,
+        *rest,
+        *columns_of_nulls(config.criteria),
+    ]
     made = [
         {
             **{name: row.get(name) for name in names_of(columns)},
@@ -106,7 +120,8 @@ def trials_table(
     plain = [column for column in TRIAL_COLUMNS if oracles or not column.name.startswith("oracle")]
     conditions = [Column(name, condition_kind(name), "") for name in settings]
     further = [Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles]
-    return made, [*plain, *measured_columns(config.criteria), *conditions, *further, *held]
+    values = [*measured_columns(config.criteria), *columns_of_nulls(config.criteria)]
+    return made, [*plain, *values, *conditions, *further, *held]
 
 
 def condition_kind(name: str) -> Kind:
@@ -126,6 +141,8 @@ def _trial_row(
     epochs = max([last.get("epoch", 0), *(record.reported if record.status else ())])
     if epochs > last.get("epoch", 0):  # its last report was lost: of its criteria the study has kept the objective
         last = {config.objective: record.reported[epochs]}
+    # A criterion is null if the last report does not have it, and NaN if there is no last report.
+    absent = None if "epoch" in last else float("nan")
     scores = outcome.result.oracles if outcome else {}
     checkpoint = folder.checkpoint(record.number)
     unfinished = "" if record.status else f"interrupted after epoch {len(rows)}; `sweeper resume` continues it"
@@ -148,7 +165,8 @@ def _trial_row(
         "audited": record.audited,
         "would_prune_epoch": record.would_prune_epoch,
         "checkpoint": str(checkpoint.relative_to(folder.path)) if checkpoint.is_file() else None,
-        **{name: last.get(name, float("nan")) for name in names_of(measured_columns(config.criteria))},
+        **{name: last.get(name, absent) for name in names_of(measured_columns(config.criteria))},
+        **{name: last.get(name) for name in names_of(columns_of_nulls(config.criteria))},
         **oracle_cells(scores, oracles),
         **{f"{CONFIG_PREFIX}{name}": value for name, value in {**config.fixed, **record.hyperparameters}.items()},
     }
@@ -173,6 +191,7 @@ def write_baselines(
     columns = [
         *plain,
         *measured_columns(criteria),
+        *columns_of_nulls(criteria),
         *(Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles),
     ]
     write_parquet(folder.baselines, [{"sweep": folder.name, **row} for row in rows], columns)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainers.device import now
-from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, criterion_columns
+from trainers.records import EMBEDDING, LAYERS, REPRESENTATION, criterion_columns, null_columns
 
 T = TypeVar("T")
 
@@ -108,6 +108,11 @@ class Criterion:
     def columns(self) -> tuple[str, ...]:
         """Its columns: the plain one, the two layers, and the values beside it."""
         return (*criterion_columns(self.name), *(f"{self.name}_{name}" for name in self.beside))
+
+    @property
+    def null_columns(self) -> tuple[str, ...]:
+        """Its columns on shuffled views; none if it does not read views."""
+        return null_columns(self.name) if self.reads_views else ()
 
     def measure(self, features: Mapping[str, Features], method: str) -> dict[str, float]:
         """Column -> value (see `columns`); the columns of single layers are NaN for a joint value."""

@@ -100,7 +100,7 @@ def _named() -> dict[str, Schema]:
     oracle = one_or_several({"enum": list(ORACLES)})
     oracle["anyOf"] += [{"enum": ["none", None]}]
     criteria = one_or_several({"enum": list(CRITERIA)})
-    criteria["anyOf"] += [{"type": "null"}]
+    criteria["anyOf"] += [{"enum": ["default", "all", None]}]
     criteria["anyOf"][1]["minItems"] = 1
     datasets = [({"const": name}, fields_schema(kind.Options), ()) for name, kind in DATASETS.items()]
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from rich.console import Console, Group
@@ -57,8 +58,10 @@ class LiveTable(Observer):
         self.running[config.trial] = None
 
     def on_report(self, report: EpochReport) -> None:
-        """The row shows the report."""
-        self.running[report.trial] = report
+        """The row shows the report, with the criteria of the last measured epoch."""
+        before = self.running.get(report.trial)
+        shown = report if report.measured or before is None else replace(report, criteria=before.criteria)
+        self.running[report.trial] = shown
         self.pace.reported()
 
     def on_trial_end(self, result: TrialResult) -> None:
@@ -113,7 +116,8 @@ class LiveTable(Observer):
 
 def column_names(reports: list[EpochReport]) -> list[str]:
     """The loss and the plain criteria, once anything was reported."""
-    return ["loss", *(name for name in reports[0].criteria if "." not in name)] if reports else []
+    names = dict.fromkeys(name for report in reports for name in report.criteria if "." not in name)
+    return ["loss", *names] if reports else []
 
 
 def cells(trial: int, status: Text, report: EpochReport | None, epochs: int) -> list[Text | str]:
