@@ -257,7 +257,12 @@ MISTAKES = [
     ("encoder.width=wide", '`encoder.width` must be a whole number from 1 to 16,384, but got "wide"'),
     ("encoder={name: vit, patch: 5}", "a patch must divide the image size, but 28 is not a multiple of 5"),
     ("encoder={name: timm/resnet18x}", "did you mean timm/resnet18?"),
-    ("criteria=lida", f'`criteria` must be among {CRITERIA_NAMES} or be default or all, but got "lida"; did you mean `lidar`?'),
+    (
+        "criteria=lida",
+        f'`criteria` must be among {CRITERIA_NAMES} or be default or all, but got "lida"; did you mean `lidar`?',
+    ),
+    ("criteria_every=0", "`criteria_every` must be a whole number from 1 to 1,000,000, but got 0"),
+    ("criteria_every=1.5", "`criteria_every` must be a whole number from 1 to 1,000,000, but got 1.5"),
     ("criteria=[lidar, lidar]", "`criteria` must name each once"),
     ("criteria=[]", "`criteria` must name at least one criterion, but got []"),
     ("criteria=3", "`criteria` must be a list of names, but got 3"),

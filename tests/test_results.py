@@ -260,7 +260,8 @@ def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config
 
     reports = pd.read_parquet(folder.path / "reports.parquet")
     columns = [*CRITERIA["lidar"].columns, *CRITERIA["rankme"].columns]
-    assert set(reports.columns) == {*names_of(EPOCH_COLUMNS), *columns, "lidar_seconds", "rankme_seconds"}
+    nulls = CRITERIA["lidar"].null_columns
+    assert set(reports.columns) == {*names_of(EPOCH_COLUMNS), *columns, *nulls, "lidar_seconds", "rankme_seconds"}
     assert list(reports["sequence"]) == [1, 2, 3]
     assert str(reports["reported_at"].dt.tz) == "UTC"
 
