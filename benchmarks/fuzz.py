@@ -5,7 +5,7 @@
 bad_inputs.py makes them, of five kinds. Each runs in a process of its own with a time limit. An answer is
 
     clear        exit code 2, or 0 where the input is acceptable; every line on stderr begins with "sweeper: "
-    unclear      another exit code, or another line on stderr
+    unclear      another exit code, another line on stderr, or a warning of another package
     unexpected   a traceback, the word "unexpected", or death by a signal
     hang         no answer within the time limit
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -81,7 +82,8 @@ def judge(code: int | None, error: str) -> str:
     if "Traceback" in error or "unexpected" in error or code < 0 or code == 99:
         return "unexpected"
     said = error.splitlines()
-    clear = all(line.startswith("sweeper: ") for line in said) and (code == 0 or (code == 2 and said))
+    ours = [line.startswith("sweeper: ") and not re.match(r"sweeper: \w*Warning: ", line) for line in said]
+    clear = all(ours) and (code == 0 or (code == 2 and said))
     return "clear" if clear else "unclear"
 
 
