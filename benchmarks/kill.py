@@ -109,17 +109,23 @@ def disturb(what: str, start: Path | str, folder: Path, where: str, rng: random.
     return what if came else ""
 
 
-def kinds(where: str, count: int, rng: random.Random) -> list[str]:
-    """What the kills of one sweep hit, in turn; the final write comes last because the sweep has ended then."""
+def kinds(where: str, sweeps: int, each: int, rng: random.Random) -> list[list[str]]:
+    """What the kills of each sweep hit, in turn: every kind as often as the others, within one.
+
+    The final write comes last, because the sweep has ended then.
+    """
     some = ["the driver", "the process group", *(moment for moment in MOMENTS if moment != LAST)]
     some += ["a worker", "the raylet"] if where == "ray" else []
-    return [*rng.sample(some * (1 + count // len(some)), count - 1), LAST]
+    dealt = [what for _ in range(sweeps * each) for what in rng.sample(some, len(some))]
+    return [[*dealt[index * (each - 1) : (index + 1) * (each - 1)], LAST] for index in range(sweeps)]
 
 
-def torture(file: Path, folder: Path, quiet: Path, where: str, kills: int, rng: random.Random, count: Count) -> None:
-    """Run one sweep with `kills` kills and then to its end; raise if anything is lost, repeated or different."""
+def torture(
+    file: Path, folder: Path, quiet: Path, where: str, kills: list[str], rng: random.Random, count: Count
+) -> None:
+    """Run one sweep with these kills and then to its end; raise if anything is lost, repeated or different."""
     ledger = Ledger()
-    for what in kinds(where, kills, rng):
+    for what in kills:
         came = ""
         while not came:
             came = disturb(what, "resume" if (folder / "sweep.yaml").is_file() else file, folder, where, rng)
@@ -209,15 +215,17 @@ def main() -> None:
         ended = states(quiet)
         audited = int(ended["audited"].fillna(False).astype(bool).sum())
         print(f"undisturbed: {dict(Counter(ended['status']))}, {audited} audited", flush=True)
-        sizes = [
-            (where, options.each) for where in ("local", "ray") for _ in range(getattr(options, where) // options.each)
+        plans = [
+            (where, kills)
+            for where in ("local", "ray")
+            for kills in kinds(where, getattr(options, where) // options.each, options.each, rng)
         ]
-        for index, (where, kills) in enumerate(sizes):
+        for index, (where, kills) in enumerate(plans):
             torture(file, base / f"sweep{index}", quiet, where, kills, rng, count)
-            print(f"sweep {index + 1} of {len(sizes)} equals the undisturbed one", flush=True)
+            print(f"sweep {index + 1} of {len(plans)} equals the undisturbed one", flush=True)
     for (where, what), times in sorted(count.kills.items()):
         print(f"{times:4d}  {where:6} {what}")
-    print(f"{sum(count.kills.values()):4d}  kills survived in {len(sizes)} sweeps of {options.trials} trials")
+    print(f"{sum(count.kills.values()):4d}  kills survived in {len(plans)} sweeps of {options.trials} trials")
     print(f"      equal to the bit: {', '.join(f'{times} {what}' for what, times in count.compared.items())}")
     print("   0  reports lost, repeated or different; 0 finished trials run again; 0 processes or folders left behind")
     print(f"      last resumes: first report or end after {min(count.resumes):.0f}-{max(count.resumes):.0f} s")
