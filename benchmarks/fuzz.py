@@ -1,6 +1,6 @@
 """Give the commands hundreds of generated bad inputs, and count the answers that were not clear.
 
-    python benchmarks/fuzz.py --seed 0 --count 550
+    python benchmarks/fuzz.py --seed 0 --count 600
 
 bad_inputs.py makes them, of five kinds. Each runs in a process of its own with a time limit. An answer is
 
