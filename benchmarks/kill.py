@@ -1,10 +1,11 @@
-"""Kill sweeps repeatedly with SIGKILL, at random and at critical moments, and count the losses.
+"""Kill sweeps with SIGKILL, at random and at critical moments, resume them, and count what was lost.
 
-    python benchmarks/kill.py --sweeps 3 --kills 8
+    python benchmarks/kill.py --local 25 --ray 15
 
-Each sweep of small real trials runs on Ray, in its own process. The kills hit the driver at a random time, the driver
-at a chosen moment, a worker, or Ray's raylet. After each kill the sweep is resumed. At the end, its reports are
-compared bit for bit with those of an undisturbed sweep.
+Small real trials, one at a time, with TPE, a median pruner that audits half of what it would stop, and
+`keep_checkpoints: best`. A kill hits the driver, its process group, a worker or Ray's raylet; each is followed by a
+resume. At the end, the sweep must equal one that was never killed, to the last bit: its reports, the states of its
+trials, their oracles, and the checkpoints that were kept.
 """
 
 from __future__ import annotations
@@ -17,30 +18,47 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
 import yaml  # noqa: E402
-from killing import MOMENTS, Ledger, Victim, kill_driver, lines, wait_for  # noqa: E402
-from small_sweeps import make_images, mapping, oracles, same_reports, small_config  # noqa: E402
+from killing import MOMENTS, Ledger, Victim, lines, wait_for  # noqa: E402
+from small_sweeps import make_images, mapping, same_reports  # noqa: E402
 
+from sweeper.config.read import load_config  # noqa: E402
 from sweeper.run.options import RunOptions  # noqa: E402
 from sweeper.run.sweep import run_sweep  # noqa: E402
+
+SEARCH: dict[str, Any] = {
+    "jobs": 1,
+    "search": {"sampler": "tpe"},
+    "pruner": {"name": "median", "n_startup_trials": 3, "n_warmup_steps": 1, "audit": 0.5},
+    "keep_checkpoints": "best",
+}
+STATE = ("trial", "status", "reason", "epochs", "seed", "audited", "would_prune_epoch", "checkpoint")
+"""Columns of trials.parquet that must equal those of the undisturbed sweep, besides the hyperparameters."""
+LAST = "during the final write"
+PATIENCE = 600.0
+"""Seconds for a moment to come, and for a sweep to end, on a busy machine."""
 
 
 @dataclass
 class Count:
     """The kills and resumes of all sweeps."""
 
-    kills: dict[str, int] = field(default_factory=dict)
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(where, what) -> kills."""
     resumes: list[float] = field(default_factory=list)
-    """Seconds from the start of a resume to its first report or its end."""
-
-    def hit(self, what: str) -> None:
-        self.kills[what] = self.kills.get(what, 0) + 1
+    """Seconds from the start of a sweep's last resume to its first report or its end."""
+    compared: Counter[str] = field(default_factory=Counter)
+    """What was compared with the undisturbed sweep -> how much of it."""
 
 
 def worker_of(victim: Victim) -> int | None:
@@ -53,73 +71,164 @@ def worker_of(victim: Victim) -> int | None:
     return None
 
 
-def disturb(victim: Victim, rng: random.Random, count: Count) -> None:
-    """Kill once; the driver has died or ended when this returns."""
-    kind = rng.choice(["at random", "at random", "at random", *MOMENTS, "worker", "raylet"])
-    if kind in MOMENTS:
-        if wait_for(victim, MOMENTS[kind]):
-            count.hit(f"driver, {kind}")
-    elif kind == "at random":
-        wait_for(victim, (lambda until: lambda _: time.monotonic() > until)(time.monotonic() + rng.uniform(0, 20)))
-        if victim.running:
-            count.hit("driver, at random")
-    elif wait_for(victim, lambda _: len(lines(victim.folder)) > victim.lines_before):
-        pid = worker_of(victim) if kind == "worker" else next(iter(victim.pids("raylet")), None)
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            count.hit(f"a {kind}" if kind == "worker" else "the raylet")
-            wait_for(victim, (lambda until: lambda _: time.monotonic() > until)(time.monotonic() + 20))
+def after(reports: int, seconds: float, victim: Victim) -> bool:
+    """Wait for so many more reports and then some time; whether the driver is still running."""
+    until = len(lines(victim.folder)) + reports
+    if not wait_for(victim, lambda _: len(lines(victim.folder)) >= until, PATIENCE):
+        return False
+    end = time.monotonic() + seconds
+    return not wait_for(victim, lambda _: time.monotonic() > end, PATIENCE) or victim.running
+
+
+def kill(victim: Victim, what: str, rng: random.Random) -> bool:
+    """Send one SIGKILL; whether its moment came before the driver had ended."""
+    if what in MOMENTS:
+        came = wait_for(victim, MOMENTS[what], PATIENCE)
+    else:
+        came = after(rng.choice((0, 1, 2)), rng.uniform(0, 0.5), victim)
+    target = {"a worker": worker_of, "the raylet": lambda one: next(iter(one.pids("raylet")), None)}.get(what)
+    if came and target is not None:
+        came = after(1, 0, victim)  # the worker has begun
+        pid = target(victim)
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        after(1, 0, victim)  # without its worker the sweep goes on; without the raylet the driver ends with a message
+    elif came and what == "the process group":
+        os.killpg(victim.process.pid, signal.SIGKILL)
+    return came
+
+
+def disturb(what: str, start: Path | str, folder: Path, where: str, rng: random.Random) -> str:
+    """Run or resume a sweep and kill; the kind of the kill, or "" where its moment has not come."""
+    victim = Victim.start(start, folder, where=where)
+    came = kill(victim, what, rng)
     if victim.running:
-        kill_driver(victim)
-    victim.wait_gone()
+        os.kill(victim.process.pid, signal.SIGKILL)
+    victim.wait_gone(PATIENCE)
+    return what if came else ""
 
 
-def torture(file: Path, folder: Path, quiet: Path, kills: int, rng: random.Random, count: Count) -> None:
-    """Run one sweep with `kills` kills and then to its end; raise if a report is lost, repeated or different."""
+def kinds(where: str, sweeps: int, each: int, rng: random.Random) -> list[list[str]]:
+    """What the kills of each sweep hit, in turn: every kind as often as the others, within one.
+
+    The final write comes last, because the sweep has ended then.
+    """
+    some = ["the driver", "the process group", *(moment for moment in MOMENTS if moment != LAST)]
+    some += ["a worker", "the raylet"] if where == "ray" else []
+    dealt = [what for _ in range(sweeps * each) for what in rng.sample(some, len(some))]
+    return [[*dealt[index * (each - 1) : (index + 1) * (each - 1)], LAST] for index in range(sweeps)]
+
+
+def torture(
+    file: Path, folder: Path, quiet: Path, where: str, kills: list[str], rng: random.Random, count: Count
+) -> None:
+    """Run one sweep with these kills and then to its end; raise if anything is lost, repeated or different."""
     ledger = Ledger()
-    for _ in range(kills):
-        what = "resume" if (folder / "sweep.yaml").is_file() else file
-        disturb(Victim.start(what, folder), rng, count)
-        ledger.check(folder)
-    began = time.monotonic()
-    last = Victim.start("resume", folder)
-    before = len(lines(folder))
-    wait_for(last, lambda _: len(lines(folder)) > before)
+    for what in kills:
+        came = ""
+        while not came:
+            came = disturb(what, "resume" if (folder / "sweep.yaml").is_file() else file, folder, where, rng)
+            ledger.check(folder)
+            what = "the driver" if what != LAST else LAST
+            if not came and what == LAST:
+                came = disturb_finished(folder, where, rng)
+        count.kills[where, came] += 1
+        print(f"  {where}: {came}; {len(lines(folder))} reports so far", flush=True)
+    began, before = time.monotonic(), len(lines(folder))
+    last = Victim.start("resume", folder, where=where)
+    wait_for(last, lambda _: len(lines(folder)) > before, PATIENCE)
     count.resumes.append(time.monotonic() - began)
-    last.wait_gone(600)
+    last.wait_gone(PATIENCE)
     if last.process.returncode != 0:
         raise AssertionError(last.output)
     ledger.check(folder)
+    same_sweep(quiet, folder, count)
+
+
+def disturb_finished(folder: Path, where: str, rng: random.Random) -> str:
+    """Kill the driver while it resumes a sweep that has ended."""
+    victim = Victim.start("resume", folder, where=where)
+    time.sleep(rng.uniform(0.1, 2))
+    came = victim.running
+    if came:
+        os.kill(victim.process.pid, signal.SIGKILL)
+    victim.wait_gone(PATIENCE)
+    return "the driver, after the end" if came else ""
+
+
+def same_sweep(quiet: Path, folder: Path, count: Count) -> None:
+    """Assert that two sweeps have the same reports, states, oracles and kept checkpoints, to the last bit."""
     same_reports(quiet, folder)
-    assert oracles(quiet) == oracles(folder)
+    pd.testing.assert_frame_equal(states(quiet), states(folder), check_exact=True)
+    kept = [sorted(path.relative_to(one) for path in one.glob("trials/*/*.pt")) for one in (quiet, folder)]
+    assert kept[0] == kept[1], f"checkpoints kept: {kept[1]}, but undisturbed: {kept[0]}"
+    assert kept[0], "no checkpoint was kept"
+    for name in kept[0]:
+        assert same(contents(quiet / name), contents(folder / name)), f"{name} differs"
+    assert not list(folder.rglob("*.tmp"))
+    count.compared.update(reports=len(lines(folder)), trials=len(states(folder)), checkpoints=len(kept[0]))
+
+
+def states(folder: Path) -> pd.DataFrame:
+    """How each trial ended, its hyperparameters and its oracles."""
+    table = pd.read_parquet(folder / "trials.parquet").sort_values("trial", ignore_index=True)
+    return table[[*STATE, *(name for name in table if re.match(r"config\.|oracle(_n$|\.|$)", name))]]
+
+
+def contents(checkpoint: Path) -> dict[str, Any]:
+    """What is in a checkpoint, without the times of its reports."""
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    timed = ("seconds", "images_per_second")
+    rows = [{key: value for key, value in row.items() if key not in timed} for row in state["reports"]]
+    return {**state, "reports": rows}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two nested values are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
 
 
 def main() -> None:
     """Run the sweeps and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--sweeps", type=int, default=3)
-    parser.add_argument("--kills", type=int, default=8, help="per sweep")
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--local", type=int, default=25, help="kills of sweeps with --local")
+    parser.add_argument("--ray", type=int, default=15, help="kills of sweeps on Ray")
+    parser.add_argument("--each", type=int, default=5, help="kills per sweep")
+    parser.add_argument("--trials", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where the sweeps go; it must be new.  [default: a temporary one]")
     options = parser.parse_args()
     rng, count = random.Random(options.seed), Count()
     with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary)
-        images = make_images(base / "images")
-        file = base / "sweep.yaml"
-        file.write_text(yaml.safe_dump(mapping(images, trials=options.trials)))
-        quiet = base / "quiet"
-        run_sweep(small_config(images, trials=options.trials), quiet, RunOptions(local=True))
-        for index in range(options.sweeps):
-            torture(file, base / f"sweep{index}", quiet, options.kills, rng, count)
-            print(
-                f"sweep {index + 1} of {options.sweeps}: all reports equal those of the undisturbed sweep", flush=True
-            )
-    for what, times in sorted(count.kills.items()):
-        print(f"{times:4d}  {what}")
-    print(f"{sum(count.kills.values()):4d}  kills survived in {options.sweeps} sweeps of {options.trials} trials")
+        base = options.folder or Path(temporary)
+        base.mkdir(parents=True, exist_ok=True)
+        file, quiet = base / "sweep.yaml", base / "quiet"
+        file.write_text(yaml.safe_dump(mapping(make_images(base / "images"), trials=options.trials, **SEARCH)))
+        run_sweep(load_config(file), quiet, RunOptions(local=True))
+        ended = states(quiet)
+        audited = int(ended["audited"].fillna(False).astype(bool).sum())
+        print(f"undisturbed: {dict(Counter(ended['status']))}, {audited} audited", flush=True)
+        plans = [
+            (where, kills)
+            for where in ("local", "ray")
+            for kills in kinds(where, getattr(options, where) // options.each, options.each, rng)
+        ]
+        for index, (where, kills) in enumerate(plans):
+            torture(file, base / f"sweep{index}", quiet, where, kills, rng, count)
+            print(f"sweep {index + 1} of {len(plans)} equals the undisturbed one", flush=True)
+    for (where, what), times in sorted(count.kills.items()):
+        print(f"{times:4d}  {where:6} {what}")
+    print(f"{sum(count.kills.values()):4d}  kills survived in {len(plans)} sweeps of {options.trials} trials")
+    print(f"      equal to the bit: {', '.join(f'{times} {what}' for what, times in count.compared.items())}")
     print("   0  reports lost, repeated or different; 0 finished trials run again; 0 processes or folders left behind")
-    print(f"      last resumes: first report after {min(count.resumes):.0f}-{max(count.resumes):.0f} s")
+    print(f"      last resumes: first report or end after {min(count.resumes):.0f}-{max(count.resumes):.0f} s")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ class Victim:
         command = [sys.executable, "-c", DRIVER, str(what), str(folder), where, *overrides]
         before = len(lines(folder))
         with (temporary / "output").open("w") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment)
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+            )
         return cls(folder, where, process, temporary, before)
 
     @property

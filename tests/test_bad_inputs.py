@@ -170,6 +170,7 @@ def test_a_file_that_is_no_regular_file(tmp_path: Path) -> None:
 )
 def test_a_value_beyond_reason(override: str, said: str, file: Path, tmp_path: Path) -> None:
     assert said in refused("run", file, override, "--results", tmp_path / "results")
+    assert said in refused("run", file, override, "--results", tmp_path / "results", "--dry-run")
 
 
 def test_a_grid_that_is_too_large_to_list(file: Path) -> None:
@@ -283,6 +284,8 @@ def test_a_sweep_file_that_is_a_pipe(sweep: Path) -> None:
         ),
         ({"train_seconds": None}, "`train_seconds` in it is missing"),
         ({"loss": "low"}, "`loss` in it must be a number, but got 'low'"),
+        ({"rankme.representation": 2**63}, "`rankme.representation` in it must be below 2^63 in size"),
+        ({"rankme.embedding": [1.0]}, "`rankme.embedding` in it must be a value, but got"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -6,6 +6,7 @@ import struct
 import sys
 import types
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -298,6 +299,84 @@ def test_12_bits_in_16_are_scaled_alike_in_all_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, expected)
     assert found.notes[0].endswith("the greatest value of all is 4095, so they are read as 12 bits")
     assert found.notes[0].startswith("2 images of more")
+
+
+def write_png(path: Path, values: np.ndarray, *, key: bytes = b"") -> Path:
+    """A PNG of 16 bits a channel, as the PNG specification lays it out; Pillow writes none in colour."""
+    height, width, channels = values.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = [head, chunk(b"tRNS", key) if key else b"", chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+def write_tiff(path: Path, values: np.ndarray, order: str) -> Path:
+    """An uncompressed TIFF of 16 bits a channel in colour (TIFF 6.0, section 6)."""
+    height, width, _ = values.shape
+    data, start = values.astype(f"{order}u2").tobytes(), 8 + 2 + 9 * 12 + 4
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, start), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [(273, 4, 1, start + 6), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(data))]
+    text = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries))
+    for tag, kind, count, value in entries:
+        text += struct.pack(f"{order}HHI", tag, kind, count)
+        text += struct.pack(f"{order}HH", value, 0) if (kind, count) == (3, 1) else struct.pack(f"{order}I", value)
+    path.write_bytes(text + struct.pack(f"{order}IHHH", 0, 16, 16, 16) + data)
+    return path
+
+
+@pytest.mark.parametrize("form", ["png", "<tif", ">tif", "alpha.png"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colours_of_16_bits_are_scaled_as_gray_ones_are(tmp_path: Path, form: str, bits: int) -> None:
+    values = RNG.integers(0, 2**bits, (8, 8, 3), dtype=np.uint16)
+    values[0, 0] = 2**bits - 1
+    path = tmp_path / f"deep.{form[1:]}"
+    if form == "alpha.png":
+        write_png(path, np.concatenate([values, np.full((8, 8, 1), 65535)], axis=2))
+    elif form == "png":
+        write_png(path, values)
+    else:
+        write_tiff(path, values, form[0])
+    found = read(path, channels=3)
+    np.testing.assert_array_equal(found.pixels[0], values >> (bits - 8))
+    assert found.notes[0].endswith(f"so they are read as {bits} bits")
+    luma = values.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(read(path).pixels[0, ..., 0] - luma / 2 ** (bits - 8)).max() <= 1
+
+
+def test_colours_of_16_bits_are_turned_upright_with_both_bytes(tmp_path: Path) -> None:
+    values = RNG.integers(0, 4096, (8, 8, 3), dtype=np.uint16)
+    values[0, 0] = 4095
+    path = write_png(tmp_path / "a.png", values)
+    exif = Image.Exif()
+    exif[274] = 6
+    content = path.read_bytes()
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(data)) + b"eXIf" + data + struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    path.write_bytes(content[:33] + chunk + content[33:])
+    np.testing.assert_array_equal(read(path, channels=3).pixels[0], np.rot90(values >> 4, -1))
+
+
+def test_16_bits_with_transparent_parts_keep_the_upper_8_and_say_so(tmp_path: Path) -> None:
+    for name, channels in (("la.png", 2), ("rgba.png", 4)):
+        values = np.full((8, 8, channels), 0x8001, dtype=np.uint16)
+        values[..., -1] = 65535
+        values[:4, :, -1] = 0
+        found = read(write_png(tmp_path / name, values), channels=3)
+        assert np.unique(found.pixels[0, :4]).tolist() == [255]
+        assert np.unique(found.pixels[0, 4:]).tolist() == [128]
+        assert "1 image of 16 bits a channel, with alpha or planes, of which the upper 8 bits are read" in found.notes
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_key_colour_of_16_bits_is_refused(tmp_path: Path, channels: int) -> None:
+    path = write_png(tmp_path / "key.png", np.full((8, 8, channels), 7), key=b"\0\7" * channels)
+    assert "transparent colour (tRNS) has 16 bits" in read(path, skip=1).failures[0]
 
 
 def test_8_bits_in_16_stay(tmp_path: Path) -> None:

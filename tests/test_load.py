@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,40 @@ def test_a_row_shorter_than_the_header_is_read(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text('lidar,oracle,note\n1,0.5\n\n2,0.6,"a\nb"\n', encoding="utf-8")
     assert load(path).trials["oracle"].tolist() == [0.5, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("stem", "column", "value", "said"),
+    [
+        ("reports", "epoch", -1, "`epoch` in .* must be whole numbers from 0, but one is -1"),
+        ("reports", "epoch", 1.5, "must be whole numbers from 0, but one is 1.5"),
+        ("reports", "epoch", None, "must be whole numbers from 0, but one is nan"),
+        ("reports", "epoch", "x", "`epoch` in .* must be numbers, but got 'x'"),
+        ("reports", "train_seconds", math.inf, "`train_seconds` in .* must be seconds from 0 to 1e\\+12"),
+        ("reports", "train_seconds", "x", "must be numbers, but got 'x'"),
+        ("reports", "lidar", "x", "`lidar` in .* must be numbers, but got 'x'"),
+        ("reports", "reported_at", "x", "`reported_at` in .* must be moments, but one is 'x'"),
+        ("reports", "reported_at", 1e30, "must be moments"),
+        ("trials", "finished_at", "x", "`finished_at` in .* must be moments"),
+        ("trials", "oracle_seconds", -1.0, "must be seconds from 0"),
+        ("baselines", "oracle", "x", "`oracle` in .* must be numbers, but got 'x'"),
+    ],
+)
+def test_a_cell_of_another_kind_is_refused_in_one_line(
+    tmp_path: Path, stem: str, column: str, value: object, said: str
+) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
+    table = pd.read_parquet(folder / f"{stem}.parquet")
+    table[column] = value
+    table.to_parquet(folder / f"{stem}.parquet")
+    with pytest.raises(ResultsUnreadable, match=said) as error:
+        load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_two_reports_of_one_epoch_are_refused(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
+    table = pd.read_parquet(folder / "reports.parquet")
+    pd.concat([table, table.iloc[:1]]).to_parquet(folder / "reports.parquet")
+    with pytest.raises(ResultsUnreadable, match="each epoch of a trial once, but epoch 1 of trial 0 is there twice"):
+        load(folder)

@@ -213,6 +213,15 @@ def test_a_finished_sweep_has_nothing_to_resume(images: Path, tmp_path: Path) ->
     assert (folder / "reports.jsonl").read_bytes() == log
 
 
+def test_a_resume_removes_what_a_killed_worker_has_left(images: Path, tmp_path: Path) -> None:
+    run_here(small_config(images, trials=1), tmp_path / "s")
+    left = [tmp_path / "s" / "trials" / "0000" / name for name in (".result.json.7.tmp", "checkpoint.7.tmp")]
+    for file in left:
+        file.write_bytes(b"half")
+    assert resume_sweep(tmp_path / "s", LOCAL).counts == {"completed": 1}
+    assert not any(file.exists() for file in left)
+
+
 def test_trials_can_be_raised_but_not_below_what_has_started(images: Path, done: Path, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     run_here(small_config(images, trials=2), folder)

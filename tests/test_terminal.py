@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -145,5 +146,21 @@ def test_an_error_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) 
     assert execute([command, HOSTILE]) == 2
     said = capsys.readouterr().err
     assert said.startswith("sweeper: ")
+    assert not ORDERS & set(said)
+    assert said.count("\n") == 1
+
+
+def test_a_warning_of_another_package_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(*_: object) -> None:
+        warnings.simplefilter("always")
+        warnings.warn(f"ignored: {HOSTILE}", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr("sweeper.store.listing.find_listings", answer)
+    monkeypatch.setattr("sweeper.cli.screens.list_data", lambda _: [])
+    assert execute(["list"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("sweeper: UserWarning: ignored: ")
     assert not ORDERS & set(said)
     assert said.count("\n") == 1

@@ -57,6 +57,16 @@ def test_links_into_one_another_count_once(root: Path) -> None:
     assert found(root) == ["a/2.png", "a/deep/3.png", "b/1.png"]
 
 
+def test_hard_links_to_one_file_count_once(root: Path) -> None:
+    touch(root, "val/2.png", "val/3.png")
+    (root / "train").mkdir()
+    (root / "train" / "1.png").hardlink_to(root / "val" / "2.png")
+    (root.parent / "outside.png").hardlink_to(root / "val" / "3.png")
+    (root / "train" / "link.png").symlink_to(root.parent / "outside.png")
+    assert found(root) == ["train/1.png", "train/link.png"]
+    assert "counted once, since links lead to them twice: the images of val/2.png, val/3.png" in notes(root)
+
+
 def test_links_to_a_file_outside_count_once(root: Path) -> None:
     touch(root.parent, "store/5d41", "store/.hidden.png")
     for link, target in (("b.png", "5d41"), ("a.png", "5d41"), ("d.png", ".hidden.png"), ("c.png", ".hidden.png")):

@@ -10,11 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from trainers.sixteen import SWAPPED, gray, layout, lower_bytes, values_of
 
 FORMATS: Final = (
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
@@ -46,13 +48,15 @@ class Square:
     """The middle square of one image."""
 
     pixels: NDArray[np.uint8] | NDArray[np.float32]
-    """uint8 (size, size, channels); of a file with more bits, its float32 values (size, size, 1)."""
+    """uint8 (size, size, channels); of a file with more bits, its float32 values, where gray of one channel."""
     span: tuple[float, float] | None = None
     """Least and greatest value of a file with more than 8 bits a pixel."""
     whole: bool = True
     """Whether the values of the file are integers."""
     transparent: bool = False
     """Whether anything of the background shows."""
+    cut: bool = False
+    """Whether the file has 16 bits a channel of which only the upper 8 are read."""
 
 
 @dataclass
@@ -67,6 +71,8 @@ class Squares:
     """Position of a file with more than 8 bits a pixel -> its square."""
     transparent: int = 0
     """Images laid on the background."""
+    cut: int = 0
+    """Images of 16 bits a channel of which only the upper 8 are read."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -76,6 +82,10 @@ class Squares:
             notes.append(f"{_images(len(self.deep))} of more than 8 bits a pixel: {describe_scale(self.deep)}")
         if self.transparent:
             notes.append(f"{_images(self.transparent)} with transparent parts, laid on white")
+        if self.cut:
+            notes.append(
+                f"{_images(self.cut)} of 16 bits a channel, with alpha or planes, of which the upper 8 bits are read"
+            )
         return tuple(notes)
 
 
@@ -93,25 +103,26 @@ def read_squares(paths: Sequence[Path], size: int, channels: int, *, max_pixels:
     """
     read = Squares(np.empty((len(paths), size, size, channels), dtype=np.uint8))
 
-    def fill(start: int) -> list[bool]:
+    def fill(start: int) -> list[tuple[bool, bool]]:
         return [place(index) for index in range(start, min(start + FILES_PER_TASK, len(paths)))]
 
-    def place(index: int) -> bool:
+    def place(index: int) -> tuple[bool, bool]:
         if len(read.failures) > skip:
-            return False
+            return False, False
         try:
             square = read_square(paths[index], size, channels, max_pixels=max_pixels)
         except Exception as error:  # Pillow's readers let through whatever a damaged file makes them stumble over
             read.failures[index] = reason(error)
-            return False
+            return False, False
         if square.span is None:
             read.pixels[index] = square.pixels
         else:
             read.deep[index] = square
-        return square.transparent
+        return square.transparent, square.cut
 
     with _pillow(), ThreadPoolExecutor() as pool:
-        read.transparent = sum(map(sum, pool.map(fill, range(0, len(paths), FILES_PER_TASK))))
+        said = [pair for pairs in pool.map(fill, range(0, len(paths), FILES_PER_TASK)) for pair in pairs]
+    read.transparent, read.cut = (sum(pair[place] for pair in said) for place in (0, 1))
     for index, square in read.deep.items():
         read.pixels[index] = scaled(square.pixels, *span_of(read.deep))
     return read
@@ -131,12 +142,20 @@ def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_P
                 f"dataset.max_pixels={file.width * file.height} allows them"
             )
         file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
+        bytes_of_file = layout(file)
         image = upright(file)
-        if image.mode.startswith("I") or image.mode == "F":
-            return _deep(image, size)
-        image, transparent = opaque(image)
-        square = ImageOps.fit(image.convert(mode), (size, size), method=Image.Resampling.BICUBIC)
-    return Square(np.asarray(square).reshape(size, size, channels), transparent=transparent)
+        deep = image.mode.startswith("I") or image.mode == "F"
+        if (deep or bytes_of_file in SWAPPED) and "transparency" in image.info:
+            raise ValueError("its transparent colour (tRNS) has 16 bits, which cannot be read; save it with an alpha")
+        if deep:
+            return _deep(np.asarray(image), size, whole=image.mode != "F")
+        flat, transparent = opaque(image)
+        if bytes_of_file in SWAPPED and not transparent:
+            values = values_of(image, upright(lower_bytes(path)))
+            return _deep(gray(values) if channels == 1 else values, size)
+        square = ImageOps.fit(flat.convert(mode), (size, size), method=Image.Resampling.BICUBIC)
+    pixels = np.asarray(square).reshape(size, size, channels)
+    return Square(pixels, transparent=transparent, cut=";16" in bytes_of_file)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -228,19 +247,19 @@ def printable(text: object) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(text))
 
 
-def _deep(image: Image.Image, size: int) -> Square:
-    """The square of an image of more than 8 bits a pixel, in its own values.
+def _deep(values: NDArray[Any], size: int, *, whole: bool = True) -> Square:
+    """The square of an image of more than 8 bits a pixel, (height, width) or with channels last, in its own values.
 
     Raises:
         ValueError: some are not finite.
     """
-    values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("it holds values that are not finite")
-    exact = Image.fromarray(values.astype(np.float32))
-    square = ImageOps.fit(exact, (size, size), method=Image.Resampling.BICUBIC)
-    return Square(np.asarray(square)[..., np.newaxis], (low, high), whole=image.mode != "F")
+    exact = values.astype(np.float32).reshape(*values.shape[:2], -1)
+    channels = [Image.fromarray(np.ascontiguousarray(exact[..., index])) for index in range(exact.shape[2])]
+    squares = [ImageOps.fit(channel, (size, size), method=Image.Resampling.BICUBIC) for channel in channels]
+    return Square(np.stack([np.asarray(one) for one in squares], axis=-1), (low, high), whole)
 
 
 @contextmanager

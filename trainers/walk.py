@@ -77,6 +77,8 @@ class _Search:
     left_out: Counter[str] = field(default_factory=Counter)
     repeated: list[str] = field(default_factory=list)
     closed: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Relative path of an image -> its device and its number there, which hard links share."""
     searched: set[str] = field(default_factory=set)
     """Real paths of the folders searched."""
     folder_links: list[tuple[str, str]] = field(default_factory=list)
@@ -94,18 +96,20 @@ class _Search:
                 continue
             path = os.path.join(self.root, folder)
             try:
-                modified = os.stat(path).st_mtime_ns
+                about = os.stat(path)
                 with os.scandir(path) as entries:
                     inside = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 self.closed[folder] = error.strerror or type(error).__name__
                 continue
-            self.modified[path] = modified
+            self.modified[path] = about.st_mtime_ns
             self.searched.add(real)
             for entry in inside:
-                self._enter(entry, os.path.join(folder, entry.name), real, waiting)
+                self._enter(entry, os.path.join(folder, entry.name), real, about.st_dev, waiting)
 
-    def _enter(self, entry: os.DirEntry[str], path: str, parent: str, waiting: list[tuple[str, str]]) -> None:
+    def _enter(
+        self, entry: os.DirEntry[str], path: str, parent: str, device: int, waiting: list[tuple[str, str]]
+    ) -> None:
         """Put one entry of a folder where it belongs."""
         if entry.name.startswith("."):
             self.left_out["hidden"] += 1
@@ -125,6 +129,7 @@ class _Search:
         elif link:
             self.file_links.append((path, real))
         else:
+            self.numbers[path] = device, entry.inode()
             self.found.append(path)
 
     def follow_links(self) -> None:
@@ -140,6 +145,17 @@ class _Search:
             (self.repeated if is_found or real in targets else self.found).append(path)
             targets.add(real)
 
+    def leave_out_hard_links(self) -> None:
+        """Leave out every further path of a file that has several names; the first in alphabetical order stays."""
+        first: dict[tuple[int, int], str] = {}
+        for path in sorted(self.found):
+            number = self.numbers.get(path) or _number(os.path.join(self.root, path))
+            other = first.setdefault(number, path)
+            if other != path and os.path.samefile(os.path.join(self.root, other), os.path.join(self.root, path)):
+                self.repeated.append(path)
+        again = set(self.repeated)
+        self.found = [path for path in self.found if path not in again]
+
 
 def find_images(root: Path) -> Listing:
     """Every image below a folder, links followed; an image that several paths lead to is found at one of them.
@@ -153,6 +169,7 @@ def find_images(root: Path) -> Listing:
     if "" in search.closed:
         raise ValueError(f"`dataset.root` must be a folder that can be searched: {root} ({search.closed['']})")
     search.follow_links()
+    search.leave_out_hard_links()
     paths = tuple(sorted(map(PurePath, search.found)))
     repeated = tuple(sorted(search.repeated))
     return Listing(paths, search.modified, began, search.left_out, repeated, search.closed)
@@ -178,6 +195,12 @@ def _kind(entry: os.DirEntry[str]) -> str:
     except OSError:  # a link that leads to itself
         pass
     return "broken links" if entry.is_symlink() else "neither files nor folders"
+
+
+def _number(path: str) -> tuple[int, int]:
+    """The device of a file and its number there."""
+    about = os.stat(path)
+    return about.st_dev, about.st_ino
 
 
 def _ending(name: str) -> str:

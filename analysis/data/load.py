@@ -19,6 +19,7 @@ from analysis.data.columns import (
     ResultsUnreadable,
     ScoreColumn,
     could_be_criteria,
+    find_criteria,
     make_score_column,
     numbers,
     oracle_column,
@@ -30,12 +31,16 @@ from analysis.data.delimited import ENDINGS as DELIMITED
 from analysis.data.delimited import read_delimited
 from analysis.data.exports import OF_TOOLS, read_export
 from analysis.data.headings import NAME, with_headings
+from analysis.data.kinds import check_epochs, typed
 from analysis.data.measured import mark_measured
 from analysis.text.safe import folder_names
+from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
 
 SWEEP_FILE = "sweep.yaml"
 NEEDED = {"reports": "trial", "baselines": "baseline"}
 """The column that each further table must have."""
+COLUMNS = {"reports": EPOCH_COLUMNS, "baselines": BASELINE_COLUMNS}
+"""The columns that a sweep gives it."""
 ENDINGS = (".parquet", *DELIMITED)
 SHOWN = 12
 """The most columns in a note."""
@@ -163,16 +168,18 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     known = read_criteria(settings, folder / SWEEP_FILE)
     rows = read_table(table)
     own = source.is_dir() and bool(settings)  # the folder names the sweep, even if it was copied or renamed
+    rows = typed(rows, [column for column in TRIAL_COLUMNS if column.name != "trial"], (), table) if own else rows
     asked = {make_score_column(criterion).name for criterion in criteria or ()} | ({oracle} if oracle else set())
     rows, said = (rows, ()) if own else read_export(rows, table, hyperparameters, asked)
     trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
-        read_beside(folder, stem, name, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
+        read_beside(folder, stem, name, known, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
     )
     reports = mark_measured(reports, settings)
     if "trial" in reports:
         reports["trial"] = trial_numbers(reports, trials, folder)
+        reports = check_epochs(reports, folder / "reports")
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
     names = split_names(trials)
     notes = said + tuple(
@@ -264,7 +271,7 @@ def stem_of(path: Path) -> str:
     return path.name[: -len(ending_of(path))] if ending_of(path) else path.stem
 
 
-def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
+def read_beside(folder: Path, stem: str, sweep: str, known: Known, *, own: bool) -> DataFrame:
     """The reports or baselines of a folder; empty if there are none. `own`: the folder names the sweep."""
     path = table_in(folder, stem)
     if path is None:
@@ -272,6 +279,8 @@ def read_beside(folder: Path, stem: str, sweep: str, *, own: bool) -> DataFrame:
     table = read_table(path)
     if (needed := NEEDED[stem]) not in table:
         raise ResultsUnreadable(f"`{path}` must have the column {needed}, but it has {', '.join(map(str, table))}")
+    columns = [column for column in COLUMNS[stem] if column.name not in (needed, "epoch")]
+    table = typed(table, columns, find_criteria(table.columns, known), path)
     return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table and not own else sweep)
 
 

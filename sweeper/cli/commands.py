@@ -282,11 +282,14 @@ def _dry_run(config: SweepConfig, options: RunOptions) -> int:
     from sweeper.cli.plan import estimate_seconds, first_configurations
     from sweeper.cli.screens import plan_parts
     from sweeper.config.model import to_mapping
+    from sweeper.config.storage import whole_url
     from sweeper.run.devices import check_device
     from sweeper.search.samplers import check_trials
 
     check_device(options)
     check_trials(config)
+    if config.storage is not None:
+        whole_url(config.storage, options.storage)
     runs = config.trials * config.seeds
     first = first_configurations(config, SHOWN_CONFIGURATIONS)
     mapping, estimate = to_mapping(config), estimate_seconds(config, options)

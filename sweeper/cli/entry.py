@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -45,7 +46,7 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
     try:
         if any("\0" in argument for argument in arguments):
             raise ConfigError("an argument must not hold a null character")
-        with _logs_on_stderr():
+        with _logs_on_stderr(), _warnings_on_stderr(debug):
             return group.main(list(arguments), prog_name="sweeper", standalone_mode=False) or 0
     except NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -117,3 +118,16 @@ def _logs_on_stderr() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+@contextmanager
+def _warnings_on_stderr(debug: bool) -> Iterator[None]:
+    """Print each warning of another package as one line on stderr, without the place in that package's code."""
+
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        click.echo(f"sweeper: {one_line(f'{category.__name__}: {message}')}", err=True)
+
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = show
+        yield

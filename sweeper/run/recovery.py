@@ -7,6 +7,7 @@ from typing import Any
 
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.search.stopping import AUDITED
+from sweeper.store.atomic import remove_torn
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log, row_report
 from sweeper.store.tables import has_baselines
@@ -33,6 +34,9 @@ def recover(dispatcher: Dispatcher) -> None:
         replay_log(dispatcher, number, rows.get(number, []))
         if not dispatcher.study.record(number).status:
             dispatcher.waiting.append(dispatcher.trial_task(number))
+    for record in dispatcher.study.records():
+        if record.status:  # where a trial runs again, its worker does this
+            remove_torn(dispatcher.folder.trial(record.number))
     dispatcher.keeper.purge(dispatcher.owing())
 
 

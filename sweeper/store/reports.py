@@ -15,10 +15,11 @@ from typing import Any, Final
 from sweeper.errors import ResultsError
 from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
-from trainers.records import EPOCH_COLUMNS, EpochReport, criterion_columns, null_columns
+from trainers.records import EPOCH_COLUMNS, Column, EpochReport, criterion_columns, names_of, null_columns
 
 LOG_COLUMNS: Final = tuple(column for column in EPOCH_COLUMNS if column.name != "sweep")
 """The columns of reports.parquet that a line of the log holds too."""
+KNOWN: Final = frozenset(names_of(LOG_COLUMNS))
 
 
 class ReportLog:
@@ -137,7 +138,7 @@ def read_log(folder: SweepFolder) -> list[dict[str, Any]]:
     for index, line in enumerate(lines[:-1]):  # what follows the last line break is torn
         try:
             row = json.loads(line)
-            check_rows([row], LOG_COLUMNS, "it")
+            check_rows([row], (*LOG_COLUMNS, *(Column(name, "value", "") for name in row if name not in KNOWN)), "it")
             rows.setdefault((row["trial"], row["epoch"]), row)
         except (ValueError, AttributeError, RecursionError, ResultsError) as error:
             reason = str(error).removesuffix(" in row 1")
