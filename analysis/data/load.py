@@ -176,11 +176,11 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     reports, baselines = (
         read_beside(folder, stem, name, known, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
     )
-    reports = mark_measured(reports, settings)
     if "trial" in reports:
         reports["trial"] = trial_numbers(reports, trials, folder)
         reports = check_epochs(reports, folder / "reports")
         reports["sweep"] = reports.merge(split_names(trials), how="left", on=["sweep", "trial"])["part"].to_numpy()
+    reports = mark_measured(reports, settings)
     names = split_names(trials)
     notes = said + tuple(
         f"{sweep} has several methods or data sets and was split, because ranks are not comparable across them"
