@@ -363,9 +363,16 @@ def test_a_lost_result_is_probed_again(images: Path, done: Path, tmp_path: Path,
     assert oracles(tmp_path / "s") == oracles(done)
 
 
-def test_a_lost_result_without_a_checkpoint_is_said(images: Path, tmp_path: Path) -> None:
+def test_a_lost_result_without_a_checkpoint_comes_from_the_table(images: Path, tmp_path: Path) -> None:
     run_here(small_config(images, trials=2, keep_checkpoints="none"), tmp_path / "s")
+    before = trials_of(tmp_path / "s")
     (tmp_path / "s" / "trials" / "0001" / "result.json").unlink()
+    lines = shown()
+    resume_sweep(tmp_path / "s", LOCAL, [lines])
+    assert "trial 1 had lost the result.json; the oracle values are those of trials.parquet" in text_of(lines)
+    pd.testing.assert_frame_equal(trials_of(tmp_path / "s"), before)
+    (tmp_path / "s" / "trials" / "0001" / "result.json").unlink()
+    (tmp_path / "s" / "trials.parquet").unlink()
     lines = shown()
     resume_sweep(tmp_path / "s", LOCAL, [lines])
     assert "trial 1 has lost its result.json and cannot be probed again: no checkpoint was kept" in text_of(lines)

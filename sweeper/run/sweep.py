@@ -27,7 +27,8 @@ from sweeper.store.atomic import disk_full, is_disk_full
 from sweeper.store.layout import SweepFolder
 from sweeper.store.lock import locked
 from sweeper.store.manifest import create_folder, read_manifest, read_origin, store_trials
-from sweeper.store.tables import restore_log, write_tables
+from sweeper.store.restore import restore_log, restore_outcomes
+from sweeper.store.tables import write_tables
 from trainers.datasets.base import Images
 from trainers.records import FAILED
 
@@ -123,7 +124,7 @@ def opened(
     check_device(options)
     made, config, origin = read_manifest(folder, cluster=options.address is not None)
     with locked(made), closing(Observers(observers)) as told:
-        restored = restore_log(made)
+        restored, again = restore_log(made), restore_outcomes(made)
         # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
         fresh = not made.reports_log.is_file()
         url = storage_url(config, made.storage_url, options.storage)
@@ -135,6 +136,9 @@ def opened(
             told.on_begin(sweep_start(config, made, study))
             if restored:
                 told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
+            if again:
+                which = f"trial {again[0]}" if len(again) == 1 else f"{len(again)} trials"
+                told.on_message(f"{which} had lost the result.json; the oracle values are those of trials.parquet")
             with closing(Dispatcher(config, made, study, told)) as dispatcher:
                 yield dispatcher
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
-from sweeper.store.atomic import write_bytes, write_text
+from sweeper.store.atomic import write_bytes
 from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome
@@ -260,28 +259,3 @@ def _array(kind: Kind, values: list[Any]) -> pa.Array:
         "moment": pa.timestamp("us", tz="UTC"),
     }  # fmt: skip
     return pa.array(values, types[kind])
-
-
-def restore_log(folder: SweepFolder) -> int:
-    """Give reports.jsonl back the reports that only reports.parquet still has; how many those were.
-
-    The table is written once all verdicts are in the study, so that no verdict is lost with them. A damaged table has
-    nothing to give, and is written anew.
-    """
-    try:
-        table = read_parquet(folder.path / "reports.parquet", EPOCH_COLUMNS)
-    except ResultsError:
-        return 0
-    rows = read_log(folder)
-    known = {(row["trial"], row["epoch"]) for row in rows}
-    lost = [
-        {**row, "reported_at": row["reported_at"].isoformat()}
-        for row in table
-        if (row["trial"], row["epoch"]) not in known
-    ]
-    for row in lost:
-        del row["sweep"]
-    if lost:
-        whole: list[Mapping[str, Any]] = sorted([*rows, *lost], key=lambda row: int(row["sequence"]))
-        write_text(folder.reports_log, "".join(json.dumps(row) + "\n" for row in whole))
-    return len(lost)
