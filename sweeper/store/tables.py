@@ -279,8 +279,8 @@ def restore_log(folder: SweepFolder) -> int:
         for row in table
         if (row["trial"], row["epoch"]) not in known
     ]
-    for row in lost:
-        del row["sweep"]
+    # A line of the log has no nulls: what was not measured is not in it.
+    lost = [{key: value for key, value in row.items() if value is not None and key != "sweep"} for row in lost]
     if lost:
         whole: list[Mapping[str, Any]] = sorted([*rows, *lost], key=lambda row: int(row["sequence"]))
         write_text(folder.reports_log, "".join(json.dumps(row) + "\n" for row in whole))
