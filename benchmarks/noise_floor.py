@@ -101,6 +101,9 @@ def figure(table: DataFrame, file: Path) -> None:
     right.axhline(1, color="0.7", linewidth=1)
     left.set(xscale="log", xlabel="views per image, q", ylabel="Kendall τ with the oracle", ylim=(-1.05, 1.05))
     right.set(xscale="log", xlabel="views per image, q", ylabel="shuffled views / views, means")
+    for axes in (left, right):
+        axes.set_xticks(sorted(table["q"].unique()), labels=[str(q) for q in sorted(table["q"].unique())])
+        axes.minorticks_off()
     left.legend()
     plt.savefig(file, dpi=150)
     plt.close()
