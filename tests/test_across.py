@@ -195,3 +195,20 @@ def test_a_fixed_temperature_or_a_table_without_the_loss_has_no_such_caution() -
 def test_a_method_declares_hyperparameters_that_it_has(method: str) -> None:
     assert moves_loss(method) == METHODS[method].moves_loss
     assert set(moves_loss(method)) <= {field.name for field in fields(METHODS[method].Params)}
+
+
+def test_what_a_table_of_runs_cannot_say_is_cautioned() -> None:
+    """A criterion with one value, a row that stands twice, and no command for a sweep where there is none."""
+    rows = [{"sweep": "runs", "trial": k, "name": f"run{k}", "rankme": 1.0, "oracle": k / 10} for k in range(5)]
+    table = DataFrame([*rows, rows[0] | {"trial": 5}]).assign(status="completed", weight=1.0)
+    found = cautions(table, DataFrame(), kendall(table), DataFrame())
+    kinds = dict(zip(found["kind"], found["text"], strict=True))
+    assert kinds["constant"].startswith("RankMe has one value in all trials")
+    assert "several rows named run0." in kinds["repeated names"]
+    assert not found["text"].str.contains("`sweeper ").any()
+    unmeasured = table.assign(oracle=math.nan)
+    found = cautions(unmeasured, DataFrame(), kendall(unmeasured), DataFrame())
+    assert "`--oracle COLUMN`" in dict(zip(found["kind"], found["text"], strict=True))["no oracle"]
+    swept = unmeasured.assign(configuration=range(6), sweep="my sweep")
+    found = cautions(swept, DataFrame(), kendall(swept), DataFrame())
+    assert "`sweeper probe 'my sweep' --oracle" in dict(zip(found["kind"], found["text"], strict=True))["no oracle"]

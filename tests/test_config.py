@@ -275,9 +275,9 @@ MISTAKES = [
         "objective=lidr",
         f'`objective` must be one of the criteria {CRITERIA_NAMES}, but got "lidr"; did you mean `lidar`?',
     ),
-    ("objective=accuracy", "only criteria that need no labels steer a sweep"),
+    ("objective=accuracy", "the search uses criteria, which need no labels"),
     ("objective=lidar_paper", f"must be one of the criteria {CRITERIA_NAMES}"),
-    ("objective=loss", "only criteria that need no labels steer a sweep"),
+    ("objective=loss", "the search uses criteria, which need no labels"),
     (
         "criteria=rankme",
         "`objective` must be one of the `criteria` of this sweep (rankme), but got lidar; add it to `criteria`",

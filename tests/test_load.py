@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,27 @@ def test_several_methods_in_one_table_are_told_apart(tmp_path: Path) -> None:
     results = load(written(tmp_path / "both.csv", table))
     assert sorted(results.folders) == ["both.byol", "both.dino"]
     assert any("split" in note for note in results.notes)
+
+
+def test_a_copy_without_its_settings_is_another_sweep(tmp_path: Path) -> None:
+    """Its tables still name the sweep that it was copied from."""
+    folder = write_sweep(tmp_path, World(name="a", trials=3, epochs=2))
+    copy = tmp_path / "a-backup"
+    shutil.copytree(folder, copy)
+    (copy / "sweep.yaml").unlink()
+    found = load(tmp_path)
+    assert len(set(found.folders)) == 2
+    assert not found.reports.duplicated(["sweep", "trial", "epoch"]).any()
+    assert analyze([tmp_path]).folder.is_dir()
+
+
+def test_a_criterion_of_unknown_direction_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    DataFrame({"train_loss": [1.0, 2.0, 3.0], "oracle": [0.3, 0.2, 0.1]}).to_csv(path, index=False)
+    assert any(
+        "train_loss: more of it is taken as better" in note for note in load(path, criteria=["train_loss"]).notes
+    )
+    assert not any("taken as better" in note for note in load(path, criteria=["-train_loss"]).notes)
 
 
 def test_two_sweeps_of_one_name_are_told_apart(tmp_path: Path) -> None:

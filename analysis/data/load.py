@@ -15,11 +15,13 @@ from pandas import DataFrame, Series
 
 from analysis.data.clean import audit_weights, complete_trials, split_names
 from analysis.data.columns import (
+    SIGNS,
     Criteria,
     ResultsUnreadable,
     ScoreColumn,
     could_be_criteria,
     find_criteria,
+    is_layer,
     make_score_column,
     numbers,
     oracle_column,
@@ -98,6 +100,7 @@ def load(
     names = [name for part in parts for name in part.folders]
     if len(set(names)) < len(names):
         parts = [rename_sweeps(part, source) for part, source in zip(parts, found, strict=True)]
+    known = shared_criteria(parts)
     return Results(
         trials=join([part.trials for part in parts]),
         reports=join([part.reports for part in parts]),
@@ -105,9 +108,17 @@ def load(
         sweeps={name: sweep for part in parts for name, sweep in part.sweeps.items()},
         folders={name: folder for part in parts for name, folder in part.folders.items()},
         home=shared_home(named, parts),
-        criteria=shared_criteria(parts),
-        notes=tuple(notes) + tuple(note for part in parts for note in part.notes),
+        criteria=known,
+        notes=(*notes, *(note for part in parts for note in part.notes), *undirected(criteria, known)),
     )
+
+
+def undirected(criteria: Criteria, known: Known) -> tuple[str, ...]:
+    """A note on the named criteria whose direction nothing gives."""
+    names = [name for name in criteria or () if isinstance(name, str) and not name.startswith(SIGNS)]
+    names = [name for name in names if (name.rpartition(".")[0] if is_layer(name) else name) not in known]
+    more = "more of it is" if len(names) == 1 else "more of each is"
+    return (f"{', '.join(names)}: {more} taken as better; write -NAME where less is better",) if names else ()
 
 
 def find_sources(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -313,8 +324,9 @@ def shared_criteria(parts: Sequence[Results]) -> Known:
 
 
 def rename_sweeps(part: Results, source: Path) -> Results:
-    """The same results with the folder's path before each sweep's name, for sweeps of equal names."""
-    names = {sweep: f"{source.parent}/{sweep}" for sweep in part.folders}
+    """The same results with the path before each sweep's name, for sweeps of equal names."""
+    own = (source.name, stem_of(source))  # other names are from a column of the table, which several tables may share
+    names = {sweep: f"{source.parent if sweep in own else source}/{sweep}" for sweep in part.folders}
 
     def renamed(table: DataFrame) -> DataFrame:
         return table.assign(sweep=table["sweep"].map(names)) if "sweep" in table else table

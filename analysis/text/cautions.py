@@ -13,7 +13,15 @@ from analysis.data.methods import moves_loss
 from analysis.stats.layers import layer_of
 from analysis.stats.selection import completed
 from analysis.text.numbers import capitalised, counted, interval, label_of, listed, number, subject
-from analysis.text.trial_cautions import Caution, about_conditions, about_failures, about_oracle, about_pruning
+from analysis.text.trial_cautions import (
+    Caution,
+    about_conditions,
+    about_failures,
+    about_oracle,
+    about_pruning,
+    about_repeats,
+    advice,
+)
 from trainers.records import CONFIG_PREFIX, UNTRAINED
 
 SMALL: Final = 0.05
@@ -30,7 +38,8 @@ NOISE: Final = "lidar_noise"
 NOISY: Final = 0.5
 """The share of noise from which LiDAR is said to be noise in the main."""
 
-MORE_TRIALS: Final = "About four times as many trials halve the width (`sweeper resume NAME --trials COUNT`)."
+MORE_TRIALS: Final = "About four times as many trials halve the width"
+MORE: Final = " (`sweeper resume NAME --trials COUNT`)"
 
 
 def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partial: DataFrame) -> DataFrame:
@@ -42,13 +51,15 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
         given = partial[partial["sweep"] == sweep] if "sweep" in partial else DataFrame()
         found = [
             *about_oracle(part, base),
-            *about_size(ranks),
+            *about_size(part, ranks),
+            *about_constants(part, ranks),
             *about_doubt(ranks),
             *about_pruning(part, ranks),
             *about_failures(part),
             *about_start(part, base, ranks),
             *about_proxies(given),
             *about_moved(part, ranks),
+            *about_repeats(part),
             *about_conditions(part),
             *about_noise(part),
             *about_many(ranks),
@@ -57,7 +68,7 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
     return DataFrame(rows, columns=["sweep", "kind", "text"])
 
 
-def about_size(ranks: DataFrame) -> list[Caution]:
+def about_size(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
     """Too few trials for a useful interval."""
     known = ranks.dropna(subset=["tau"])
     most = int(ranks["n"].max()) if len(ranks) else 0
@@ -65,15 +76,26 @@ def about_size(ranks: DataFrame) -> list[Caution]:
         return []
     if most < 3:
         text = f"Only {counted(most, 'trial')} with a criterion and an accuracy: too few to rank. Run more trials"
-        return [("too few trials", f"{text} (`sweeper resume NAME --trials COUNT`).")]
+        return [("too few trials", f"{text}{advice(trials, MORE)}.")]
     if known.empty:
         return [("nothing to rank", "No τ can be computed: accuracy or the criterion has one value in all trials.")]
     width = float((known["tau_high"] - known["tau_low"]).min())
     if width < WIDE:
         return []
     text = f"With {counted(int(known['n'].max()), 'trial')}, the narrowest 95% CI of τ is {width:.2f} wide, too "
-    text += f"wide to tell a useless criterion (τ 0) from a good one (τ 0.5). {MORE_TRIALS}"
+    text += f"wide to tell a useless criterion (τ 0) from a good one (τ 0.5). {MORE_TRIALS}{advice(trials, MORE)}."
     return [("too few trials", text)]
+
+
+def about_constants(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
+    """Criteria with one value in all completed trials, of which the first is then shown as selected."""
+    done = completed(trials)
+    values = {str(name): ScoreColumn(str(name)).scores(done).dropna() for name in ranks["criterion"]}
+    constant = [name for name, scores in values.items() if len(scores) > 1 and scores.nunique() == 1]
+    if not constant:
+        return []
+    text = f"{capitalised(listed([subject(name) for name in constant]))} {'has' if len(constant) == 1 else 'have'} "
+    return [("constant", f"{text}one value in all trials, so the trial shown as selected is only the first of them.")]
 
 
 def about_doubt(ranks: DataFrame) -> list[Caution]:

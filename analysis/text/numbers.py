@@ -14,8 +14,8 @@ from analysis.data.criteria import label
 def label_of(criterion: str) -> str:
     """A criterion as people write it.
 
-    >>> label_of("lidar"), label_of("lidar.embedding"), label_of("nesum")
-    ('LiDAR', 'LiDAR, embedding', 'nesum')
+    >>> label_of("lidar"), label_of("lidar.embedding"), label_of("mine")
+    ('LiDAR', 'LiDAR, embedding', 'mine')
     """
     plain, _, layer = criterion.partition(".")
     return label(plain) + (f", {layer}" if layer else "")

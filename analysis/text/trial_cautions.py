@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shlex
 from typing import Final
 
 from pandas import DataFrame
 
 from analysis.data.columns import condition_columns, find_criteria
+from analysis.data.headings import NAME
 from analysis.stats.audit import difference_error
 from analysis.stats.layers import layers_in
 from analysis.stats.selection import completed
@@ -21,13 +23,29 @@ Caution = tuple[str, str]
 """Its kind, and its text."""
 
 
+def advice(trials: DataFrame, text: str) -> str:
+    """Advice that names a command for a sweep; nothing for a table that no sweep wrote, where it would not work.
+
+    >>> advice(DataFrame({"sweep": ["a"], "configuration": [0]}), " `sweeper resume NAME` continues it.")
+    ' `sweeper resume a` continues it.'
+    >>> advice(DataFrame({"sweep": ["table"]}), " `sweeper resume NAME` continues it.")
+    ''
+    """
+    return text.replace("NAME", shlex.quote(str(trials["sweep"].iloc[0]))) if "configuration" in trials else ""
+
+
 def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     """No oracle, an oracle in other units, trials that were not measured, an oracle that tells trials little apart."""
     truth = trials["oracle"].dropna()
     if truth.empty:
-        text = "No trial was measured by an oracle, so each criterion selects a trial but cannot be judged. If the "
+        text = "No trial was measured by an oracle, so each criterion selects a trial but cannot be judged."
         text += (
-            "images have labels, `sweeper probe NAME --oracle lidar_paper` measures the trials that kept a checkpoint."
+            advice(
+                trials,
+                " If the images have labels, `sweeper probe NAME --oracle lidar_paper` measures the trials that kept a "
+                "checkpoint.",
+            )
+            or " Name the column with the accuracy: `--oracle COLUMN`."
         )
         return [("no oracle", text)]
     found = []
@@ -38,8 +56,11 @@ def about_oracle(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     unmeasured = int((completed(trials)["oracle"].isna()).sum())
     if unmeasured:
         text = f"{counted(unmeasured, 'completed trial')} {'was' if unmeasured == 1 else 'were'} not measured, and the "
-        text += "best trial may be among them. `sweeper probe NAME` measures the trials that kept a checkpoint."
+        text += "best trial may be among them."
+        text += advice(trials, " `sweeper probe NAME` measures the trials that kept a checkpoint.")
         found.append(("unmeasured", text))
+    if low == high:  # what follows compares trials
+        return [*found, *about_range(trials)]
     return [*found, *about_range(trials), *about_baselines(trials, baselines)]
 
 
@@ -56,7 +77,7 @@ def about_range(trials: DataFrame) -> list[Caution]:
     else:
         text = f"The accuracies run from {accuracy(low)} to {accuracy(high)}. On {images:.0f} test images, two of them "
         text += f"can differ by {points(2 * error, high)} by chance, so much of the ranking is noise."
-    return [("narrow oracle", f"{text} Widen the ranges of `space`.")]
+    return [("narrow oracle", f"{text} Widen the ranges of `space`, or use an oracle or data that tell trials apart.")]
 
 
 def about_baselines(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
@@ -66,7 +87,7 @@ def about_baselines(trials: DataFrame, baselines: DataFrame) -> list[Caution]:
     pixels, untrained = (baseline_oracle(baselines, name) for name in (RAW_PIXELS, UNTRAINED))
     if truth.max() <= pixels:
         text = f"No trial has a higher accuracy than a probe on the raw pixels ({accuracy(pixels)}). Encoders that "
-        text += "learnt more may rank differently: train longer (`epochs`)."
+        text += "learnt more may rank differently: train longer (`epochs`), or use harder data."
         found.append(("below raw pixels", text))
     images = float(trials["oracle_n"].max()) if "oracle_n" in trials else math.nan
     below = sum(value - untrained <= 2 * difference_error(value, untrained, images) for value in truth)
@@ -109,17 +130,17 @@ def about_failures(trials: DataFrame) -> list[Caution]:
     unfinished = trials["started_at"].notna() & trials["finished_at"].isna() if known else trials["status"].isna()
     interrupted = unfinished & (trials["status"] == FAILED)  # `sweeper resume` continues such a trial
     if interrupted.any():
-        text = f"{int(interrupted.sum())} of {len(trials)} trials were interrupted, so the sweep is not finished. "
-        found.append(("unfinished", f"{text}`sweeper resume NAME` continues it."))
-    for status, advice in (
+        text = f"{int(interrupted.sum())} of {len(trials)} trials were interrupted, so the sweep is not finished."
+        found.append(("unfinished", text + advice(trials, " `sweeper resume NAME` continues it.")))
+    for status, guess in (
         (COLLAPSED, "The ranges of `space` may be too wide"),
         (DIVERGED, "The learning rates may be too high"),
         (FAILED, "The set-up may have an error"),
     ):
         count = int(((trials["status"] == status) & ~interrupted).sum())
         if count >= SHARE * len(trials):
-            text = f"{count} of {len(trials)} trials {status}. {advice}; `sweeper show NAME --trial NUMBER` says why."
-            found.append((status, text))
+            text = f"{count} of {len(trials)} trials {status}. {guess}"
+            found.append((status, text + (advice(trials, "; `sweeper show NAME --trial NUMBER` says why.") or ".")))
     return found
 
 
@@ -139,3 +160,16 @@ def about_conditions(trials: DataFrame) -> list[Caution]:
         text = f"The trials have different encoders ({names}). Compare a criterion only within one encoder."
         found.append(("mixed encoders", text))
     return found
+
+
+def about_repeats(trials: DataFrame) -> list[Caution]:
+    """Rows of a table with the same name: one run may stand twice."""
+    if NAME not in trials:
+        return []
+    names = trials[NAME].dropna().astype(str)
+    twice = sorted(set(names[names.duplicated()]))
+    if not twice:
+        return []
+    shown = listed(twice[:3]) + (f" and {len(twice) - 3} others" if len(twice) > 3 else "")
+    text = f"The table has several rows named {shown}. Each row counts as a trial: take out rows that are the same run."
+    return [("repeated names", text)]

@@ -167,7 +167,7 @@ def choice_text(choice: Choice) -> str:
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'none was kept; keep_checkpoints=last keeps one per trial'}",
+        f"# checkpoint: {choice.checkpoint or 'its file is not there; keep_checkpoints=last keeps one per trial'}",
     ]
     start, sign = choice.untrained_value, 1 if choice.higher_is_better else -1
     if start is not None and sign * start > sign * choice.value:

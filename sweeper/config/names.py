@@ -158,7 +158,7 @@ def read_objective(document: Document) -> str:
         return value
     problem = f"`objective` must be one of the criteria {', '.join(CRITERIA)}, but got {as_yaml(value)}"
     near = did_you_mean(str(value), CRITERIA)
-    reason = "; only criteria that need no labels steer a sweep, an accuracy, an oracle or a loss does not"
+    reason = "; the search uses criteria, which need no labels, and no accuracy, oracle or loss"
     raise document.error(("objective",), problem + (near or reason))
 
 

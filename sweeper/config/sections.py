@@ -68,6 +68,8 @@ def read_mapping(document: Document, key: Key) -> Mapping[str, object]:
     if isinstance(value, Mapping):
         return value
     advice = f"; write `{key[0]}.{FIRST_KEYS[key[0]]}`" if isinstance(value, str) and key[0] in FIRST_KEYS else ""
+    if key[0] == "space" and len(key) == 2:
+        advice = f"; to hold the value, write `fixed.{key[1]}`"
     raise document.error(key, f"{dotted(key)} must be a mapping (key: value), but got {as_yaml(value)}{advice}")
 
 

@@ -112,7 +112,10 @@ def probe_sweep(
             what = f"but got {', '.join(unknown)}" if unknown else "but the sweep has none; name one"
             raise ConfigError(f"`--oracle` must be one of {', '.join(ORACLES)}, {what}")
         if not has_labels(config):
-            raise ConfigError(f"`dataset` {config.dataset['name']} has no labels, so no oracle can measure its trials")
+            labels = "; the labels of `folder` are its sub-folders" if config.dataset["name"] == "folder" else ""
+            raise ConfigError(
+                f"`dataset` {config.dataset['name']} has no labels, so no oracle can measure its trials{labels}"
+            )
         return run_tasks(dispatcher, options, oracles=wanted)
 
 
@@ -189,6 +192,9 @@ def run_tasks(
             run = run_locally if options.local else run_on_ray
             run(dispatcher, options, images)
         else:
+            if not oracles:
+                told = f"every trial has ended; `sweeper resume {folder.path} --trials COUNT` adds trials"
+                dispatcher.observers.on_message(told)
             store_trials(folder, config)
     except Exception as error:
         dispatcher.fail(error)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, absolute, check_split, scrambled
-from trainers.decode import MAX_PIXELS, MODES, Squares, printable, read_squares
+from trainers.decode import FORMATS, MAX_PIXELS, MODES, Squares, printable, read_squares
 from trainers.walk import find_images, some
 
 TRAIN_FOLDERS: Final = ("train", "training")
@@ -129,7 +129,8 @@ class Folder(Dataset):
                 "; ".join(
                     [
                         "`dataset.root` must hold enough images to train and to test with test_share "
-                        f"{self._options.test_share}, but got {train} to train and {test} to test in {self.root}",
+                        f"{self._options.test_share}, but got {train} to train and {test} to test in {self.root}"
+                        + ("" if train + test else f", which holds no image ({', '.join(FORMATS)})"),
                         *self._listing.notes,
                     ]
                 )
