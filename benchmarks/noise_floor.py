@@ -1,18 +1,19 @@
-"""LiDAR's noise floor on one set of networks, of which only q changes: `python benchmarks/noise_floor.py --out DIR`.
+"""LiDAR's noise floor on the networks of one sweep, of which only q changes.
 
-It trains the first configurations of a search-space file, embeds the same images with the most views once, and
-computes the four criteria of LiDAR's family from the first q views: on these views, and on views shuffled between
-images. The oracle is the file's. It prints a table and writes it:
+    python benchmarks/noise_floor.py SWEEP [--views 5 10 20 50] [--out DIR]
 
-    networks.csv   one row per network, q and column: value, null, oracle
+SWEEP is a folder whose trials have kept their last checkpoints (`keep_checkpoints: last`). Each network embeds the
+sweep's own sample once. The criteria of LiDAR's family are computed from the first q views of each image, and from
+views shuffled between images. It writes to DIR, by default SWEEP/noise_floor:
+
+    networks.csv   one row per network, q and column: value, null (on shuffled views), oracles; trial −1 is untrained
     floor.csv      one row per column and q: τ with the oracle and its interval, mean value, mean null, untrained value
-    floor.png      τ over q, and the values over q beside their nulls
+    floor.png      τ over q, and null / value over q
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,20 +26,21 @@ from pandas import DataFrame
 
 from analysis import kendall
 from sweeper.cli.plan import first_configurations
-from sweeper.config.read import load_config
+from sweeper.config.model import SweepConfig
+from sweeper.store.layout import SweepFolder
+from sweeper.store.manifest import read_manifest
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import Features
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.loop import train
 from trainers.measure import Sample, embed_clean, embed_views, null_values
 from trainers.network import load_network
-from trainers.probe import probe
-from trainers.records import CHECKPOINT, LAYERS, NULL, CriteriaSample, TrialConfig, criterion_columns
+from trainers.records import CHECKPOINT, COMPLETED, LAYERS, NULL, TrialConfig, criterion_columns
 from trainers.settings import resolve
 from trainers.splits import Data
 
 FAMILY: Final = ("lidar", "lidar_debiased", "lda_information", "lda_trace")
+UNTRAINED: Final = -1
 
 
 def values_by_q(trial: TrialConfig, images: Images, checkpoint: Path | None, views: Sequence[int]) -> DataFrame:
@@ -59,39 +61,48 @@ def values_by_q(trial: TrialConfig, images: Images, checkpoint: Path | None, vie
     return DataFrame(rows)
 
 
-def networks_table(trials: Sequence[TrialConfig], images: Images, views: Sequence[int]) -> DataFrame:
-    """Train each trial, and give its values, its nulls and its oracle."""
-    parts = []
-    for trial in trials:
-        with tempfile.TemporaryDirectory() as folder:
-            # Between and after the epochs only a few images are measured; the study's sample comes from the checkpoint.
-            few = replace(trial, criteria=("rankme",), criteria_every=trial.epochs)
-            few = replace(few, criteria_sample=CriteriaSample(images=64, views=2))
-            loss = [report.loss for report in train(few, images=images, folder=Path(folder))][-1]
-            (score, *_) = probe(few, images=images, folder=Path(folder)).values()
-            found = values_by_q(trial, images, Path(folder) / CHECKPOINT, views)
-        print(f"network {trial.trial}: loss {loss:.4g}, oracle {score.accuracy:.4f}", flush=True)
-        parts.append(found.assign(trial=trial.trial, oracle=score.accuracy))
+def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int]) -> DataFrame:
+    """The values of every completed trial and of the untrained network, with the trial's oracles.
+
+    The sample has the most views; a sweep that measured fewer gets more here.
+    """
+    images = open_dataset(config.dataset).images()
+    sample = replace(config.criteria_sample, views=max(views))
+    trials = pd.read_parquet(folder.path / "trials.parquet")
+    drawn = [replace(one, criteria_sample=sample) for one in first_configurations(config, config.trials * config.seeds)]
+    about = [name for name in trials if name in ("configuration", "seed") or name.split(".")[0] == "oracle"]
+    parts = [values_by_q(drawn[0], images, None, views).assign(trial=UNTRAINED)]
+    for row in trials[trials["status"] == COMPLETED].to_dict("records"):
+        trial = drawn[row["trial"]]
+        for name, value in trial.hyperparameters.items():
+            if row[f"config.{name}"] != value:
+                raise SystemExit(
+                    f"trial {trial.trial}: {name} is {row[f'config.{name}']} in trials.parquet, not {value}"
+                )
+        found = values_by_q(trial, images, folder.trial(trial.trial) / CHECKPOINT, views)
+        parts.append(found.assign(trial=trial.trial, **{name: row[name] for name in about}))
+        print(f"trial {trial.trial} of {len(trials)}", flush=True)
     return pd.concat(parts, ignore_index=True)
 
 
-def floor_table(networks: DataFrame, untrained: DataFrame) -> DataFrame:
+def floor_table(networks: DataFrame) -> DataFrame:
     """One row per column and q: τ with its interval, the means over the networks, and the untrained value."""
-    start = untrained.set_index(["q", "column"])["value"]
+    start = networks[networks["trial"] == UNTRAINED].set_index(["q", "column"])["value"]
     rows = []
-    for q, part in networks.groupby("q"):
-        wide = part.pivot_table(index=["trial", "oracle"], columns="column", values="value", dropna=False)
-        trials = wide.reset_index().assign(status="completed", sweep="")
+    for q, part in networks[networks["trial"] != UNTRAINED].groupby("q"):
+        keys = ["trial", "configuration", "oracle"]
+        wide = part.pivot_table(index=keys, columns="column", values="value", dropna=False).dropna(how="all")
+        trials = wide.reset_index().assign(status=COMPLETED, sweep="")
         ranks = kendall(trials, list(part["column"].unique())).set_index("criterion")
         for column, own in part.groupby("column", sort=False):
-            tau = ranks.loc[column, ["n", "tau", "tau_low", "tau_high"]].to_dict()
+            tau = ranks.loc[column, ["n", "configurations", "tau", "tau_low", "tau_high"]].to_dict()
             means = {"value": own["value"].mean(), "null": own["null"].mean(), "untrained": start.loc[(q, column)]}
             rows.append({"column": column, "q": q, **tau, **means})
     return DataFrame(rows).sort_values(["column", "q"], ignore_index=True)
 
 
 def figure(table: DataFrame, file: Path) -> None:
-    """τ over q on the left, the ratio of value and null over q on the right; the plain columns."""
+    """τ over q on the left, null / value over q on the right; the plain columns."""
     left, right = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")[1]
     for column in FAMILY:
         own = table[table["column"] == column]
@@ -110,28 +121,21 @@ def figure(table: DataFrame, file: Path) -> None:
 
 
 def main() -> None:
-    """Train, measure, print, and write."""
+    """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", type=Path, default=Path("search_spaces/simclr.yaml"))
-    parser.add_argument("--networks", type=int, default=8)
-    parser.add_argument("--images", type=int, default=500, help="n")
+    parser.add_argument("sweep", type=Path)
     parser.add_argument("--views", type=int, nargs="+", default=[5, 10, 20, 50], help="every q")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides of the file; before the options")
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    overrides = [*given.overrides, f"trials={given.networks}", "seeds=1"]
-    overrides += [f"criteria_sample.images={given.images}", f"criteria_sample.views={max(given.views)}"]
-    config = load_config(given.file, overrides)
-    if not config.oracle or given.networks < 3:
-        parser.error("the file must have an oracle, and --networks must be at least 3")
-    trials, images = first_configurations(config, given.networks), open_dataset(config.dataset).images()
-    networks = networks_table(trials, images, given.views)
-    table = floor_table(networks, values_by_q(trials[0], images, None, given.views))
-    given.out.mkdir(parents=True, exist_ok=True)
-    networks.to_csv(given.out / "networks.csv", index=False)
-    table.to_csv(given.out / "floor.csv", index=False)
+    folder, config, _ = read_manifest(given.sweep)
+    out = given.out or given.sweep / "noise_floor"
+    networks = networks_table(config, folder, given.views)
+    table = floor_table(networks)
+    out.mkdir(parents=True, exist_ok=True)
+    networks.to_csv(out / "networks.csv", index=False)
+    table.to_csv(out / "floor.csv", index=False)
     mpl.use("agg")
-    figure(table, given.out / "floor.png")
+    figure(table, out / "floor.png")
     print(table[table["column"].isin(FAMILY)].round(3).to_string(index=False))
 
 

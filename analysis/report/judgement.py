@@ -21,6 +21,7 @@ from analysis.stats.cost import cost
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.frontier import frontier
 from analysis.stats.hyperparameters import partial, select_by_hyperparameter
+from analysis.stats.noise import noise
 from analysis.stats.ranking import kendall
 from analysis.stats.selection import select
 from analysis.text.cautions import cautions
@@ -42,6 +43,7 @@ class Judgement:
     partial: DataFrame
     by_axis: DataFrame
     ceiling: DataFrame
+    noise: DataFrame
     by_epoch: DataFrame
     pruning: DataFrame
     audit: DataFrame
@@ -72,6 +74,7 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
         partial=given,
         by_axis=by_axis(trials, criteria),
         ceiling=ceiling(trials),
+        noise=noise(trials, results.baselines, criteria),
         by_epoch=epochs,
         pruning=frontier(trials, reports, criteria, pruners=pruners, study_names=names) if replayed else DataFrame(),
         audit=audit(trials, results.sweeps),

@@ -12,11 +12,11 @@ from analysis.data.load import Results
 from analysis.figures import build as figures
 from analysis.report import crosstabs, table_columns
 from analysis.report.html import Section
-from analysis.report.judgement import Judgement, has_oracle, rows_with
+from analysis.report.judgement import Judgement, has_oracle, rows_with, without_layers
 from analysis.report.summary import selected_without_oracle, summary
 from analysis.report.table_columns import optional_table
 from analysis.report.tables import TextTable
-from analysis.text import cautions, findings, pruning_findings, questions
+from analysis.text import captions, cautions, findings, pruning_findings, questions
 
 
 def sweep_sections(
@@ -71,6 +71,16 @@ def sweep_sections(
                 *optional_table(
                     "τ given each hyperparameter", rows_with(judgement.partial, "tau"), table_columns.PARTIAL
                 ),
+            ),
+        ),
+        Section(
+            questions.NOISE,
+            text=findings.trained_and_untrained(judgement.noise),
+            tables=optional_table(
+                "Values, noise and the untrained encoder",
+                without_layers(judgement.noise) if len(judgement.noise) else judgement.noise,
+                table_columns.NOISE,
+                captions.NOISE,
             ),
         ),
         Section(

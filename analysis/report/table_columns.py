@@ -9,7 +9,7 @@ from pandas import DataFrame
 
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.stats.cost import WORK
-from analysis.text.numbers import accuracy, label_of, number, percent, points, probability, seconds
+from analysis.text.numbers import accuracy, label_of, number, percent, plain, points, probability, seconds
 
 
 def text(name: str) -> TextColumn:
@@ -95,6 +95,17 @@ CEILING = (
     TextColumn("τ of the oracle with itself [95% CI]", tau_with_interval),
     TextColumn("spread between seeds", lambda row: points(row["noise"], row["best_oracle"])),
     TextColumn("range of the oracle", lambda row: points(row["range"], row["best_oracle"])),
+)
+
+NOISE = (
+    SWEEP,
+    CRITERION,
+    TextColumn("n", lambda row: number(row["n"], 0)),
+    TextColumn("median of the trials", lambda row: plain(row["value"])),
+    TextColumn("on shuffled views", lambda row: plain(row["null"])),
+    TextColumn("trials better than on shuffled views", lambda row: percent(row["above_null"])),
+    TextColumn("untrained encoder", lambda row: plain(row["untrained"])),
+    TextColumn("trials better than the untrained encoder", lambda row: percent(row["above_untrained"])),
 )
 
 AUDIT = (

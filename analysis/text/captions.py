@@ -40,6 +40,10 @@ ONE_AT_A_TIME: Final = (
     "Each cell is over the trials in which only that hyperparameter changes: the accuracy of the selected one, with "
     "the regret in brackets, in points."
 )
+NOISE: Final = (
+    "On shuffled views: the same embeddings, with the views exchanged between images, so that they hold no "
+    "information about the image. A trial near this value shows noise. The untrained encoder has had no training."
+)
 SAVED: Final = "Saved: the share of the epochs that would not have run."
 REGRET_AFTER_PRUNING: Final = "Regret: of the trial that the criterion selects among those that would not be pruned."
 

@@ -28,6 +28,8 @@ from analysis.text.numbers import (
 )
 from trainers.records import COMPLETED, STATUSES
 
+MOST: Final = 0.8
+"""The share of the trials from which most of them are said to be better than the untrained encoder."""
 EVEN: Final = 1.1
 """Two costs within a tenth of each other count as the same."""
 
@@ -160,6 +162,21 @@ def earliest_epoch(names: Sequence[str], epoch: int) -> str:
         f"{criteria} {'does' if one else 'do'} not clearly rank the trials even at the last epoch: the 95% CI of τ is "
     )
     return f"{text}not above 0. This sweep gives no reason to prune by {'it' if one else 'any of them'}."
+
+
+def trained_and_untrained(noise: DataFrame) -> tuple[str, ...]:
+    """The criteria that rate most trials above the untrained encoder, and those that do not."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    rows = without_layers(noise).dropna(subset=["above_untrained"]) if len(noise) else noise
+    for row in rows.to_dict("records"):
+        part = f"{subject(str(row['criterion']))} ({percent(row['above_untrained'])})"
+        found[row["above_untrained"] >= MOST].append(part)
+    lines = {
+        True: "Most trials are better than the untrained encoder by",
+        False: f"A good value is no sign of training here by these criteria, in which fewer than {MOST:.0%} of the "
+        "trials are better than the untrained encoder:",
+    }
+    return tuple(f"{lines[most]} {listed(names)}." for most, names in found.items() if names)
 
 
 def ceilings(ceiling: DataFrame) -> tuple[str, ...]:
