@@ -30,7 +30,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "resume", "analyze", "best", "probe", "list", "show", "doctor")
+COMMANDS = ("run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)

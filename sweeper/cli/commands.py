@@ -1,4 +1,4 @@
-"""The commands: run · resume · analyze · best · probe · list · show · doctor; what is heavy is imported inside."""
+"""The commands, one function each; what is heavy is imported inside."""
 
 from __future__ import annotations
 
@@ -194,6 +194,46 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
         print_json(choice.__dict__)
     else:
         click.echo(choice_text(choice), nl=False)
+
+
+@cli.command(short_help="Write the encoder of a trial for other programs.")
+@click.argument("sweep")
+@click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
+@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--onnx", is_flag=True, help="Also write model.onnx.")
+@click.option("--torchscript", is_flag=True, help="Also write model.torchscript.pt.")
+@results_option
+def export(
+    sweep: str, trial: int | None, criterion: str | None, out: Path, onnx: bool, torchscript: bool, results: Path
+) -> None:
+    """Write the encoder of one trial of SWEEP: weights, configuration, and a model card.
+
+    It is the encoder that the criteria measured (DINO: the teacher's). It loads without the sweep and its images:
+
+    \b
+      from trainers import load_encoder
+      features = load_encoder("encoder")(pixels)     # pixels in [0, 1], (b, c, h, w)
+
+    A vision transformer and every timm model load in timm as well:
+
+    \b
+      timm.create_model("local-dir:encoder", pretrained=True)
+
+    \b
+      sweeper export results/dino-photos-20260101-120000 --out encoder
+      sweeper export results/dino-photos-20260101-120000 --criterion rankme --out encoder --onnx
+    """
+    from analysis.text.safe import for_terminal
+    from sweeper.cli.export import export_trial
+    from sweeper.store.listing import open_listing
+
+    if trial is not None and criterion is not None:
+        raise ConfigError("`--trial` and `--criterion` must not be given together; one of them chooses the trial")
+    kinds = [kind for kind, wanted in (("onnx", onnx), ("torchscript", torchscript)) if wanted]
+    files = export_trial(open_listing(sweep, results), out, trial=trial, criterion=criterion, kinds=kinds)
+    for file in files:
+        click.echo(for_terminal(str(file)))
 
 
 @cli.command(short_help="Measure trials that lack an oracle.")

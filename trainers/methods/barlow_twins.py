@@ -69,11 +69,6 @@ class BarlowTwins(Method):
             everyones = [self.world.gather(embeddings) for embeddings in (first, second)]
             return redundancy_reduction(everyones[0], everyones[1], self.params.redundancy_weight)
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The encoder's output."""
-        representations: Tensor = self.encoder(images)
-        return representations
-
     def project(self, representations: Tensor) -> Tensor:
         """The projector's output, before the loss standardises it."""
         embeddings: Tensor = self.projector(representations)

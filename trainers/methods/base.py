@@ -68,6 +68,14 @@ class Batch:
     """(b, m, t), for a method that predicts patches of its one view: the patches of each of m targets."""
 
 
+def pooled(encoder: Encoder, images: Tensor, *, patches: bool) -> Tensor:
+    """(b, c, h, w) -> (b, dim): the encoder's own output, or the mean of its patch tokens."""
+    if patches:
+        return encoder.tokens(images).patches.mean(1)
+    representations: Tensor = encoder(images)
+    return representations
+
+
 class Method(nn.Module, ABC):
     """One trial's networks and loss, built from an encoder and the method's Params."""
 
@@ -83,6 +91,9 @@ class Method(nn.Module, ABC):
     """Whether criteria and oracle read an EMA teacher, which always sees whole images."""
     multi_crop: ClassVar[bool] = False
     """Whether the loss takes local crops besides the two views."""
+    pools_patches: ClassVar[bool] = False
+    """Whether the representation is the mean of the encoder's patch tokens, and not its own output."""
+    encoder: Encoder
     progress: float = 0.0
     """Share of the updates made, set before each batch."""
     world: World = SINGLE
@@ -163,9 +174,14 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of one batch."""
 
-    @abstractmethod
+    @property
+    def measured_encoder(self) -> Encoder:
+        """The encoder that criteria and oracle read, and that `sweeper export` writes."""
+        return self.encoder
+
     def represent(self, images: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, d_representation): what the probe reads."""
+        return pooled(self.measured_encoder, images, patches=self.pools_patches)
 
     @abstractmethod
     def project(self, representations: Tensor) -> Tensor:

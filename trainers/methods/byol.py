@@ -68,11 +68,6 @@ class BYOL(Method):
         with torch.autocast(targets[0].device.type, enabled=False):
             return prediction_error(predictions[0], targets[1]) + prediction_error(predictions[1], targets[0])
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The online encoder's output."""
-        representations: Tensor = self.encoder(images)
-        return representations
-
     def project(self, representations: Tensor) -> Tensor:
         """The online projector's output, not normalised."""
         embeddings: Tensor = self.projector(representations)

@@ -81,6 +81,7 @@ class Data2Vec(Method):
         optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup=10 / 800, clip_norm=3.0
     )
     measures_teacher: ClassVar[bool] = True
+    pools_patches: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: Data2VecParams) -> None:
         super().__init__(encoder, params)
@@ -144,9 +145,10 @@ class Data2Vec(Method):
         representations = self.teacher_encoder.tokens(images, kept).patches.mean(1)
         return {REPRESENTATION: representations, EMBEDDING: self.project(representations)}
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The teacher's patch tokens, pooled."""
-        return self.teacher_encoder.tokens(images).patches.mean(1)
+    @property
+    def measured_encoder(self) -> Encoder:
+        """The teacher's."""
+        return self.teacher_encoder
 
     def project(self, representations: Tensor) -> Tensor:
         """The head's output: it is linear, so that of the mean is the mean of those of the tokens."""

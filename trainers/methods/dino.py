@@ -134,10 +134,10 @@ class DINO(Method):
         self._move_center(outputs)
         return loss
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The teacher's representation."""
-        representations: Tensor = self.teacher_encoder(images)
-        return representations
+    @property
+    def measured_encoder(self) -> Encoder:
+        """The teacher's."""
+        return self.teacher_encoder
 
     def project(self, representations: Tensor) -> Tensor:
         """The teacher's L2-normalised bottleneck, before the prototypes."""

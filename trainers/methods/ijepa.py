@@ -145,6 +145,7 @@ class IJEPA(Method):
         optimizer="adamw", lr=1e-3, weight_decay=0.04, final_weight_decay=0.4, warmup=40 / 300, final_lr=1e-3
     )
     measures_teacher: ClassVar[bool] = True
+    pools_patches: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: IJEPAParams) -> None:
         super().__init__(encoder, params)
@@ -209,9 +210,10 @@ class IJEPA(Method):
         predicted = self.predictor(tokens, everywhere)
         return {REPRESENTATION: tokens.patches.mean(1), EMBEDDING: predicted.mean((1, 2))}
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The teacher's patch tokens, pooled."""
-        return self.teacher_encoder.tokens(images).patches.mean(1)
+    @property
+    def measured_encoder(self) -> Encoder:
+        """The teacher's."""
+        return self.teacher_encoder
 
     def embed(self, images: Tensor) -> Tensor:
         """What the predictor makes of the teacher's tokens for every patch, pooled."""

@@ -56,11 +56,6 @@ class SimCLR(Method):
         with torch.autocast(first.device.type, enabled=False):  # bfloat16 logits would err by percents of the gradient
             return nt_xent(first.float(), second.float(), self.params.temperature, self.world)
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The encoder's output."""
-        representations: Tensor = self.encoder(images)
-        return representations
-
     def project(self, representations: Tensor) -> Tensor:
         """The projector's output, not normalised."""
         embeddings: Tensor = self.projector(representations)

@@ -77,11 +77,6 @@ class VICReg(Method):
             + weights.covariance_weight * covariance
         )
 
-    def represent(self, images: Tensor) -> Tensor:
-        """The encoder's output."""
-        representations: Tensor = self.encoder(images)
-        return representations
-
     def project(self, representations: Tensor) -> Tensor:
         """The expander's output."""
         embeddings: Tensor = self.expander(representations)

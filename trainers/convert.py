@@ -1,0 +1,96 @@
+"""An exported encoder as ONNX or TorchScript, each read back and compared with the original."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.export import ExportedEncoder
+
+TOLERANCE: Final = 1e-5
+"""Largest difference of a converted encoder's features, relative to the largest feature."""
+
+
+def to_torchscript(encoder: ExportedEncoder, folder: Path) -> Path:
+    """Write model.torchscript.pt, which takes any number of images, with pixels in [0, 1].
+
+    Raises:
+        ValueError: its features differ from the encoder's.
+    """
+    file = folder / "model.torchscript.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated; its tracer warns of fixed shapes
+        traced = torch.jit.trace(encoder, pixels_like(encoder, 2), check_trace=False)
+        torch.jit.save(traced, str(file))
+        loaded = torch.jit.load(str(file))
+    check_equal(encoder, loaded, file)
+    return file
+
+
+def to_onnx(encoder: ExportedEncoder, folder: Path) -> Path:
+    """Write model.onnx, whose input `pixels` takes any number of images, with pixels in [0, 1].
+
+    Raises:
+        ValueError: a package is missing, or its features differ from the encoder's.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"`--onnx` needs the package {error.name}; run: pip install 'sweeper[onnx]'") from None
+    file = folder / "model.onnx"
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        torch.onnx.export(
+            encoder,
+            (pixels_like(encoder, 2),),
+            str(file),
+            input_names=["pixels"],
+            output_names=["features"],
+            dynamic_shapes=({0: batch},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    check_equal(encoder, lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0]), file)
+    return file
+
+
+CONVERTERS: Final[Mapping[str, Callable[[ExportedEncoder, Path], Path]]] = {
+    "onnx": to_onnx,
+    "torchscript": to_torchscript,
+}
+
+
+def pixels_like(encoder: ExportedEncoder, count: int) -> Tensor:
+    """(count, c, h, w) random pixels in [0, 1], the same at every call."""
+    recipe = encoder.recipe
+    shape = (count, recipe.channels, recipe.image_size, recipe.image_size)
+    return torch.from_numpy(np.random.default_rng(count).random(shape, dtype=np.float32))
+
+
+@torch.no_grad()
+def check_equal(encoder: ExportedEncoder, converted: Callable[[Tensor], Tensor], file: Path) -> None:
+    """Compare the features of images that the conversion has not seen, in a batch of another size.
+
+    Raises:
+        ValueError: they differ by more than TOLERANCE.
+    """
+    pixels = pixels_like(encoder, 3)
+    expected = encoder(pixels)
+    difference = float((converted(pixels) - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+    if not difference <= TOLERANCE:
+        file.unlink(missing_ok=True)
+        raise ValueError(
+            f"{file.name} must give the encoder's features, but they differ by {difference:.1e} of the largest; "
+            "it is deleted"
+        )
