@@ -216,7 +216,7 @@ class ViT(Encoder):
             patches, kept = torch.where(seen, patches, mask_token.to(patches.dtype)), None
         sequence = model.norm_pre(model.patch_drop(model._pos_embed(patches)))
         if kept is None:
-            kept = torch.arange(sequence.shape[1] - prefixes, device=images.device).expand(len(images), -1)
+            kept = torch.arange(sequence.shape[1] - prefixes, device=images.device).expand(images.shape[0], -1)
         else:
             chosen = (kept + prefixes).unsqueeze(-1).expand(-1, -1, sequence.shape[-1])
             sequence = torch.cat([sequence[:, :prefixes], sequence.gather(1, chosen)], 1)
