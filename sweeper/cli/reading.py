@@ -9,6 +9,7 @@ import click
 
 from sweeper.cli.options import json_option, results_option
 from sweeper.cli.output import print_json, print_parts
+from trainers.formats import one_line
 
 
 @click.command(short_help="Judge how well each criterion ranked the trials.")
@@ -48,7 +49,6 @@ def analyze(
       sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
     """
     from analysis.report.write import analyze as judge
-    from analysis.text.safe import for_terminal
 
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
@@ -59,7 +59,7 @@ def analyze(
         print_json({"folder": str(report.folder), **rows})
         return
     print_parts(report.terminal)
-    click.echo(f"\nreport: {for_terminal(str(report.folder / 'report.html'))}")
+    click.echo(f"\nreport: {one_line(str(report.folder / 'report.html'))}")
 
 
 @click.command(short_help="Show the trial that a criterion selects.")

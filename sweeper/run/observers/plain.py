@@ -8,10 +8,9 @@ from typing import ClassVar
 from rich.console import Console
 from rich.text import Text
 
-from analysis.text.numbers import accuracy, plain, seconds
-from analysis.text.safe import for_terminal
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.pace import Pace
+from trainers.formats import accuracy, one_line, plain, seconds
 from trainers.records import EpochReport, OracleScore, TrialResult
 
 
@@ -51,7 +50,7 @@ class PlainLines(Observer):
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self.console.print(Text(for_terminal(text)), soft_wrap=True, highlight=False)
+        self.console.print(Text(one_line(text)), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
 
