@@ -55,10 +55,11 @@ def run(
     Ctrl-C ends it cleanly; `sweeper resume` continues it.
     """
     from sweeper.config.read import load_config
+    from sweeper.run.observers import make_observers, observer_options
 
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
-    config = load_config(file, overrides, cluster=options.on_cluster)
+    config = load_config(file, overrides, cluster=options.on_cluster, observers=observer_options())
     name = check_name(name) if name is not None else default_name(config)
     folder = results / name
     if dry_run:
@@ -67,7 +68,6 @@ def run(
         check_same(config, folder, cluster=options.on_cluster)
         return _resume(folder, options, trials=config.trials)
     check_free(folder)
-    from sweeper.run.observers import make_observers
     from sweeper.run.sweep import run_sweep
 
     return _finish(run_sweep(config, folder, options, make_observers(options)), options)

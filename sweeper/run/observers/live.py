@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
 from trainers.formats import one_line, plain, seconds
@@ -37,7 +37,8 @@ class LiveTable(Observer):
 
     essential: ClassVar[bool] = True
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, options: ObserverOptions = NO_OPTIONS, *, console: Console | None = None) -> None:
+        super().__init__(options)
         self.console = console or Console()
         self.name = ""
         self.pace = Pace()

@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.console import Console
 from rich.text import Text
 
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.pace import Pace
 from trainers.formats import accuracy, one_line, plain, seconds
 from trainers.records import EpochReport, OracleScore, TrialResult
@@ -19,7 +19,8 @@ class PlainLines(Observer):
 
     essential: ClassVar[bool] = True
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, options: ObserverOptions = NO_OPTIONS, *, console: Console | None = None) -> None:
+        super().__init__(options)
         self.console = console or Console()
         self.pace = Pace()
         self.last: dict[int, EpochReport] = {}
