@@ -21,16 +21,10 @@ class ToyJournal(Observer):
     """Writes what it is told, and closes its file."""
 
     Options = ToyJournalOptions
-
-    def __init__(self, options: ObserverOptions = ToyJournalOptions()) -> None:
-        super().__init__(options)
-        assert isinstance(options, ToyJournalOptions)
-        if "/" in options.file:
-            raise ValueError(f"`file` must be a name without slashes, but got {options.file!r}")
-        self.name = options.file
+    options: ToyJournalOptions
 
     def on_begin(self, start: SweepStart) -> None:
-        self.file = (start.folder / self.name).open("a")
+        self.file = (start.folder / self.options.file).open("a")
         self._write(f"begin {start.config.method} {start.runs}")
 
     def on_trial_start(self, config: TrialConfig) -> None:
