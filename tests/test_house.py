@@ -168,6 +168,7 @@ def test_the_commands_alone_know_the_judge() -> None:
 
 
 def test_a_run_does_not_import_pandas() -> None:
+    """With --local; `ray.tune` imports pandas itself."""
     code = "import sys, sweeper.run.sweep, sweeper.run.worker, sweeper.run.observers; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
