@@ -15,7 +15,7 @@ from simulated import World, simulate, write_sweep
 from analysis.data.columns import ResultsUnreadable, condition_columns, make_score_column
 from analysis.data.criteria import LOSS, CriterionInfo, known_criteria, label, labels_of, shelf
 from analysis.data.load import load
-from analysis.report.judgement import judge
+from analysis.report.judge import judge
 from analysis.stats.layers import layers_of
 from analysis.stats.ranking import kendall
 from analysis.text.cautions import about_conditions, across

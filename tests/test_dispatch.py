@@ -50,7 +50,7 @@ class Stage:
         self.folder = create_folder(path, config, study="s") if new else SweepFolder(path)
         self.study = open_study(config, url=self.folder.storage_url, name="s", create=new)
         self.console = Console(file=io.StringIO(), width=200)
-        self.dispatcher = Dispatcher(config, self.folder, self.study, PlainLines(self.console))
+        self.dispatcher = Dispatcher(config, self.folder, self.study, PlainLines(console=self.console))
         recover(self.dispatcher)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -14,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from import_graph import cycle_in, folder_graph, import_graph, imports
 
-from analysis.report.judgement import Judgement
+from analysis.stats.judgement import Judgement
 from sweeper.cli.commands import cli
 from sweeper.config import reference as config_reference
 from sweeper.config.read import parse_config
@@ -26,25 +26,6 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("sweeper", "trainers", "analysis")
 SHELVES = ("methods", "criteria", "datasets", "oracles")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-
-
-def imports(path: Path, *, types: bool = True) -> set[str]:
-    """Every module that a file imports, at its top or inside a function; with or without those for types alone."""
-    found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not types:
-            waiting += node.orelse
-            continue
-        waiting += ast.iter_child_nodes(node)
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            assert node.module is not None
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
 
 
 def importers(package: str, *, types: bool = True) -> set[str]:
@@ -79,14 +60,14 @@ def test_the_judge_knows_neither_torch_nor_ray_nor_the_conductor(package: str) -
     assert not within(importers(package), "analysis")
 
 
-def test_the_judge_reads_the_records_and_nothing_else_of_the_laboratory() -> None:
+def test_the_judge_reads_the_records_and_the_formats_and_nothing_else_of_the_laboratory() -> None:
     for path in FILES:
         if path.is_relative_to(ROOT / "analysis"):
             of_trainers = {module for module in imports(path) if module.split(".")[0] == "trainers"}
-            assert all(module.startswith("trainers.records") for module in of_trainers), path
+            assert all(module.startswith(("trainers.records", "trainers.formats")) for module in of_trainers), path
 
 
-@pytest.mark.parametrize("name", ["records", "names", "fields", "options"])
+@pytest.mark.parametrize("name", ["records", "formats", "names", "fields", "options"])
 def test_the_records_and_the_validator_need_the_standard_library_alone(name: str) -> None:
     modules = imports(ROOT / "trainers" / f"{name}.py")
     ours = {module for module in modules if module.startswith(("trainers.names", "trainers.fields"))}
@@ -107,7 +88,7 @@ def test_parquet_is_written_and_read_in_one_place_each() -> None:
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         if "read_parquet(" in text and "pd.read_parquet" in text:
-            assert path == ROOT / "analysis" / "data" / "load.py"
+            assert path == ROOT / "analysis" / "data" / "files.py"
         assert "to_parquet" not in text, path
 
 
@@ -136,9 +117,63 @@ def test_the_rooms_of_the_conductor_import_downwards(room: str) -> None:
         assert known <= allowed, path
 
 
-def test_only_the_screens_of_the_conductor_know_the_judge() -> None:
-    users = within(importers("analysis"), "sweeper")
-    assert not users - within(users, "sweeper/cli", "sweeper/run/observers")
+ORDER = ("data", "stats", "text", "figures", "report")
+"""The subpackages of analysis: each imports those before it."""
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_the_rooms_of_the_judge_import_downwards(room: str) -> None:
+    for path in (ROOT / "analysis" / room).rglob("*.py"):
+        known = {module.split(".")[1] for module in imports(path) if module.startswith("analysis.")}
+        assert known <= set(ORDER[: ORDER.index(room) + 1]), path
+
+
+def test_cycles_between_modules_and_folders_are_found(tmp_path: Path) -> None:
+    sources = {
+        "room/__init__.py": "",
+        "room/a/__init__.py": "",
+        "room/b/__init__.py": "",
+        "room/a/one.py": "from room.b import two",
+        "room/a/three.py": "",
+        "room/b/two.py": "",
+        "room/b/four.py": "def f():\n    from room.a.three import x",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    files = sorted(tmp_path.rglob("*.py"))
+    graph = import_graph(files, tmp_path)
+    assert graph["room.a.one"] == {"room.b.two"}
+    assert cycle_in(graph) == []
+    assert set(cycle_in(folder_graph(graph, "room"))) == {"room.a", "room.b"}
+    (tmp_path / "room/b/two.py").write_text("if TYPE_CHECKING:\n    import room.a.one")
+    assert set(cycle_in(import_graph(files, tmp_path))) == {"room.a.one", "room.b.two"}
+
+
+GRAPH = import_graph(FILES, ROOT)
+PARENTS = sorted({module.rpartition(".")[0] for module in GRAPH if "." in module})
+
+
+def test_modules_do_not_import_in_a_circle() -> None:
+    assert cycle_in(GRAPH) == []
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+def test_folders_do_not_import_in_a_circle(parent: str) -> None:
+    assert cycle_in(folder_graph(GRAPH, parent)) == []
+
+
+def test_the_commands_alone_know_the_judge() -> None:
+    assert within(importers("analysis"), "sweeper") == within(importers("analysis"), "sweeper/cli")
+
+
+def test_a_run_does_not_import_pandas() -> None:
+    """With --local; `ray.tune` imports pandas itself."""
+    code = "import sys, sweeper.run.sweep, sweeper.run.worker, sweeper.run.observers; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "optuna" in loaded
+    assert not loaded & {"pandas", "matplotlib", "analysis"}
 
 
 def test_only_the_probe_opens_labels() -> None:
@@ -150,7 +185,7 @@ def test_only_the_probe_opens_labels() -> None:
 def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
     allowed = {
         *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py"),
-        *("sweeper/cli/plan.py", "sweeper/cli/commands.py"),
+        "sweeper/cli/plan.py",
         *("sweeper/config/names.py", "sweeper/config/reference.py", "sweeper/config/docs/schema.py"),
     }
     assert importers("trainers.probe") <= allowed

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from trainers.oracles import ORACLES
+from trainers.oracles.base import standardised
 from trainers.oracles.lbfgs import LBFGS, LogisticRegression, fits
-from trainers.oracles.lidar_paper import standardised
 
 
 def mixture(n: int, seed: int, *, d: int = 12, classes: int = 5, noise: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import yaml
 from rich.console import Console
-from small_sweeps import make_images, small_config
+from small_sweeps import make_images, mapping, small_config
 
+from sweeper.config.model import to_mapping
+from sweeper.config.read import load_config, parse_config
 from sweeper.errors import ConfigError
-from sweeper.run.observers import make_observers
-from sweeper.run.observers.base import Observer, Observers, SweepStart
+from sweeper.run.observers import OBSERVERS, further_observers, make_observers, observer_options
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, Observers, SweepStart
 from sweeper.run.observers.json_lines import JsonLines
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
 from sweeper.run.options import RunOptions
 from sweeper.run.pace import Pace
+from sweeper.store.manifest import create_folder, read_manifest
+from trainers.fields import AtLeast
 from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
 
 SCORES = {"lidar_paper": OracleScore(0.875, 24, 1.0)}
@@ -64,7 +71,7 @@ def text_of(one: Console) -> str:
 
 
 def test_on_a_pipe_it_is_a_line_per_finished_trial(start: SweepStart) -> None:
-    lines = PlainLines(console())
+    lines = PlainLines(console=console())
     tell(lines, start)
     first, second, third, fourth = text_of(lines.console).splitlines()
     assert first.startswith("[2/3] trial 1 completed  2/2 epochs  lidar –  rankme 3  lidar_paper 87.5%")
@@ -79,7 +86,7 @@ def test_json_is_one_object_a_line_that_any_reader_takes(start: SweepStart) -> N
         raise AssertionError(f"{name} is no JSON")
 
     written = io.StringIO()
-    tell(JsonLines(written), start)
+    tell(JsonLines(file=written), start)
     events = [json.loads(line, parse_constant=refuse) for line in written.getvalue().splitlines()]
     assert [event["event"] for event in events] == [
         *("begin", "started", "report", "report", "finished", "started", "message", "finished", "oracle")
@@ -92,7 +99,7 @@ def test_json_is_one_object_a_line_that_any_reader_takes(start: SweepStart) -> N
 
 
 def test_on_a_terminal_it_is_a_table(start: SweepStart) -> None:
-    table = LiveTable(console(terminal=True))
+    table = LiveTable(console=console(terminal=True))
     tell(table, start)
     shown = text_of(table.console)
     for part in ("trial", "lidar", "rankme", "failed", "3 of 3 trials done", "1 failed", "something to know"):
@@ -121,8 +128,117 @@ def test_the_fitting_observer_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None
     assert kinds(observers=("json_lines", "plain")) == [PlainLines, JsonLines]
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert kinds() == [LiveTable]
-    with pytest.raises(ConfigError, match=r"`--observer` must be one of .*, but got plane; did you mean `plain`\?"):
+    with pytest.raises(ConfigError, match=r'`--observer` must be one of .*, but got "plane"; did you mean `plain`\?'):
         kinds(observers=("plane",))
+
+
+@dataclass(frozen=True)
+class TrackerOptions(ObserverOptions):
+    """Options of every kind."""
+
+    project: str
+    tags: str | None = None
+    every: Annotated[int, AtLeast(1)] = 1
+
+
+class Tracker(Observer):
+    """Keeps its options."""
+
+    Options = TrackerOptions
+
+    def __init__(self, options: ObserverOptions = NO_OPTIONS) -> None:
+        super().__init__(options)
+        assert isinstance(options, TrackerOptions)
+        if " " in options.project:
+            raise ValueError(f"`project` must be without blanks, but got {options.project!r}")
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OBSERVERS, "tracker", Tracker)
+
+
+RESOLVED = {"name": "tracker", "project": "p", "tags": None, "every": 1}
+
+
+@pytest.mark.usefixtures("tracker")
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, []),
+        ("none", []),
+        ([], []),
+        ("plain", [{"name": "plain"}]),
+        ({"name": "tracker", "project": "p"}, [RESOLVED]),
+        (["plain", {"name": "tracker", "project": "p", "every": "2"}], [{"name": "plain"}, RESOLVED | {"every": 2}]),
+    ],
+)
+def test_observers_of_a_file_are_names_or_mappings_with_every_option_recorded(
+    tmp_path: Path, given: object, expected: list[dict[str, Any]]
+) -> None:
+    images = make_images(tmp_path / "images")
+    config = parse_config(mapping(images, observers=given), source="test", observers=observer_options())
+    assert list(config.observers) == expected == to_mapping(config)["observers"]
+    folder = create_folder(tmp_path / "sweep", config, study="s")
+    _, again, _ = read_manifest(folder.path, observers=observer_options())
+    assert again == config
+
+
+@pytest.mark.usefixtures("tracker")
+def test_every_mistake_in_observers_is_one_line_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    given = mapping(make_images(tmp_path / "images"))
+    lines = yaml.safe_dump(given).count("\n")
+
+    def mistakes(text: str, *overrides: str) -> list[str]:
+        file.write_text(yaml.safe_dump(given) + text)
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, overrides, observers=observer_options())
+        return str(caught.value).splitlines()
+
+    assert mistakes("observers:\n- name: tracker\n  projct: p\n  every: 0\n") == [
+        f"{file}, line {lines + 1}: `observers.project` is missing; it must be text",
+        f"{file}, line {lines + 3}: `observers.projct` is not an option of tracker; did you mean `project`?",
+        f"{file}, line {lines + 4}: `observers.every` must be a whole number of at least 1, but got 0",
+    ]
+    names = "live, plain, json_lines, tracker"
+    assert mistakes("observers: traker\n") == [
+        f'{file}, line {lines + 1}: `observers` must be one of {names}, but got "traker"; did you mean `tracker`?'
+    ]
+    assert mistakes("", "observers=[3]") == [
+        "override observers=[3]: `observers` must be a name, or a mapping with `name` and options, but got 3"
+    ]
+    assert mistakes("observers: [plain, plain]\n") == [
+        f'{file}, line {lines + 1}: `observers` must name each once, but got ["plain", "plain"]'
+    ]
+
+
+@pytest.mark.usefixtures("tracker")
+def test_an_observer_of_the_command_line_may_have_options_and_goes_before_that_of_the_file() -> None:
+    given = RunOptions(quiet=True, observers=("{name: tracker, project: mine, every: 3}", "plain"))
+    made = make_observers(given)
+    assert [one.options for one in made] == [TrackerOptions("mine", every=3), ObserverOptions()]
+    assert further_observers([RESOLVED, {"name": "json_lines"}], made)[0].__class__ is JsonLines
+    assert [one.options for one in further_observers([RESOLVED], [])] == [TrackerOptions("p")]
+    for item, problem in {
+        "{name: tracker, project: a b}": "the observer tracker cannot be used: `project` must be without blanks",
+        "{name: tracker, project: p, evry: 2}": "`evry` is not an option of tracker; did you mean `every`?",
+        "{project: p}": "`--observer` must be a name, or a mapping with `name` and options",
+        "{name: tracker": "--observer, line 1: not valid YAML",
+    }.items():
+        with pytest.raises(ConfigError, match=re.escape(problem)):
+            make_observers(RunOptions(observers=(item,)))
+    with pytest.raises(ConfigError, match="`--observer` must name each once, but got plain, plain"):
+        make_observers(RunOptions(observers=("plain", "plain")))
+
+
+def test_a_plugin_that_cannot_be_used_is_an_error_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(group: str, catalogue: object) -> None:
+        raise ValueError(f"a plug-in of {group}")
+
+    monkeypatch.setattr("sweeper.run.observers.load_plugins", refuse)
+    with pytest.raises(ConfigError, match=r"a plug-in of sweeper\.observers"):
+        make_observers(RunOptions())
 
 
 class Failing(Observer):
@@ -145,7 +261,7 @@ class Failing(Observer):
 
 
 def test_an_observer_that_fails_is_closed_and_the_sweep_goes_on(start: SweepStart) -> None:
-    failing, lines = Failing(), PlainLines(console())
+    failing, lines = Failing(), PlainLines(console=console())
     tell(Observers([failing, lines]), start)
     assert failing.told == ["start", "close"]
     shown = text_of(lines.console)

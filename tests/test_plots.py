@@ -16,7 +16,7 @@ from pandas import DataFrame
 from simulated import World, simulate
 
 from analysis.data.columns import make_score_column
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.figures import build as figures
 from analysis.figures import plots
 from analysis.figures.style import (
@@ -31,7 +31,8 @@ from analysis.figures.style import (
     colour_of,
     to_svg,
 )
-from analysis.report.judgement import Judgement, judge
+from analysis.report.judge import judge
+from analysis.stats.judgement import Judgement
 from trainers.criteria import CRITERIA, DEFAULT_CRITERIA
 
 pytestmark = pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from sweeper.cli.screens import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
-from sweeper.run.observers import OBSERVERS, make_observers
+from sweeper.run.observers import OBSERVERS, make_observers, observer_options
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
 from sweeper.store.listing import open_listing
@@ -51,6 +52,9 @@ TOY: dict[str, Any] = {
 }
 
 
+JOURNAL = {"name": "toy_journal", "file": "notes.txt"}
+
+
 def look_at(folder: Path) -> None:
     """Assert that the toys were used, from the folder of a sweep to the report."""
     trials = pd.read_parquet(folder / "trials.parquet")
@@ -60,7 +64,7 @@ def look_at(folder: Path) -> None:
     reports = pd.read_parquet(folder / "reports.parquet")
     assert (reports["toy_spread"] > 0).all()
     assert reports["toy_spread.embedding"].isna().all()  # it reads both layers at once
-    journal = (folder / "toy_journal.txt").read_text().splitlines()
+    journal = (folder / "notes.txt").read_text().splitlines()
     assert journal[0] == "begin toy_siamese 3"
     assert journal[-1] == "close"
     assert len([line for line in journal if line.startswith("report")]) == len(reports) == 6
@@ -97,9 +101,11 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("toys")
 @pytest.mark.slow
 def test_a_toy_on_each_shelf_is_swept_judged_and_documented(tmp_path: Path) -> None:
-    options = RunOptions(local=True, device="cpu", quiet=True, observers=("toy_journal",))
+    options = RunOptions(local=True, device="cpu", quiet=True)
     folder = tmp_path / "toy"
-    run_sweep(parse_config(TOY, source="toy"), folder, options, make_observers(options))
+    config = parse_config(TOY | {"observers": JOURNAL}, source="toy", observers=observer_options())
+    run_sweep(config, folder, options, make_observers(options))
+    assert yaml.safe_load((folder / "sweep.yaml").read_text())["observers"] == [JOURNAL]
     analyze([folder])
     look_at(folder)
     document = reference.write()
@@ -167,7 +173,7 @@ def test_a_package_of_its_own_is_swept_with_on_ray(installed: Path, tmp_path: Pa
         "--device",
         "cpu",
         "--observer",
-        "toy_journal",
+        json.dumps(JOURNAL),
         "--json",
     ]
     ran = sweeper(installed, *line)

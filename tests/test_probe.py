@@ -18,8 +18,9 @@ from trainers.datasets.folder import Folder
 from trainers.loop import train
 from trainers.network import load_network
 from trainers.oracles import ORACLES
+from trainers.oracles.base import standardised
 from trainers.oracles.lidar_paper import LIDAR_PAPER as PAPER
-from trainers.oracles.lidar_paper import LinearProbe, fit, standardised
+from trainers.oracles.lidar_paper import LinearProbe, fit
 from trainers.probe import probe, probe_pixels
 from trainers.records import CHECKPOINT, CriteriaSample, OracleScore, TrialConfig
 from trainers.splits import Data, Split, in_order

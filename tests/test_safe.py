@@ -11,9 +11,10 @@ from pandas import DataFrame
 from rich.console import Console
 
 from analysis.data.columns import ResultsUnreadable
+from analysis.data.folders import folder_name, folder_names
 from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.report.write import analyze
-from analysis.text.safe import folder_name, folder_names, for_csv
+from analysis.text.safe import for_csv
 
 
 def write_table(folder: Path, sweeps: list[str]) -> Path:

@@ -52,7 +52,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown() -> PlainLines:
-    return PlainLines(Console(file=io.StringIO(), width=200))
+    return PlainLines(console=Console(file=io.StringIO(), width=200))
 
 
 def text_of(lines: PlainLines) -> str:
@@ -536,7 +536,7 @@ def test_a_disk_that_is_really_full(images: Path, done: Path, small_disk: Path) 
     folder = small_disk / "s"
     written = io.StringIO()
     with pytest.raises(SweepError, match=r"the disk that holds .* is full; free some space, then `sweeper resume"):
-        run_sweep(small_config(images), folder, LOCAL, [JsonLines(written)])
+        run_sweep(small_config(images), folder, LOCAL, [JsonLines(file=written)])
     events = [json.loads(line) for line in written.getvalue().splitlines()]
     seen = [(event["trial"], event["epoch"]) for event in events if event["event"] == "report"]
     assert seen == [(row["trial"], row["epoch"]) for row in read_log(SweepFolder(folder))][: len(seen)]

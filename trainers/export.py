@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from trainers.augment import normalize
 from trainers.datasets.base import Images
-from trainers.encoders import TIMM_PREFIX, Encoder, ViT, build_encoder, encoder_options, heads
+from trainers.encoders import TIMM_PREFIX, Encoder, build_encoder, encoder_options
+from trainers.encoders.vit import ViT, heads
 from trainers.methods import METHODS
 from trainers.methods.base import pooled
 from trainers.network import load_network

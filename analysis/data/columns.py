@@ -11,7 +11,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from analysis.data.criteria import LOSS, Known, shelf
-from analysis.text.safe import one_line
+from trainers.formats import one_line
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,

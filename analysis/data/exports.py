@@ -15,7 +15,7 @@ from pandas import DataFrame, Series
 
 from analysis.data.columns import ResultsUnreadable
 from analysis.data.headings import NAME
-from analysis.text.numbers import counted, listed
+from trainers.formats import counted, listed
 from trainers.records import COMPLETED, CONFIG_PREFIX, FAILED, PRUNED, STATUSES
 
 

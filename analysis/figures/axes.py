@@ -10,8 +10,8 @@ import numpy as np
 from pandas import DataFrame
 
 from analysis.figures.style import INK, MUTED, PAPER, STEPS
-from analysis.text.numbers import accuracy
 from analysis.text.safe import for_figure
+from trainers.formats import accuracy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

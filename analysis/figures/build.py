@@ -13,10 +13,10 @@ from pandas import DataFrame
 
 from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.headings import NAME
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
-from analysis.report.judgement import Judgement, without_layers
+from analysis.stats.judgement import Judgement, without_layers
 from analysis.text import captions
 from analysis.text.numbers import label_of
 from analysis.text.safe import for_csv

@@ -18,8 +18,9 @@ from analysis.figures.axes import (
     whole_epochs,
 )
 from analysis.figures.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
-from analysis.text.numbers import accuracy, label_of, number, percent, points
+from analysis.text.numbers import label_of, number, points
 from analysis.text.safe import for_figure, for_hover
+from trainers.formats import accuracy, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,8 @@ from analysis.report.table_columns import CRITERION, SWEEP, tau_with_interval, t
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.stats.across import PREFIX
 from analysis.text import captions
-from analysis.text.numbers import accuracy, label_of, number, percent, points
+from analysis.text.numbers import label_of, number, points
+from trainers.formats import accuracy, percent
 
 
 def by_hyperparameter(table: DataFrame) -> TextTable:

@@ -14,7 +14,8 @@ from markupsafe import Markup, escape
 from analysis.figures.build import Drawn
 from analysis.figures.style import page_colours
 from analysis.report.tables import TextTable, to_latex, to_markdown
-from analysis.text.safe import for_address, for_markdown, one_line
+from analysis.text.safe import for_address, for_markdown
+from trainers.formats import one_line
 
 
 @dataclass(frozen=True)

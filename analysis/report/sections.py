@@ -8,14 +8,15 @@ from pathlib import Path
 from pandas import DataFrame
 
 from analysis.data.columns import ScoreColumn, is_layer
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.figures import build as figures
 from analysis.report import crosstabs, table_columns
 from analysis.report.html import Section
-from analysis.report.judgement import Judgement, has_oracle, rows_with, without_layers
+from analysis.report.judge import has_oracle
 from analysis.report.summary import selected_without_oracle, summary
 from analysis.report.table_columns import optional_table
 from analysis.report.tables import TextTable
+from analysis.stats.judgement import Judgement, rows_with, without_layers
 from analysis.text import captions, cautions, findings, pruning_findings, questions
 
 

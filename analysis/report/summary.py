@@ -8,14 +8,15 @@ from numbers import Real
 import pandas as pd
 
 from analysis.data.columns import find_criteria, swept
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.figures.build import baseline_rows
-from analysis.report.judgement import Judgement, rows_of, without_layers
 from analysis.report.table_columns import CRITERION, SWEEP, tau_with_interval
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
+from analysis.stats.judgement import Judgement, rows_of, without_layers
 from analysis.stats.layers import layers_of
 from analysis.text import captions
-from analysis.text.numbers import accuracy, label_of, number, plain, points, probability, trial_of
+from analysis.text.numbers import label_of, number, points, probability, trial_of
+from trainers.formats import accuracy, plain
 from trainers.records import CONFIG_PREFIX
 
 TITLE = "Ranking and selection by each criterion"

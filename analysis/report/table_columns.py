@@ -9,7 +9,8 @@ from pandas import DataFrame
 
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.stats.cost import WORK
-from analysis.text.numbers import accuracy, label_of, number, percent, plain, points, probability, seconds
+from analysis.text.numbers import label_of, number, points, probability
+from trainers.formats import accuracy, percent, plain, seconds
 
 
 def text(name: str) -> TextColumn:

@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.data.columns import is_layer
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.report import crosstabs
-from analysis.report.judgement import Judgement, has_oracle
+from analysis.report.judge import has_oracle
 from analysis.report.summary import NARROW, WITHOUT_ORACLE, covered, selected_trials, summary_rows
 from analysis.report.table_columns import CRITERION
 from analysis.report.tables import Row, TextColumn, TextTable, format_table
+from analysis.stats.judgement import Judgement
 from analysis.text import findings, pruning_findings
 from analysis.text.safe import for_terminal
 

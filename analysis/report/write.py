@@ -13,11 +13,14 @@ from rich.console import RenderableType
 
 from analysis.data.columns import Criteria, ResultsUnreadable
 from analysis.data.criteria import labels_of
-from analysis.data.load import Results, folders_below, load
+from analysis.data.folders import folders_below
+from analysis.data.load import load
+from analysis.data.results import Results
 from analysis.report.html import Section, make_markdown, make_page
-from analysis.report.judgement import Judgement, judge, of_sweep, plain_criteria, rows_of, write_tables
+from analysis.report.judge import judge, plain_criteria, write_tables
 from analysis.report.sections import combined_sections, sweep_sections
 from analysis.report.terminal import on_terminal
+from analysis.stats.judgement import Judgement, of_sweep, rows_of
 from analysis.text import findings, questions
 from analysis.text.cautions import across
 

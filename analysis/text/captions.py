@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from analysis.text.numbers import accuracy, capitalised, listed, number, subject, tau_with_trials
+from analysis.text.numbers import capitalised, number, subject, tau_with_trials
+from trainers.formats import accuracy, listed
 from trainers.records import COMPLETED
 
 TAU_BY_EPOCH: Final = (

@@ -12,7 +12,7 @@ from analysis.data.criteria import LOSS
 from analysis.data.methods import moves_loss
 from analysis.stats.layers import layer_of
 from analysis.stats.selection import completed
-from analysis.text.numbers import capitalised, counted, interval, label_of, listed, number, subject
+from analysis.text.numbers import capitalised, interval, label_of, number, subject
 from analysis.text.trial_cautions import (
     Caution,
     about_conditions,
@@ -22,6 +22,7 @@ from analysis.text.trial_cautions import (
     about_repeats,
     advice,
 )
+from trainers.formats import counted, listed
 from trainers.records import CONFIG_PREFIX, UNTRAINED
 
 SMALL: Final = 0.05

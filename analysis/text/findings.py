@@ -9,23 +9,12 @@ import pandas as pd
 from pandas import DataFrame
 
 from analysis.data.columns import is_layer
-from analysis.data.load import Results
-from analysis.report.judgement import Judgement, rows_with, without_layers
+from analysis.data.results import Results
 from analysis.stats.cost import PROBE, PROBE_EVERY_EPOCH, WORK
+from analysis.stats.judgement import Judgement, rows_with, without_layers
 from analysis.text.cautions import SMALL
-from analysis.text.numbers import (
-    accuracy,
-    capitalised,
-    counted,
-    interval,
-    listed,
-    number,
-    percent,
-    probability,
-    subject,
-    tau_with_trials,
-    trial_of,
-)
+from analysis.text.numbers import capitalised, interval, number, probability, subject, tau_with_trials, trial_of
+from trainers.formats import accuracy, counted, listed, percent
 from trainers.records import COMPLETED, STATUSES
 
 MOST: Final = 0.8

@@ -1,14 +1,13 @@
-"""Numbers and names as people read them."""
+"""The numbers and names of a report as people read them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from analysis.data.criteria import label
+from trainers.formats import as_float, counted, plain
 
 
 def label_of(criterion: str) -> str:
@@ -58,24 +57,6 @@ def tau_with_trials(row: Mapping[Any, Any]) -> str:
     return f"τ {number(row['tau'])}, {interval(row)}, {counted(row['n'], 'trial')}"
 
 
-def counted(count: int, noun: str) -> str:
-    """How many there are of something.
-
-    >>> counted(1, "trial"), counted(16, "completed trial")
-    ('1 trial', '16 completed trials')
-    """
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def accuracy(value: object) -> str:
-    """An oracle: fractions as percent, anything else as it is.
-
-    >>> accuracy(0.9134), accuracy(69.1), accuracy(float("nan"))
-    ('91.3%', '69.1', '–')
-    """
-    return percent(value) if abs(as_float(value)) <= 1 else plain(value)
-
-
 def points(value: object, best: object) -> str:
     """A difference of two oracles, of which the `best` says whether they are fractions: percentage points then.
 
@@ -85,22 +66,6 @@ def points(value: object, best: object) -> str:
     if not math.isfinite(as_float(value)):
         return "–"
     return f"{100 * as_float(value):.1f} pp".replace("-", "−") if as_float(best) <= 1 else plain(value)
-
-
-def percent(value: object) -> str:
-    """A share of something.
-
-    >>> percent(2.381), percent(0.05)
-    ('238%', '5.0%')
-    """
-    known = as_float(value)
-    return f"{100 * known:.{1 if abs(known) <= 1 else 0}f}%".replace("-", "−") if math.isfinite(known) else "–"
-
-
-def plain(value: object) -> str:
-    """Four figures of a number."""
-    known = as_float(value)
-    return f"{known:.4g}".replace("-", "−") if math.isfinite(known) else "–"
 
 
 def number(value: object, digits: int = 2) -> str:
@@ -132,34 +97,3 @@ def probability(value: object) -> str:
     ('<0.001', '0.031')
     """
     return "<0.001" if as_float(value) < 0.001 else number(as_float(value), 3)
-
-
-def seconds(value: object) -> str:
-    """A length of time.
-
-    >>> seconds(0.0123), seconds(12.3), seconds(4000.0)
-    ('12 ms', '12.3 s', '1.1 h')
-    """
-    known = as_float(value)
-    if not math.isfinite(known):
-        return "–"
-    for limit, scale, unit in ((1, 1e-3, "ms"), (120, 1, "s"), (7200 / 2, 60, "min")):
-        if known < limit:
-            return f"{known / scale:.0f} {unit}" if unit == "ms" else f"{known / scale:.1f} {unit}"
-    return f"{known / 3600:.1f} h"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words in a row.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def as_float(value: object) -> float:
-    """A number, or NaN."""
-    if value is None or value is pd.NA or isinstance(value, str):
-        return math.nan
-    return float(value)  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.load import Results
-from analysis.report.judgement import Judgement, rows_with
-from analysis.text.numbers import counted, interval, percent, points, subject
+from analysis.data.results import Results
+from analysis.stats.judgement import Judgement, rows_with
+from analysis.text.numbers import interval, points, subject
+from trainers.formats import counted, percent
 from trainers.records import PRUNED
 
 Row = Mapping[Any, Any]

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
 from pandas import DataFrame
 
-LONGEST_NAME: Final = 255
-"""Bytes that a file's name may have on the file systems in use."""
+from trainers.formats import one_line
+
 LONGEST_LABEL: Final = 60
 """Letters of a name in a figure; a longer one would leave no room for the axes."""
-OURS: Final = ("figures", "report.html", "report.md")
-"""What a report has in its own folder, beside its CSV tables; a sweep's folder may not take its place."""
-
-BREAKS: Final = re.compile("[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
-HIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys and XML forbids (C0, C1, surrogates), and what turns the direction of reading."""
 
 TEX: Final = {
     **{letter: rf"\{letter}" for letter in "%&#_{}$"},
@@ -44,15 +37,6 @@ MARKDOWN: Final = re.compile(
 )
 LINE_START: Final = re.compile(r"^(#|>|[-+](?=\s|$)|[-=]+$|```|\d+(?=[.)](?:\s|$)))")
 """What makes a heading, a quotation, a list or code of a line; `0.003` is a number, `1. x` a list."""
-
-
-def one_line(text: str) -> str:
-    r"""The text as one line that no terminal obeys: line breaks are blanks, other control characters are marked.
-
-    >>> one_line("a\nb\x1b[31m")
-    'a b�[31m'
-    """
-    return HIDDEN.sub("\N{REPLACEMENT CHARACTER}", BREAKS.sub(" ", text))
 
 
 def for_terminal(text: str) -> str:
@@ -120,37 +104,3 @@ def for_csv(table: DataFrame) -> DataFrame:
 def cell_for_csv(value: object) -> object:
     """One cell; only text is changed."""
     return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(("=", "+", "-", "@")) else value
-
-
-def folder_names(sweeps: Iterable[str]) -> dict[str, str]:
-    """sweep -> the name of its folder, each another one.
-
-    Raises:
-        ValueError: a sweep's name is no folder's, or two sweeps would share a folder.
-    """
-    names = {sweep: folder_name(sweep) for sweep in sweeps}
-    owners: dict[str, str] = {}
-    for sweep, name in names.items():
-        other = owners.setdefault(name.casefold(), sweep)  # some file systems do not tell case apart
-        if other != sweep:
-            raise ValueError(f"`sweep` must name folders that differ, but {other!r} and {sweep!r} share {name!r}")
-    return names
-
-
-def folder_name(sweep: str) -> str:
-    r"""A sweep's name as the name of one folder: slashes and control characters become dashes.
-
-    Raises:
-        ValueError: it is empty, `.`, `..`, too long, or the name of a file that a report writes.
-
-    >>> folder_name("/runs/a\\b")
-    '-runs-a-b'
-    """
-    name = re.sub(r"[/\\]", "-", HIDDEN.sub("-", BREAKS.sub("-", sweep)))
-    if name.strip() in ("", ".", ".."):
-        raise ValueError(f"`sweep` must be a name that a folder can have, but got {sweep!r}")
-    if name.casefold() in OURS or name.casefold().endswith(".csv"):
-        raise ValueError(f"`sweep` must not be the name of a file of the report, but got {sweep!r}")
-    if (length := len(name.encode(errors="replace"))) > LONGEST_NAME:
-        raise ValueError(f"`sweep` must be a name of at most {LONGEST_NAME} bytes, but {sweep[:20]!r}… has {length}")
-    return name

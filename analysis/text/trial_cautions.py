@@ -13,7 +13,8 @@ from analysis.data.headings import NAME
 from analysis.stats.audit import difference_error
 from analysis.stats.layers import layers_in
 from analysis.stats.selection import completed
-from analysis.text.numbers import accuracy, counted, label_of, listed, points
+from analysis.text.numbers import label_of, points
+from trainers.formats import accuracy, counted, listed
 from trainers.records import COLLAPSED, DIVERGED, FAILED, PRUNED, RAW_PIXELS, UNTRAINED
 
 SHARE: Final = 0.25

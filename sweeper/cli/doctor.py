@@ -15,10 +15,10 @@ from typing import Final, Literal
 from packaging.requirements import Requirement
 from rich.text import Text
 
-from analysis.text.safe import for_terminal
 from sweeper import __version__
 from sweeper.config.resources import usable_cores
 from sweeper.store.manifest import PACKAGES
+from trainers.formats import one_line
 
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -37,10 +37,8 @@ class Check:
 
     def line(self) -> Text:
         """The check on one line."""
-        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(
-            for_terminal(f"{self.name:<10} {self.found}")
-        )
-        return text + Text(for_terminal(f"; {self.advice}") if self.advice else "")
+        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(one_line(f"{self.name:<10} {self.found}"))
+        return text + Text(one_line(f"; {self.advice}") if self.advice else "")
 
 
 def check_machine(results: Path) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from sweeper.errors import ConfigError
 from trainers.fields import shortened
+from trainers.formats import one_line
 from trainers.names import did_you_mean
 
 INTERRUPTED: Final = 130
@@ -60,22 +61,17 @@ def execute(group: click.Group, arguments: Sequence[str]) -> int:
         message, code = _explain(error)
         with contextlib.suppress(OSError):  # stderr's disk may be full too
             for line in getattr(error, "lines", [message]):  # one line per mistake in a search-space file
-                click.echo(f"sweeper: {one_line(line)}", err=True)
+                click.echo(f"sweeper: {message_line(line)}", err=True)
         return code
 
 
-def one_line(text: str) -> str:
-    r"""A message as one line that no terminal obeys; the judge is imported only for one that needs it.
+def message_line(text: str) -> str:
+    r"""A message as one line that no terminal obeys, with single blanks.
 
-    >>> one_line("a  b\n"), one_line("a\x1b[31m")
+    >>> message_line("a  b\n"), message_line("a\x1b[31m")
     ('a b', 'a�[31m')
     """
-    line = " ".join(text.split())
-    if line.isprintable():
-        return line
-    from analysis.text.safe import for_terminal
-
-    return for_terminal(line)
+    return one_line(" ".join(text.split()))
 
 
 class OneLine(logging.Formatter):
@@ -83,7 +79,7 @@ class OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        return one_line(super().format(record))
+        return message_line(super().format(record))
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -125,7 +121,7 @@ def _warnings_on_stderr(debug: bool) -> Iterator[None]:
     """Print each warning of another package as one line on stderr, without the place in that package's code."""
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-        click.echo(f"sweeper: {one_line(f'{category.__name__}: {message}')}", err=True)
+        click.echo(f"sweeper: {message_line(f'{category.__name__}: {message}')}", err=True)
 
     with warnings.catch_warnings():
         if not debug:

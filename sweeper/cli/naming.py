@@ -52,9 +52,10 @@ def check_free(folder: Path) -> None:
 def check_same(config: SweepConfig, folder: Path, *, cluster: bool) -> None:
     """Refuse a file that differs from the sweep's own config, which a resume keeps."""
     from sweeper.config.model import to_mapping
+    from sweeper.run.observers import observer_options
     from sweeper.store.manifest import read_manifest
 
-    _, stored, _ = read_manifest(folder, cluster=cluster)
+    _, stored, _ = read_manifest(folder, cluster=cluster, observers=observer_options())
     mine, theirs = to_mapping(config), to_mapping(stored)
     differing = [key for key in mine if mine[key] != theirs[key] and key != "trials"]
     if differing:

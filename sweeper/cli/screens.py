@@ -11,13 +11,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.text.numbers import accuracy, plain, seconds
-from analysis.text.safe import for_terminal
 from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE
+from trainers.formats import accuracy, one_line, plain, seconds
 from trainers.records import LAYERS, NULL, ORACLE_PREFIX, TrialConfig
 
 if TYPE_CHECKING:
@@ -145,8 +144,8 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
         head += _text(f" ({data['reason']})")
     if data.get("audited"):
         head += Text(f"; audited: the pruner would have stopped it at epoch {data['would_prune_epoch']}")
-    lines = [for_terminal(f"{key}: {data[key]}") for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
-    lines += [for_terminal(f"{key}: {accuracy(data[key])}") for key in _oracle_columns([data])]
+    lines = [one_line(f"{key}: {data[key]}") for key in ("seed", "checkpoint", "log") if data.get(key) is not None]
+    lines += [one_line(f"{key}: {accuracy(data[key])}") for key in _oracle_columns([data])]
     values = hyperparameters_of(data)
     if values:
         lines.append(_yaml_lines({"hyperparameters": values}).rstrip())
@@ -197,7 +196,7 @@ def choice_text(choice: Choice) -> str:
     lines.append(
         "# to reuse it, replace `fixed:` in the sweep's file by these lines, and remove their keys from `space:`"
     )
-    return "\n".join(map(for_terminal, lines)) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
+    return "\n".join(map(one_line, lines)) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
 
 
 def plan_parts(
@@ -226,7 +225,7 @@ def plan_parts(
 def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
-    folder = for_terminal(str(summary.folder))
+    folder = one_line(str(summary.folder))
     ended = f"\n{folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
@@ -251,7 +250,7 @@ def _add(table: Table, *cells: str | Text, style: str | None = None) -> None:
 
 def _text(value: str) -> Text:
     """Names and values of a sweep are data: no terminal obeys them, and rich reads no markup in them."""
-    return Text(for_terminal(value))
+    return Text(one_line(value))
 
 
 def _yaml(mapping: Mapping[str, Any]) -> str:
@@ -267,7 +266,7 @@ def _yaml_lines(mapping: Mapping[str, Any]) -> str:
 def _dump(mapping: Mapping[str, Any], **how: Any) -> str:
     """YAML that no terminal obeys and that reads back as the same values: what is not shown as it is, is escaped."""
     text = str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, **how))
-    if all(for_terminal(line) == line for line in text.split("\n")):
+    if all(one_line(line) == line for line in text.split("\n")):
         return text
     return str(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=False, **how))
 

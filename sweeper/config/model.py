@@ -120,6 +120,9 @@ class SweepConfig:
     last = the last epoch of every trial, all = every epoch of every trial."""
     max_retries: Annotated[int, Between(0, 1000)] = 1
     """How often a trial is started again after its worker died."""
+    observers: tuple[Mapping[str, Scalar], ...] = ()
+    """Observers that are told what happens, besides the display: `live`, `plain`, `json_lines` or a plug-in, such as a
+    tracker. `--observer` names one for a single command."""
 
 
 SECTIONS: Final[Mapping[str, type[Any]]] = {
@@ -159,6 +162,7 @@ def to_mapping(config: SweepConfig) -> dict[str, Any]:
     mapping["space"] = {name: _axis_mapping(config, name) for name in config.space}
     mapping["criteria"] = list(config.criteria)
     mapping["oracle"] = list(config.oracle) or "none"
+    mapping["observers"] = [dict(observer) for observer in config.observers]
     mapping["storage"] = None if config.storage is None else mask_password(config.storage)
     for name in ("criteria_sample", "search", "collapse", "resources"):
         mapping[name] = asdict(mapping[name])

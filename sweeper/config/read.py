@@ -26,6 +26,7 @@ from sweeper.config.names import (
     read_objective,
     read_oracle,
 )
+from sweeper.config.observers import Known, read_observers
 from sweeper.config.pruners import check_criteria_every, check_pruner, read_pruner
 from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
@@ -41,7 +42,9 @@ from trainers.records import Scalar
 logger = logging.getLogger(__name__)
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), *, cluster: bool = False) -> SweepConfig:
+def load_config(
+    path: Path, overrides: Sequence[str] = (), *, cluster: bool = False, observers: Known | None = None
+) -> SweepConfig:
     """The sweep that a search-space file and the overrides describe.
 
     A hyperparameter in both `space` and `fixed` is held, unless the sampler is `axes`; the log says so.
@@ -50,16 +53,19 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, cluster: bool = Fa
         path: the file.
         overrides: "key.key=value", values in YAML.
         cluster: whether trials run on a cluster, so that this machine's GPUs and cores are no limit.
+        observers: the observers and their options; None takes what the file names as it is.
 
     Raises:
         ConfigError: one line per mistake: its place, what was expected, what came, and the nearest right name.
     """
-    return _parse(read_document(path, overrides), cluster=cluster)
+    return _parse(read_document(path, overrides), cluster=cluster, observers=observers)
 
 
-def parse_config(mapping: Mapping[str, Any], *, source: str, cluster: bool = False) -> SweepConfig:
+def parse_config(
+    mapping: Mapping[str, Any], *, source: str, cluster: bool = False, observers: Known | None = None
+) -> SweepConfig:
     """The sweep that a mapping describes, with the checks of a file; `source` names it in errors."""
-    return _parse(Document(mapping, source), cluster=cluster)
+    return _parse(Document(mapping, source), cluster=cluster, observers=observers)
 
 
 def _load_plugins() -> None:
@@ -71,7 +77,7 @@ def _load_plugins() -> None:
         raise ConfigError(str(error)) from error
 
 
-def _parse(document: Document, *, cluster: bool) -> SweepConfig:
+def _parse(document: Document, *, cluster: bool, observers: Known | None) -> SweepConfig:
     _load_plugins()
     parts = Parts(document)
     parts.mistakes += document.mistakes
@@ -86,6 +92,7 @@ def _parse(document: Document, *, cluster: bool) -> SweepConfig:
     parts.read("encoder", read_encoder)
     parts.read("oracle", read_oracle)
     parts.read("criteria", read_criteria)
+    parts.read("observers", partial(read_observers, known=observers))
     parts.read("objective", read_objective)
     parts.read("axes", read_space, "method")
     parts.read("fixed", read_fixed, "method")
@@ -130,8 +137,8 @@ def _distribution(axis: Axis) -> BaseDistribution:
             return CategoricalDistribution(axis.choices)
 
 
-_NAMED: Final = ("method", "dataset", "encoder", "space", "fixed", "criteria", "objective", "oracle")
-"""Keys that name things of the laboratory; functions of their own read them, as they do the sections."""
+_NAMED: Final = ("method", "dataset", "encoder", "space", "fixed", "criteria", "objective", "oracle", "observers")
+"""Keys that name things of a catalogue; functions of their own read them, as they do the sections."""
 
 
 def _read_plain_keys(parts: Parts) -> None:

@@ -88,6 +88,7 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
         "`default`, a [cheap set](#criteria)",
     ),
     "objective": ("a [criterion](#criteria)", "`lidar`"),
+    "observers": ("a name, a mapping with `name` and options, or a list of these", "`[]`"),
     "oracle": ("an [oracle](#oracles), a list of them, or `none`", "`lidar_paper`"),
 }
 

@@ -14,20 +14,21 @@ from ray.tune.search import Searcher
 
 from sweeper.errors import SweepError
 from sweeper.on_ray.cluster import ray_died
+from sweeper.on_ray.driver import Driver, Task
 from trainers.datasets.base import Images
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
     from ray.tune.experiment import Trial
 
-    from sweeper.run.dispatcher import Dispatcher
-    from sweeper.run.tasks import Message, Send, Task
+Work = Callable[[Any, Images, Callable[[Any], bool]], None]
+"""Runs a task on the images of the data set, and sends messages; the answer to each is whether to go on."""
 
 
 class StudySearcher(Searcher):
     """Gives the dispatcher's tasks to Tune, and tells the dispatcher when they end."""
 
-    def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
+    def __init__(self, dispatcher: Driver, deaths: dict[str, str]) -> None:
         super().__init__()
         self.dispatcher = dispatcher
         self.deaths = deaths
@@ -58,7 +59,7 @@ class StudySearcher(Searcher):
 class StudyScheduler(FIFOScheduler):
     """Gives every report to the dispatcher, which records it and decides whether Tune continues the trial."""
 
-    def __init__(self, dispatcher: Dispatcher, deaths: dict[str, str]) -> None:
+    def __init__(self, dispatcher: Driver, deaths: dict[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.dispatcher = dispatcher
         self.deaths = deaths
@@ -90,7 +91,7 @@ class StudyScheduler(FIFOScheduler):
 class ErrorsToDriver:
     """Passes an error in a callback to the dispatcher, because Tune would wrap it in an error of its own."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Driver) -> None:
         self.dispatcher = dispatcher
 
     def __enter__(self) -> None:
@@ -119,7 +120,7 @@ class QuietCallback(TrialProgressCallback):
         """Print nothing."""
 
 
-def fail_with_ray(dispatcher: Dispatcher) -> None:
+def fail_with_ray(dispatcher: Driver) -> None:
     """End the sweep with an error if Ray itself has died."""
     if ray_died():
         dispatcher.fail(SweepError("Ray has died; `sweeper resume` continues the sweep"))
@@ -132,7 +133,7 @@ class StopTune(BaseException):
 class SweepStopper(tune.Stopper):
     """Called by Tune at every step; it leaves Tune's loop if the sweep must end or Ray has died."""
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Driver) -> None:
         self.dispatcher = dispatcher
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -155,10 +156,10 @@ def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
     return {"CPU": cpus, **({"GPU": share} if share else {})}
 
 
-def run_on_worker(config: Mapping[str, Any], work: Callable[[Task, Images, Send], None], images: Images) -> None:
+def run_on_worker(config: Mapping[str, Any], work: Work, images: Images) -> None:
     """The Tune function: run one task and report to the controller, which ends this thread if it decides to stop."""
 
-    def send(message: Message) -> bool:
+    def send(message: object) -> bool:
         tune.report({"message": message})
         return True
 
@@ -166,8 +167,8 @@ def run_on_worker(config: Mapping[str, Any], work: Callable[[Task, Images, Send]
 
 
 def tune_sweep(
-    dispatcher: Dispatcher,
-    work: Callable[[Task, Images, Send], None],
+    dispatcher: Driver,
+    work: Work,
     images: Images,
     *,
     jobs: int,

@@ -26,7 +26,7 @@ class RunOptions:
     storage: str | None = None
     """The storage's whole URL, for a sweep whose sweep.yaml holds it without the password."""
     observers: tuple[str, ...] = ()
-    """Names of further observers."""
+    """Further observers of this command: a name each, or a mapping in YAML with `name` and options."""
 
     def __post_init__(self) -> None:
         if self.local and self.address:

@@ -16,6 +16,7 @@ from sweeper.run.devices import check_device
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import has_labels, read_images
 from sweeper.run.local import run_locally
+from sweeper.run.observers import further_observers, observer_options
 from sweeper.run.observers.base import Observer, Observers, SweepStart
 from sweeper.run.options import RunOptions
 from sweeper.run.recovery import queue_missing_probes, recover
@@ -56,12 +57,13 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
     """
     check_trials(config)
     check_device(options)
+    further = further_observers(config.observers, observers)
     labelled = not config.oracle or has_labels(config)
     images = read_images(config)
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
     url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
     made = create_folder(folder, config, study=name)
-    with locked(made), closing(Observers(observers)) as told:
+    with locked(made), closing(Observers([*observers, *further])) as told:
         try:
             study = open_study(config, url=url, name=name, create=True)
         except SweeperError:
@@ -125,8 +127,9 @@ def opened(
 ) -> Iterator[Dispatcher]:
     """The dispatcher of an existing sweep, whose folder is locked for this process."""
     check_device(options)
-    made, config, origin = read_manifest(folder, cluster=options.address is not None)
-    with locked(made), closing(Observers(observers)) as told:
+    made, config, origin = read_manifest(folder, cluster=options.on_cluster, observers=observer_options())
+    further = further_observers(config.observers, observers)
+    with locked(made), closing(Observers([*observers, *further])) as told:
         restored, again = restore_log(made), restore_outcomes(made)
         # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
         fresh = not made.reports_log.is_file()

@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from sweeper.config.model import SweepConfig, to_mapping
+from sweeper.config.observers import Known
 from sweeper.config.read import parse_config
 from sweeper.config.resources import usable_cores
 from sweeper.config.yaml_text import parse_yaml, read_text
@@ -65,7 +66,9 @@ def write_manifest(folder: SweepFolder, config: SweepConfig, origin: Mapping[str
     _write(folder, to_mapping(config) | {PROVENANCE: dict(origin)})
 
 
-def read_manifest(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
+def read_manifest(
+    path: Path, *, cluster: bool = False, observers: Known | None = None
+) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
     """A sweep's folder, its configuration and its provenance.
 
     Raises:
@@ -74,7 +77,8 @@ def read_manifest(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, Sw
     """
     folder = SweepFolder(path.absolute())
     content, origin = _read(folder)
-    return folder, parse_config(content, source=str(folder.sweep_file), cluster=cluster), origin
+    config = parse_config(content, source=str(folder.sweep_file), cluster=cluster, observers=observers)
+    return folder, config, origin
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Final
 
+import torch
 from torch import Tensor
 
 from trainers.records import OracleScore
+
+ROUNDING: Final = 1e-6
+"""A deviation below this share of the mean is float32's rounding."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,21 @@ class Oracle(ABC):
         Raises:
             ValueError: a feature is not finite.
         """
+
+
+def check_finite(*features: Tensor) -> None:
+    """Raises: ValueError, if a feature is not finite."""
+    if not all(bool(one.isfinite().all()) for one in features):
+        raise ValueError("the representations must be finite to be probed; this network has diverged")
+
+
+def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+    """Both splits minus the training split's mean, divided by its standard deviation; constant features become 0.
+
+    >>> standardised(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[4.0, 9.0]]))[1]
+    tensor([[2., 0.]])
+    """
+    deviation, mean = torch.std_mean(train, dim=0, correction=0)
+    # a feature that varies by rounding only counts as constant: the division would turn rounding into a signal
+    scale = (1 / deviation).where(deviation > ROUNDING * mean.abs(), 0.0)
+    return (train - mean) * scale, (test - mean) * scale

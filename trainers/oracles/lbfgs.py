@@ -14,8 +14,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainers.oracles.base import Oracle
-from trainers.oracles.lidar_paper import standardised
+from trainers.oracles.base import Oracle, check_finite, standardised
 from trainers.records import OracleScore
 
 
@@ -63,9 +62,7 @@ class LogisticRegression(Oracle):
     ) -> OracleScore:
         """Accuracy of the layer; `seed` chooses the held-out images, nothing else is random."""
         start = time.perf_counter()
-        for features in (train_features, test_features):
-            if not features.isfinite().all():
-                raise ValueError("the representations must be finite to be probed; this network has diverged")
+        check_finite(train_features, test_features)
         classes = train_classes.unique()
         train, test = standardised(train_features.double(), test_features.double())
         targets = torch.searchsorted(classes, train_classes)

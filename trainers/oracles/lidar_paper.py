@@ -12,11 +12,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from trainers.oracles.base import Oracle
+from trainers.oracles.base import Oracle, check_finite, standardised
 from trainers.records import OracleScore
-
-ROUNDING: Final = 1e-6
-"""A deviation below this share of the mean is float32's rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +38,7 @@ class LinearProbe(Oracle):
     ) -> OracleScore:
         """Accuracy of the layer; its initial weights and its batches depend on `seed` alone."""
         start = time.perf_counter()
-        for features in (train_features, test_features):
-            if not features.isfinite().all():
-                raise ValueError("the representations must be finite to be probed; this network has diverged")
+        check_finite(train_features, test_features)
         classes = train_classes.unique()
         train, test = standardised(train_features.float(), test_features.float())
         layer = fit(train, torch.searchsorted(classes, train_classes), len(classes), self, seed)
@@ -53,18 +48,6 @@ class LinearProbe(Oracle):
 
 
 LIDAR_PAPER: Final = LinearProbe(epochs=20, batch_size=256, lr=0.01, drop_after_epoch=15)
-
-
-def standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
-    """Both splits minus the training split's mean, divided by its standard deviation; constant features become 0.
-
-    >>> standardised(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[4.0, 9.0]]))[1]
-    tensor([[2., 0.]])
-    """
-    deviation, mean = torch.std_mean(train, dim=0, correction=0)
-    # a feature that varies by rounding only counts as constant: the division would turn rounding into a signal
-    scale = (1 / deviation).where(deviation > ROUNDING * mean.abs(), 0.0)
-    return (train - mean) * scale, (test - mean) * scale
 
 
 def fit(features: Tensor, classes: Tensor, count: int, protocol: LinearProbe, seed: int) -> nn.Linear:

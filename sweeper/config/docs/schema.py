@@ -61,7 +61,18 @@ def sweep_schema() -> Schema:
     }
 
 
-_NAMED: Final = (*SECTIONS, "method", "dataset", "encoder", "space", "fixed", "criteria", "objective", "oracle")
+_NAMED: Final = (
+    *SECTIONS,
+    "method",
+    "dataset",
+    "encoder",
+    "space",
+    "fixed",
+    "criteria",
+    "objective",
+    "oracle",
+    "observers",
+)
 """Keys whose annotations do not say all that is allowed."""
 
 
@@ -102,6 +113,7 @@ def _named() -> dict[str, Schema]:
     criteria = one_or_several({"enum": list(CRITERIA)})
     criteria["anyOf"] += [{"enum": ["default", "all", None]}]
     criteria["anyOf"][1]["minItems"] = 1
+    observer: Schema = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]}
     datasets = [({"const": name}, fields_schema(kind.Options), ()) for name, kind in DATASETS.items()]
     return {
         "method": {"enum": list(METHODS)},
@@ -112,6 +124,7 @@ def _named() -> dict[str, Schema]:
         "criteria": criteria,
         "objective": {"enum": list(CRITERIA), "default": DEFAULT_OBJECTIVE},
         "oracle": {**oracle, "default": DEFAULT_ORACLE[0]},
+        "observers": {"anyOf": [*one_or_several(observer)["anyOf"], {"type": "null"}]},
     }
 
 

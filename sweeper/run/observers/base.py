@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sweeper.config.model import SweepConfig
 from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
@@ -24,14 +24,30 @@ class SweepStart:
     """Status -> trials that ended before this process began."""
 
 
+@dataclass(frozen=True)
+class ObserverOptions:
+    """What may stand beside an observer's `name`, as fields with plain scalars; each observer extends it.
+
+    sweep.yaml records their values, so a password or a key is no option: read it from the environment.
+    """
+
+
+NO_OPTIONS: Final = ObserverOptions()
+
+
 class Observer:
     """Every method is empty: an observer overrides those that it needs.
 
     They are called in the driver's process, one at a time. An observer that raises is closed and told nothing more,
-    and a message says so; one that is `essential` ends the sweep instead.
+    and a message says so; one that is `essential` ends the sweep instead. The constructor opens nothing, and raises
+    ValueError, with one line that says what to do, for options that cannot work.
     """
 
+    Options: ClassVar[type[ObserverOptions]] = ObserverOptions
     essential: ClassVar[bool] = False
+
+    def __init__(self, options: ObserverOptions = NO_OPTIONS) -> None:
+        self.options = options
 
     def on_begin(self, start: SweepStart) -> None:
         """The sweep begins or continues."""
@@ -59,6 +75,7 @@ class Observers(Observer):
     """Several observers as one, in their order."""
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        super().__init__()
         self.observers = list(observers)
 
     def on_begin(self, start: SweepStart) -> None:

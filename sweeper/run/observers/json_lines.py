@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, TextIO
 
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
 
 
@@ -18,7 +18,8 @@ class JsonLines(Observer):
 
     essential: ClassVar[bool] = True
 
-    def __init__(self, file: TextIO | None = None) -> None:
+    def __init__(self, options: ObserverOptions = NO_OPTIONS, *, file: TextIO | None = None) -> None:
+        super().__init__(options)
         self.file = file or sys.stdout
 
     def on_begin(self, start: SweepStart) -> None:

@@ -11,11 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.text.numbers import plain, seconds
-from analysis.text.safe import for_terminal
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
+from trainers.formats import one_line, plain, seconds
 from trainers.records import (
     COLLAPSED,
     COMPLETED,
@@ -38,7 +37,8 @@ class LiveTable(Observer):
 
     essential: ClassVar[bool] = True
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, options: ObserverOptions = NO_OPTIONS, *, console: Console | None = None) -> None:
+        super().__init__(options)
         self.console = console or Console()
         self.name = ""
         self.pace = Pace()
@@ -76,7 +76,7 @@ class LiveTable(Observer):
 
     def on_message(self, text: str) -> None:
         """A line above the table."""
-        self.console.print(Text(for_terminal(text)), soft_wrap=True, highlight=False)
+        self.console.print(Text(one_line(text)), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
     def close(self) -> None:
@@ -85,10 +85,10 @@ class LiveTable(Observer):
         self.live.stop()
 
     def _picture(self) -> Group:
-        title = Text(for_terminal(self.name)) if self.name else None
+        title = Text(one_line(self.name)) if self.name else None
         table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
         for name in ("trial", "status", "epoch", *column_names(self._reports())):
-            table.add_column(Text(for_terminal(name)), justify="left" if name == "status" else "right")
+            table.add_column(Text(one_line(name)), justify="left" if name == "status" else "right")
         for result, report in self.ended:
             status = Text(result.status, style=STATUS_STYLES.get(result.status, ""))
             table.add_row(*cells(result.trial, status, report, self.pace.epochs))

@@ -8,10 +8,9 @@ from typing import ClassVar
 from rich.console import Console
 from rich.text import Text
 
-from analysis.text.numbers import accuracy, plain, seconds
-from analysis.text.safe import for_terminal
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.pace import Pace
+from trainers.formats import accuracy, one_line, plain, seconds
 from trainers.records import EpochReport, OracleScore, TrialResult
 
 
@@ -20,7 +19,8 @@ class PlainLines(Observer):
 
     essential: ClassVar[bool] = True
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, options: ObserverOptions = NO_OPTIONS, *, console: Console | None = None) -> None:
+        super().__init__(options)
         self.console = console or Console()
         self.pace = Pace()
         self.last: dict[int, EpochReport] = {}
@@ -51,7 +51,7 @@ class PlainLines(Observer):
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self.console.print(Text(for_terminal(text)), soft_wrap=True, highlight=False)
+        self.console.print(Text(one_line(text)), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
 

@@ -1,18 +1,30 @@
-"""toy_journal: one line per event in toy_journal.txt, in the sweep's folder."""
+"""toy_journal: one line per event in a file in the sweep's folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sweeper.run.observers.base import Observer, SweepStart
+from sweeper.run.observers.base import Observer, ObserverOptions, SweepStart
 from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
+
+
+@dataclass(frozen=True)
+class ToyJournalOptions(ObserverOptions):
+    """Where it writes."""
+
+    file: str = "toy_journal.txt"
+    """Name of the file in the sweep's folder."""
 
 
 class ToyJournal(Observer):
     """Writes what it is told, and closes its file."""
 
+    Options = ToyJournalOptions
+    options: ToyJournalOptions
+
     def on_begin(self, start: SweepStart) -> None:
-        self.file = (start.folder / "toy_journal.txt").open("a")
+        self.file = (start.folder / self.options.file).open("a")
         self._write(f"begin {start.config.method} {start.runs}")
 
     def on_trial_start(self, config: TrialConfig) -> None:

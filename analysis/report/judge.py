@@ -1,17 +1,16 @@
-"""All results of the analysis as tables, one CSV file each; the report is made from them."""
+"""Judges every sweep: computes each table of a report, and writes them as CSV files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn, is_layer
+from analysis.data.columns import Criteria, ScoreColumn
 from analysis.data.criteria import labels_of
-from analysis.data.load import Results
+from analysis.data.results import Results
 from analysis.stats.across import across_sweeps, failed_with_oracle, sound_trials
 from analysis.stats.audit import audit
 from analysis.stats.axes import by_axis
@@ -21,6 +20,7 @@ from analysis.stats.cost import cost
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.frontier import frontier
 from analysis.stats.hyperparameters import partial, select_by_hyperparameter
+from analysis.stats.judgement import Judgement, tables
 from analysis.stats.noise import noise
 from analysis.stats.ranking import kendall
 from analysis.stats.selection import select
@@ -30,26 +30,6 @@ from analysis.text.safe import for_csv
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The tables, with a column `sweep` except in `across_sweeps`; a table that does not apply is empty."""
-
-    ranking: DataFrame
-    selection: DataFrame
-    selection_by_hyperparameter: DataFrame
-    comparison: DataFrame
-    partial: DataFrame
-    by_axis: DataFrame
-    ceiling: DataFrame
-    noise: DataFrame
-    by_epoch: DataFrame
-    pruning: DataFrame
-    audit: DataFrame
-    cost: DataFrame
-    cautions: DataFrame
-    across_sweeps: DataFrame
 
 
 def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, BasePruner] | None = None) -> Judgement:
@@ -97,36 +77,9 @@ def study_name(settings: Mapping[str, object], sweep: str) -> str:
     return str(origin.get("study", sweep)) if isinstance(origin, Mapping) else sweep
 
 
-def of_sweep(judgement: Judgement, sweep: str) -> Judgement:
-    """The tables of one sweep."""
-    own = Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
-    return replace(own, across_sweeps=DataFrame())
-
-
-def rows_of(table: DataFrame, sweep: str) -> DataFrame:
-    """The rows of one sweep; an empty table stays as it is."""
-    return table[table["sweep"] == sweep].reset_index(drop=True) if "sweep" in table else table
-
-
-def rows_with(table: DataFrame, column: str) -> DataFrame:
-    """The rows with a value in the column; no rows if the table lacks the column."""
-    return table.dropna(subset=[column]) if column in table else table.head(0)
-
-
-def without_layers(table: DataFrame) -> DataFrame:
-    """The rows of plain criteria, or all rows if all are of single layers."""
-    plain = table[~table["criterion"].map(is_layer)]
-    return plain if len(plain) else table
-
-
 def has_oracle(results: Results) -> bool:
     """Whether any trial has an oracle."""
     return bool(results.trials["oracle"].notna().any())
-
-
-def tables(judgement: Judgement) -> dict[str, DataFrame]:
-    """File name -> table."""
-    return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
 
 
 def write_tables(judgement: Judgement, folder: Path) -> None:

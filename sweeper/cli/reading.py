@@ -1,0 +1,184 @@
+"""The commands that read what is there: analyze, best, export, list, show and doctor; what is heavy is imported inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sweeper.cli.options import json_option, results_option
+from sweeper.cli.output import print_json, print_parts
+from sweeper.errors import ConfigError
+from trainers.formats import one_line
+
+
+@click.command(short_help="Judge how well each criterion ranked the trials.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--oracle", help="The column to judge against.  [default: oracle]")
+@click.option(
+    "--criteria",
+    help="The columns to judge, with commas; -NAME: less is better, +NAME: more is.  [default: those known]",
+)
+@click.option(
+    "--hyperparameters",
+    help="The columns that are hyperparameters, with commas.  [default: config.*, and those that an export marks]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the report goes.  [default: analysis/ in a sweep, NAME-analysis/ beside a table]",
+)
+@json_option
+def analyze(
+    paths: tuple[Path, ...],
+    oracle: str | None,
+    criteria: str | None,
+    hyperparameters: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Say how well each criterion ranked the trials, and what selecting by it keeps.
+
+    PATH is a sweep, a folder of sweeps, or a CSV or parquet with one row per trial: your own, or an export of Optuna,
+    optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and CSV tables.
+
+    \b
+      sweeper analyze results/
+      sweeper analyze results/dino-photos-20260101-120000
+      sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
+      sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
+    """
+    from analysis.report.write import analyze as judge
+
+    names = [name.strip() for name in criteria.split(",")] if criteria else None
+    given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
+    report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given)
+    if as_json:
+        tables = {"ranking": report.ranking, "selection": report.selection}
+        rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+        print_json({"folder": str(report.folder), **rows})
+        return
+    print_parts(report.terminal)
+    click.echo(f"\nreport: {one_line(str(report.folder / 'report.html'))}")
+
+
+@click.command(short_help="Show the trial that a criterion selects.")
+@click.argument("sweep")
+@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@results_option
+@json_option
+def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
+    """Show the trial of SWEEP that a criterion selects, among those that completed.
+
+    Prints its hyperparameters as YAML to paste into a search-space file, its checkpoint, and, where an oracle ran,
+    what the choice cost.
+
+    \b
+      sweeper best results/dino-photos-20260101-120000 --criterion rankme
+    """
+    from sweeper.cli.choice import choose
+    from sweeper.cli.screens import choice_text
+    from sweeper.store.listing import open_listing
+
+    choice = choose(open_listing(sweep, results), criterion)
+    if as_json:
+        print_json(choice.__dict__)
+    else:
+        click.echo(choice_text(choice), nl=False)
+
+
+@click.command(short_help="Write the encoder of a trial for other programs.")
+@click.argument("sweep")
+@click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
+@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--onnx", is_flag=True, help="Also write model.onnx.")
+@click.option("--torchscript", is_flag=True, help="Also write model.torchscript.pt.")
+@results_option
+def export(
+    sweep: str, trial: int | None, criterion: str | None, out: Path, onnx: bool, torchscript: bool, results: Path
+) -> None:
+    """Write the encoder of one trial of SWEEP: weights, configuration, and a model card.
+
+    It is the encoder that the criteria measured (DINO: the teacher's). It loads without the sweep and its images:
+
+    \b
+      from trainers import load_encoder
+      features = load_encoder("encoder")(pixels)     # pixels in [0, 1], (b, c, h, w)
+
+    A vision transformer and every timm model load in timm as well:
+
+    \b
+      timm.create_model("local-dir:encoder", pretrained=True)
+
+    \b
+      sweeper export results/dino-photos-20260101-120000 --out encoder
+      sweeper export results/dino-photos-20260101-120000 --criterion rankme --out encoder --onnx
+    """
+    from sweeper.cli.export import export_trial
+    from sweeper.store.listing import open_listing
+
+    if trial is not None and criterion is not None:
+        raise ConfigError("`--trial` and `--criterion` must not be given together; one of them chooses the trial")
+    kinds = [kind for kind, wanted in (("onnx", onnx), ("torchscript", torchscript)) if wanted]
+    files = export_trial(open_listing(sweep, results), out, trial=trial, criterion=criterion, kinds=kinds)
+    for file in files:
+        click.echo(one_line(str(file)))
+
+
+@click.command("list", short_help="List the sweeps.")
+@results_option
+@json_option
+def list_sweeps(results: Path, as_json: bool) -> None:
+    """List the sweeps: their trials by status, the best by the objective, their date."""
+    from sweeper.cli.screens import list_data, list_table
+    from sweeper.store.listing import find_listings
+
+    rows = list_data(find_listings(results))
+    if as_json:
+        print_json(rows)
+    else:
+        print_parts(list_table(rows))
+
+
+@click.command(short_help="Show one sweep, or one trial.")
+@click.argument("sweep")
+@click.option(
+    "--trial", type=click.IntRange(0, 1_000_000_000), help="One trial: its hyperparameters, and its criteria by epoch."
+)
+@results_option
+@json_option
+def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
+    """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
+    from sweeper.cli.screens import sweep_parts, trial_data, trial_parts
+    from sweeper.store.listing import open_listing
+
+    listing = open_listing(sweep, results)
+    if trial is not None:
+        data = trial_data(listing, trial)
+        parts = trial_parts(data)
+    else:
+        data = {"name": listing.name, "state": listing.state, "config": listing.settings, "trials": listing.trials}
+        parts = sweep_parts(listing)
+    if as_json:
+        print_json(data)
+    else:
+        print_parts(*parts)
+
+
+@click.command(short_help="Check this machine.")
+@results_option
+@json_option
+def doctor(results: Path, as_json: bool) -> int:
+    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step."""
+    from sweeper.cli.doctor import check_machine, worst
+
+    checks = []
+    for check in check_machine(results):
+        checks.append(check)
+        if not as_json:
+            print_parts(check.line())
+    if as_json:
+        print_json([check.__dict__ for check in checks])
+    return 1 if worst(checks) == "fail" else 0

@@ -1,0 +1,152 @@
+"""The commands that run trials: run, resume and probe; what is heavy is imported inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sweeper.cli.entry import INTERRUPTED
+from sweeper.cli.naming import check_free, check_name, check_same, default_name
+from sweeper.cli.options import results_option, run_options
+from sweeper.cli.output import print_json, print_parts
+from sweeper.errors import ConfigError
+from sweeper.run.options import RunOptions
+
+if TYPE_CHECKING:
+    from sweeper.config.model import SweepConfig
+    from sweeper.run.sweep import Summary
+
+SHOWN_CONFIGURATIONS: Final = 12
+
+
+@click.command(short_help="Run the sweep that a file describes.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--name", help="Name of the sweep and of its folder.  [default: method, data set, time]")
+@results_option
+@click.option("--resume", "resuming", is_flag=True, help="Continue the sweep of that --name if it exists.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
+)
+@run_options
+def run(
+    file: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    results: Path,
+    resuming: bool,
+    dry_run: bool,
+    options: RunOptions,
+) -> int:
+    """Run the sweep that FILE describes.
+
+    Any key of the file can be overridden behind it; values are read as YAML, and null takes a hyperparameter out of
+    the space:
+
+    \b
+      sweeper run search_spaces/dino.yaml trials=40 space.lr.high=0.3 space.mask_ratio=null
+      sweeper run search_spaces/simclr.yaml dataset='{name: folder, root: ~/photos}' oracle=none
+      sweeper run search_spaces/dino.yaml pruner.name=median --name pruned
+      sweeper run search_spaces/dino.yaml --dry-run
+
+    Ctrl-C ends it cleanly; `sweeper resume` continues it.
+    """
+    from sweeper.config.read import load_config
+    from sweeper.run.observers import make_observers, observer_options
+
+    if resuming and name is None:
+        raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
+    config = load_config(file, overrides, cluster=options.on_cluster, observers=observer_options())
+    name = check_name(name) if name is not None else default_name(config)
+    folder = results / name
+    if dry_run:
+        return _dry_run(config, options)
+    if folder.exists() and resuming:
+        check_same(config, folder, cluster=options.on_cluster)
+        return _resume(folder, options, trials=config.trials)
+    check_free(folder)
+    from sweeper.run.sweep import run_sweep
+
+    return _finish(run_sweep(config, folder, options, make_observers(options)), options)
+
+
+@click.command(short_help="Continue a sweep.")
+@click.argument("sweep")
+@results_option
+@click.option("--trials", type=click.IntRange(1, 1_000_000), help="A new total of configurations.")
+@run_options
+def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
+    """Continue SWEEP, a name or a folder, where it stopped.
+
+    Trials that were running continue from their last checkpoint; finished ones are not run again.
+
+    \b
+      sweeper resume results/dino-photos-20260101-120000
+      sweeper resume results/dino-photos-20260101-120000 --trials 40
+    """
+    from sweeper.store.layout import find_sweep
+
+    return _resume(find_sweep(sweep, results), options, trials=trials)
+
+
+@click.command(short_help="Measure trials that lack an oracle.")
+@click.argument("sweep")
+@click.option(
+    "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
+)
+@results_option
+@run_options
+def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptions) -> int:
+    """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
+    from sweeper.run.observers import make_observers
+    from sweeper.run.sweep import probe_sweep
+    from sweeper.store.layout import find_sweep
+
+    folder = find_sweep(sweep, results)
+    return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)
+
+
+def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:
+    from sweeper.run.observers import make_observers
+    from sweeper.run.sweep import resume_sweep
+
+    return _finish(resume_sweep(folder, options, make_observers(options), trials=trials), options)
+
+
+def _dry_run(config: SweepConfig, options: RunOptions) -> int:
+    """What would run, and how long it would take."""
+    from sweeper.cli.plan import estimate_seconds, first_configurations
+    from sweeper.cli.screens import plan_parts
+    from sweeper.config.model import to_mapping
+    from sweeper.config.storage import whole_url
+    from sweeper.run.devices import check_device
+    from sweeper.search.samplers import check_trials
+
+    check_device(options)
+    check_trials(config)
+    if config.storage is not None:
+        whole_url(config.storage, options.storage)
+    runs = config.trials * config.seeds
+    first = first_configurations(config, SHOWN_CONFIGURATIONS)
+    mapping, estimate = to_mapping(config), estimate_seconds(config, options)
+    if options.as_json:
+        trials = [{"trial": one.trial, "seed": one.seed, "hyperparameters": dict(one.hyperparameters)} for one in first]
+        print_json({"config": mapping, "runs": runs, "first_trials": trials, "estimate": estimate.__dict__})
+    else:
+        print_parts(*plan_parts(mapping, first, runs, estimate))
+    return 0
+
+
+def _finish(summary: Summary, options: RunOptions) -> int:
+    """Say how the sweep ended and what to do next."""
+    from sweeper.cli.screens import next_steps
+
+    if options.as_json:
+        content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}
+        click.echo(json.dumps({"event": "end", **content}))
+    elif not options.quiet:
+        click.echo(next_steps(summary))
+    return INTERRUPTED if summary.interrupted else 0
