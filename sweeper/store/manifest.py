@@ -20,6 +20,7 @@ from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.store.atomic import disk_full, is_disk_full, write_text
 from sweeper.store.layout import SweepFolder
+from sweeper.store.plugged import PLUGINS, check_plugins, used_plugins
 from trainers.fields import shortened
 
 PROVENANCE: Final = "provenance"
@@ -69,11 +70,12 @@ def read_manifest(path: Path, *, cluster: bool = False) -> tuple[SweepFolder, Sw
     """A sweep's folder, its configuration and its provenance.
 
     Raises:
-        ResultsError: it is missing, or its sweep.yaml is.
+        ResultsError: it is missing, or its sweep.yaml is, or a plug-in that it uses.
         ConfigError: its sweep.yaml does not fit this version or this machine.
     """
     folder = SweepFolder(path.absolute())
     content, origin = _read(folder)
+    check_plugins(origin, str(path))
     return folder, parse_config(content, source=str(folder.sweep_file), cluster=cluster), origin
 
 
@@ -127,6 +129,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
+        **({PLUGINS: plugins} if (plugins := used_plugins(config)) else {}),
     }
 
 
