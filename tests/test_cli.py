@@ -345,16 +345,39 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     assert "runs of" not in choice_text(single)
 
 
-def test_what_best_prints_can_be_pasted(results: Path, tmp_path: Path) -> None:
-    text = sweeper("best", "small", "--results", results).out
-    choice = sweeper("best", "small", "--results", results, "--json").json
-    pasted = yaml.safe_load(text)
-    assert pasted == {"fixed": choice["hyperparameters"]}
-    content = {**yaml.safe_load(file_of(results).read_text()), "space": {}, **pasted}
-    (tmp_path / "again.yaml").write_text(yaml.safe_dump(content))
-    assert load_config(tmp_path / "again.yaml").fixed == choice["hyperparameters"]
-    assert f"lidar selects trial {choice['trial']}" in text
-    assert f"the regret is {100 * choice['regret']:.1f} points" in text
+def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
+    ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
+    file = tmp_path / "again.yaml"
+    file.write_text(ran.out)
+    assert yaml.safe_load(ran.out) == choice.json["file"]
+    first, again = load_config(file_of(results)), load_config(file)
+    assert again.fixed == choice.json["hyperparameters"]
+    assert (again.trials, again.space) == (1, {})
+    same = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria", "criteria_sample", "oracle", "collapse")
+    assert all(getattr(again, name) == getattr(first, name) for name in same)
+    assert f"lidar selects trial {choice.json['trial']}" in ran.out
+    assert f"the regret is {100 * choice.json['regret']:.1f} points" in ran.out
+    done = sweeper("run", file, "--local", "--quiet", "--results", tmp_path, "--name", "again", "--device", "cpu")
+    assert (done.code, done.error) == (0, ""), done
+    (trial,) = sweeper("show", tmp_path / "again", "--json").json["trials"]
+    assert {name: trial[f"config.{name}"] for name in again.fixed} == choice.json["hyperparameters"]
+
+
+def test_best_says_why_there_is_no_checkpoint_and_what_to_do(copied: Path) -> None:
+    kept = sweeper("best", "small", "--results", copied, "--json").json["checkpoint"]
+    assert f"# checkpoint: {kept}" in sweeper("best", "small", "--results", copied).out
+    Path(kept).unlink()
+    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
+    assert said == (
+        f"# checkpoint: {kept} is missing, although the sweep kept it; copy it back, or train the trial again as below"
+    )
+    table = pd.read_parquet(copied / "small" / "trials.parquet")
+    table.assign(checkpoint=None).to_parquet(copied / "small" / "trials.parquet")
+    file = copied / "small" / "sweep.yaml"
+    file.write_text(file.read_text().replace("keep_checkpoints: all", "keep_checkpoints: best"))
+    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
+    assert said.startswith("# checkpoint: none was kept of this trial (keep_checkpoints: best keeps one for the whole")
+    assert said.endswith("set keep_checkpoints=last in the next sweep, or train the trial again as below")
 
 
 @pytest.mark.parametrize(
@@ -569,7 +592,7 @@ def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> Non
     assert sweeper("list", "--results", copied, "--json").json[0]["trials"] == {"completed": 4}
     assert len(show(copied)["trials"]) == 4
     assert sweeper("best", "small", "--results", copied, "--json").json["checkpoint"] is None
-    assert "its file is not there" in sweeper("best", "small", "--results", copied).out
+    assert "is missing, although the sweep kept it" in sweeper("best", "small", "--results", copied).out
 
 
 # The doctor

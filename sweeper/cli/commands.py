@@ -179,11 +179,12 @@ def analyze(
 def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
     """Show the trial of SWEEP that a criterion selects, among those that completed.
 
-    Prints its hyperparameters as YAML to paste into a search-space file, its checkpoint, and, where an oracle ran,
-    what the choice cost.
+    Prints its checkpoint, the accuracy that the choice costs if an oracle ran, and a search-space file that trains
+    the trial again.
 
     \b
       sweeper best results/dino-photos-20260101-120000 --criterion rankme
+      sweeper best results/dino-photos-20260101-120000 > best.yaml && sweeper run best.yaml epochs=50
     """
     from sweeper.cli.choice import choose
     from sweeper.cli.screens import choice_text

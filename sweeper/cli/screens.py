@@ -161,13 +161,11 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def choice_text(choice: Choice) -> str:
-    """The selected trial: its checkpoint, its regret, and its hyperparameters as YAML."""
-    swept = {key: value for key, value in choice.hyperparameters.items() if key in choice.swept}
-    held = {key: value for key, value in choice.hyperparameters.items() if key not in choice.swept}
+    """The selected trial: its checkpoint, its regret, and the search-space file that trains it again."""
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'its file is not there; keep_checkpoints=last keeps one per trial'}",
+        f"# checkpoint: {choice.checkpoint or _without_checkpoint(choice)}",
     ]
     start, sign = choice.untrained_value, 1 if choice.higher_is_better else -1
     if start is not None and sign * start > sign * choice.value:
@@ -194,10 +192,27 @@ def choice_text(choice: Choice) -> str:
         )
         if choice.untrained_accuracy is not None:
             lines[-1] += f"; the untrained encoder has {accuracy(choice.untrained_accuracy)}"
-    lines.append(
-        "# to reuse it, replace `fixed:` in the sweep's file by these lines, and remove their keys from `space:`"
-    )
-    return "\n".join(map(for_terminal, lines)) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
+    lines.append(f"# below is a search-space file; to train this trial again: {choice.again}")
+    return "\n".join(map(for_terminal, lines)) + "\n" + file_text(choice.file)
+
+
+def _without_checkpoint(choice: Choice) -> str:
+    """Why there is no checkpoint, and how to get one."""
+    if choice.missing:
+        why = f"{choice.missing} is missing, although the sweep kept it; copy it back"
+    else:
+        kept = {
+            "best": "keep_checkpoints: best keeps one for the whole sweep",
+            "none": "keep_checkpoints: none",
+        }.get(choice.keep_checkpoints, "the sweep was cleaned up")
+        why = f"none was kept of this trial ({kept}); set keep_checkpoints=last in the next sweep"
+    return f"{why}, or train the trial again as below"
+
+
+def file_text(content: Mapping[str, Any]) -> str:
+    """A search-space file: short sections on one line, hyperparameters one per line."""
+    head = _yaml({name: value for name, value in content.items() if name != "fixed"})
+    return head + _yaml_lines({"fixed": content["fixed"]})
 
 
 def plan_parts(

@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 def load_config(path: Path, overrides: Sequence[str] = (), *, cluster: bool = False) -> SweepConfig:
     """The sweep that a search-space file and the overrides describe.
 
-    A hyperparameter in both `space` and `fixed` is held, unless the sampler is `axes`; the log says so.
+    A hyperparameter in both `space` and `fixed` is held, unless the sampler is `axes`; the log says so, and that
+    `space` is empty.
 
     Args:
         path: the file.
@@ -54,7 +55,11 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, cluster: bool = Fa
     Raises:
         ConfigError: one line per mistake: its place, what was expected, what came, and the nearest right name.
     """
-    return _parse(read_document(path, overrides), cluster=cluster)
+    config = _parse(read_document(path, overrides), cluster=cluster)
+    runs = config.trials * config.seeds
+    if not config.space and runs > 1:
+        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
+    return config
 
 
 def parse_config(mapping: Mapping[str, Any], *, source: str, cluster: bool = False) -> SweepConfig:
