@@ -493,13 +493,16 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     ]
     ran = sweeper(*line, "--timeout", "3s", "epochs=2", "oracle=none")
     assert ran.code == 130
-    assert f"out of time; continue with: sweeper resume {tmp_path / 'cut'}\n" in ran.out
+    assert (
+        f"interrupted, because the time of --timeout is over; continue with: sweeper resume {tmp_path / 'cut'}\n"
+        in ran.out
+    )
     (row,) = sweeper("list", "--results", tmp_path, "--json").json
     assert row["state"] == "interrupted"
     assert 0 < sum(row["trials"].values()) < 4000
     text = sweeper("show", "cut", "--results", tmp_path).out
     assert " of 4000" in text
-    assert f"to continue: sweeper resume {tmp_path / 'cut'}" in text
+    assert f"continue with: sweeper resume {tmp_path / 'cut'}" in text
     data = sweeper("show", "cut", "--results", tmp_path, "--json").json
 
     # a killed driver leaves the log and the study, and no tables

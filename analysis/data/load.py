@@ -13,9 +13,10 @@ import pandas as pd
 import yaml
 from pandas import DataFrame, Series
 
-from analysis.data.clean import audit_weights, complete_trials, split_names
+from analysis.data.clean import audit_weights, complete_trials, split_names, without_failed
 from analysis.data.columns import (
     SIGNS,
+    ColumnUnknown,
     Criteria,
     ResultsUnreadable,
     ScoreColumn,
@@ -26,16 +27,18 @@ from analysis.data.columns import (
     numbers,
     oracle_column,
     parse_criteria,
+    place_of,
     swept,
 )
 from analysis.data.criteria import Known, known_criteria, merge_criteria, shelf
 from analysis.data.delimited import ENDINGS as DELIMITED
 from analysis.data.delimited import read_delimited
-from analysis.data.exports import OF_TOOLS, read_export
+from analysis.data.exports import OF_TOOLS, check_hyperparameters, read_export
 from analysis.data.headings import NAME, with_headings
 from analysis.data.kinds import check_epochs, typed
 from analysis.data.measured import mark_measured
 from analysis.text.safe import folder_names
+from trainers.rebuilding import how_to_rebuild
 from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
 
 SWEEP_FILE = "sweep.yaml"
@@ -68,6 +71,8 @@ class Results:
     """The description of each criterion, from the sweeps and the catalogue."""
     notes: tuple[str, ...] = ()
     """Notes for the user: what was left out, split or not judged."""
+    left_out: tuple[str, ...] = ()
+    """The sweeps of a folder that cannot be read, each with the reason."""
 
     def score_columns(self, criteria: Criteria = None) -> tuple[ScoreColumn, ...]:
         """The criteria to judge, with their directions from the sweeps, as an argument for `kendall`, `select` …"""
@@ -86,7 +91,8 @@ def load(
     `oracle` names the column to judge against (default `oracle`; `knn` also finds `oracle.knn`). `criteria` only lists
     columns that must exist and be numeric. `hyperparameters` names columns that are hyperparameters, besides those that
     an export marks so. Without a column `status`, all trials are completed; without `sweep`, the name is the file's
-    stem; without `trial`, trials are numbered by row, and shown by their name if there is a column of names.
+    stem; without `trial`, trials are numbered by row, and shown by their name if there is a column of names. The sweeps
+    of a folder that cannot be read are left out, unless none can be read.
 
     Raises:
         ResultsUnreadable: there is nothing to read, a file has the wrong format, a column is missing, or a criterion
@@ -96,7 +102,18 @@ def load(
     if not named:
         raise ResultsUnreadable("`paths` must name at least one sweep, but got none")
     found, notes = find_sources(named)
-    parts = [read_source(source, oracle, criteria, hyperparameters) for source in found]
+    read: dict[Path, Results] = {}
+    damaged: dict[Path, ResultsUnreadable] = {}
+    for source in found:
+        try:
+            read[source] = read_source(source, oracle, criteria, hyperparameters)
+        except ResultsUnreadable as error:
+            if source in named or isinstance(error, ColumnUnknown):
+                raise
+            damaged[source] = error
+    if not read:
+        raise next(iter(damaged.values()))
+    found, parts = list(read), list(read.values())
     names = [name for part in parts for name in part.folders]
     if len(set(names)) < len(names):
         parts = [rename_sweeps(part, source) for part, source in zip(parts, found, strict=True)]
@@ -110,6 +127,7 @@ def load(
         home=shared_home(named, parts),
         criteria=known,
         notes=(*notes, *(note for part in parts for note in part.notes), *undirected(criteria, known)),
+        left_out=tuple(f"{source.name} was left out: {error}" for source, error in damaged.items()),
     )
 
 
@@ -158,13 +176,16 @@ def table_in(folder: Path, stem: str) -> Path | None:
 def has_trials(folder: Path) -> bool:
     """Whether a sweep's folder has trials; a sweep that stopped before its first trial has an empty table."""
     table = table_in(folder, "trials")
-    return table is not None and not (ending_of(table) == ".parquet" and read_table(table).empty)
+    try:
+        return table is not None and not (ending_of(table) == ".parquet" and read_table(table).empty)
+    except ResultsUnreadable:  # `read_source` says what is wrong with it
+        return True
 
 
 def unfinished(folder: Path) -> str:
     """Why a sweep's folder has no trials, and what to do."""
     what = "has no trial yet" if table_in(folder, "trials") else "has no trials.parquet"
-    return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
+    return f"`{folder}` {what}, so it is running or was interrupted; `sweeper resume {folder}` completes it"
 
 
 def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparameters: Sequence[str] = ()) -> Results:
@@ -180,9 +201,13 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     rows = read_table(table)
     own = source.is_dir() and bool(settings)  # the folder names the sweep, even if it was copied or renamed
     rows = typed(rows, [column for column in TRIAL_COLUMNS if column.name != "trial"], (), table) if own else rows
+    if own:
+        check_hyperparameters(list(map(str, rows.columns)), table, hyperparameters)
     asked = {make_score_column(criterion).name for criterion in criteria or ()} | ({oracle} if oracle else set())
     rows, said = (rows, ()) if own else read_export(rows, table, hyperparameters, asked)
     trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
+    trials, unused = without_failed(trials, name)
+    said += unused
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
         read_beside(folder, stem, name, known, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
@@ -235,7 +260,9 @@ def trial_numbers(reports: DataFrame, trials: DataFrame, folder: Path) -> Series
     names = dict(zip(trials[NAME], trials["trial"], strict=True)) if NAME in trials else {}
     found = numbers(reports["trial"].map(lambda trial: names.get(trial, trial)), "trial", folder / "reports")
     if not (found % 1 == 0).all():
-        raise ResultsUnreadable(f"`trial` of the reports in `{folder}` must be whole numbers")
+        strange = found[found % 1 != 0]
+        text = f"`trial` of the reports in `{folder}` must be whole numbers, but got {strange.iloc[0]} in "
+        raise ResultsUnreadable(text + place_of(strange))
     return found.astype(int)
 
 
@@ -264,8 +291,12 @@ def read_table(path: Path) -> DataFrame:
         return with_headings(pd.read_parquet(path)) if ending == ENDINGS[0] else read_delimited(path)
     # Errors of pyarrow and of pandas' parser are ValueErrors.
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+        if isinstance(error, pd.errors.EmptyDataError) or path.stat().st_size == 0:
+            text = f"`{path}` is empty; it must have the names of the columns and one row per trial"
+            raise ResultsUnreadable(text + how_to_rebuild(path)) from error
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultsUnreadable(f"`{path}` must be a {ending[1:]} table, but it cannot be read: {first}") from error
+        text = f"`{path}` must be a {ending[1:]} table, but it cannot be read: {first}"
+        raise ResultsUnreadable(text + how_to_rebuild(path)) from error
 
 
 def ending_of(path: Path) -> str:

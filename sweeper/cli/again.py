@@ -42,17 +42,23 @@ def as_written(settings: Mapping[str, Any], hyperparameters: Mapping[str, Any]) 
     >>> as_written({"space": space, "fixed": {"c": 3}}, {"a": "2", "b": 4.0, "c": 3.0, "lr": 0.5})
     {'a': 2, 'b': 4, 'c': 3, 'lr': 0.5}
     """
-    space, fixed = settings.get("space") or {}, settings.get("fixed") or {}
+    space, fixed = _mapping(settings.get("space")), _mapping(settings.get("fixed"))
     written = {}
     for name, value in hyperparameters.items():
-        axis = space.get(name) or {}
-        known = [*axis.get("choices", ()), *([fixed[name]] if name in fixed else [])]
-        if axis.get("type") == "int":
+        axis = _mapping(space.get(name))
+        choices = axis.get("choices")
+        known = [*(choices if isinstance(choices, list) else ()), *([fixed[name]] if name in fixed else [])]
+        if axis.get("type") == "int" and isinstance(value, int | float):
             known.append(int(value))
         same = [one for one in known if type(one) is type(value) and one == value]
         same += [one for one in known if one == value or str(one) == str(value)]
         written[name] = same[0] if same else value
     return written
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A part of a sweep.yaml that should be a mapping; an empty one if it is not."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def command_again(folder: str, criterion: str, objective: str) -> str:

@@ -162,6 +162,8 @@ def analyze(
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
     report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given)
+    for line in report.left_out:
+        click.echo(f"sweeper: {entry.one_line(line)}", err=True)
     if as_json:
         tables = {"ranking": report.ranking, "selection": report.selection}
         rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}

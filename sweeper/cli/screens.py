@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import RenderableType
@@ -16,15 +16,14 @@ from analysis.text.safe import for_terminal
 from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
-from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
-from sweeper.store.manifest import PROVENANCE
+from sweeper.store.layout import SweepFolder
+from sweeper.store.listing import FINISHED, INTERRUPTED, Listing, created, hyperparameters_of
+from sweeper.store.manifest import NOTES, PROVENANCE, UNREADABLE
 from trainers.records import LAYERS, NULL, ORACLE_PREFIX, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
     from sweeper.run.sweep import Summary
-
-STYLES: Final = {**STATUS_STYLES, RUNNING: "bold", INTERRUPTED: "yellow"}
 
 
 def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
@@ -72,10 +71,10 @@ def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
     """The counts as text, such as `9 completed, 2 pruned`; with the planned number if the sweep is not finished."""
-    text = Text(", ").join(Text(f"{count} {status}", style=STYLES[status]) for status, count in counts.items())
-    if state != "finished":
+    text = Text(", ").join(Text(f"{count} {status}", style=STATUS_STYLES[status]) for status, count in counts.items())
+    if state != FINISHED:
         text += Text(f"{' ' if counts else ''}of {runs}")
-        text += Text("" if state in counts else f", {state}", style=STYLES.get(state, ""))
+        text += Text("" if state in counts else f", {state}", style=STATUS_STYLES.get(state, ""))
     return text
 
 
@@ -85,9 +84,20 @@ def sweep_parts(listing: Listing) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(_yaml(config)), trials_table(listing)]
     counts = _text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
+    parts += [_text(f"dataset: {note}") for note in _dataset_notes(listing)]
     if listing.state == INTERRUPTED:
-        parts.append(_text(f"to continue: sweeper resume {listing.folder}"))
+        parts.append(_text(f"continue with: sweeper resume {listing.folder}"))
     return parts
+
+
+def _dataset_notes(listing: Listing) -> list[str]:
+    """What the data set said of its images, and where the files are listed that it left out."""
+    origin = listing.settings.get(PROVENANCE) or {}
+    notes = [str(note) for note in origin.get(NOTES) or ()]
+    if origin.get(UNREADABLE):
+        place = SweepFolder(listing.folder).unreadable
+        notes.append(f"files that could not be read and were left out: {origin[UNREADABLE]}, listed in {place}")
+    return notes
 
 
 def trials_table(listing: Listing) -> Table:
@@ -103,7 +113,7 @@ def trials_table(listing: Listing) -> Table:
         _add(
             table,
             str(row["trial"]),
-            Text(row["status"], style=STYLES[row["status"]]),
+            Text(row["status"], style=STATUS_STYLES[row["status"]]),
             str(row.get("epochs", row.get("epoch", 0))),
             *(_number(row.get(name)) for name in criteria),
             *(accuracy(row.get(name)) for name in oracles),
@@ -140,7 +150,7 @@ def trial_data(listing: Listing, number: int) -> dict[str, Any]:
 
 def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     """The output for one trial: its status, its hyperparameters, and its criteria by epoch."""
-    head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
+    head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STATUS_STYLES[data["status"]])
     if data.get("reason"):
         head += _text(f" ({data['reason']})")
     if data.get("audited"):
@@ -240,14 +250,22 @@ def plan_parts(
 
 def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
-    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
+    state = INTERRUPTED if summary.interrupted else FINISHED
+    counts = _count_words(summary.counts, summary.runs, state).plain or "no trial ended"
     folder = for_terminal(str(summary.folder))
     ended = f"\n{folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
-    steps = {f"sweeper best {folder}": "the trial that the criterion selects"}
+    best = f"sweeper best {folder}"
     if summary.measured:
-        steps = {f"sweeper analyze {folder}": "how each criterion ranked the trials", **steps}
+        steps = {
+            f"sweeper analyze {folder}": "how each criterion ranked the trials",
+            best: "the trial that the criterion selects",
+        }
+    else:  # without accuracies there is nothing that `analyze` could compare the criteria with
+        first, *others = summary.criteria
+        steps = {best: f"the trial that {first} selects"}
+        steps |= {f"{best} --criterion {name}": f"the trial that {name} selects" for name in others[:1]}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 

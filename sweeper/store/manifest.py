@@ -25,6 +25,10 @@ from trainers.fields import shortened
 
 PROVENANCE: Final = "provenance"
 """The key that holds what is not configuration: versions, machine, the study's name."""
+NOTES: Final = "notes"
+"""The key of the provenance: what the data set said of its images."""
+UNREADABLE: Final = "unreadable"
+"""The key of the provenance: how many files of the data set were left out, because they could not be read."""
 PACKAGES: Final = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "scipy", "pyarrow")
 """Packages whose versions a sweep records."""
 SHOWN: Final = {"method": str, "dataset": dict, "trials": int, "seeds": int, "objective": str}

@@ -14,6 +14,7 @@ from sweeper.store.check import check_rows
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome
 from sweeper.store.reports import read_log
+from trainers.rebuilding import how_to_rebuild
 from trainers.records import (
     BASELINE_COLUMNS,
     CONFIG_PREFIX,
@@ -218,7 +219,8 @@ def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ResultsError(f"{path} is damaged ({reason}){how_to_rebuild(path)}") from error
     check_rows(rows, columns, path)
     return rows
 
