@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ),
         (["run", "search_spaces/dino.yaml", "--timeout", "0"], "must be a time such as 90s, 30m or 2h, but got '0'"),
         (["run", "search_spaces/dino.yaml", "--resume"], "`--resume` must be given with the --name"),
-        (["run", "search_spaces/dino.yaml", "--name", "a/b"], "`--name` must be letters, digits"),
-        (["run", "search_spaces/dino.yaml", "--name", ""], "`--name` must be letters, digits"),
-        (["run", "search_spaces/dino.yaml", "--name", "reference"], "and none of analysis, reference"),
+        (["run", "search_spaces/dino.yaml", "--name", "a/b"], "`--name` must begin with a letter, a digit or _"),
+        (["run", "search_spaces/dino.yaml", "--name", ""], "`--name` must begin with a letter, a digit or _"),
+        (["run", "search_spaces/dino.yaml", "--name", "reference"], "`--name` must not be analysis or reference"),
         (["run", "search_spaces/dino.yaml", "--local", "--jobs", "4"], "`--jobs` must be 1 with --local"),
         (
             ["run", "search_spaces/dino.yaml", "--local", "--address", "a:1"],
@@ -573,6 +574,57 @@ def test_a_damaged_table_is_named(copied: Path) -> None:
     for command in (["show", "small"], ["best", "small"]):
         assert "trials.parquet" in refused(*command, "--results", copied)
     assert "trials.parquet" in refused("analyze", copied / "small")
+
+
+@pytest.mark.parametrize("way", ["parquet", "csv"])
+def test_tables_that_pandas_wrote_again_are_read(copied: Path, way: str) -> None:
+    folder = copied / "small"
+    table = pd.read_parquet(folder / "trials.parquet")
+    table["would_prune_epoch"] = pd.array([2, *[None] * (len(table) - 1)], "Int64")
+    table["sweep"] = "2024"  # which a CSV does not tell from a number
+    table.to_parquet(folder / "trials.parquet")
+    before = [show(copied), sweeper("best", "small", "--results", copied, "--json").json]
+    before += [show(copied, "--trial", str(number)) for number in table["trial"]]
+    for name in ("trials", "reports", "baselines"):
+        file = folder / f"{name}.parquet"
+        again = pd.read_parquet(file).rename(columns=str)
+        if name == "trials":  # as numpy has it: a float
+            again["would_prune_epoch"] = again["would_prune_epoch"].astype(float)
+        if way == "csv":
+            again.to_csv(folder / "again.csv", index=False)
+            again = pd.read_csv(folder / "again.csv")
+        again.to_parquet(file)
+    after = [show(copied), sweeper("best", "small", "--results", copied, "--json").json]
+    after += [show(copied, "--trial", str(number)) for number in table["trial"]]
+    assert [without_moments(one) for one in after] == [without_moments(one) for one in before]
+    assert sweeper("resume", folder, "--local", "--device", "cpu").code == 0
+
+
+def without_moments(content: Any) -> Any:
+    """The content, its times compared as times, since text and pandas write them in different ways; a CSV has no ""."""
+    if isinstance(content, dict):
+        return {
+            name: datetime.fromisoformat(value) if name.endswith("_at") and value else without_moments(value)
+            for name, value in content.items()
+        }
+    if isinstance(content, list):
+        return [without_moments(one) for one in content]
+    return None if content == "" else content
+
+
+@pytest.mark.parametrize("name", ["trials", "reports", "baselines"])
+def test_a_resume_writes_a_damaged_table_again(copied: Path, name: str) -> None:
+    """What the message about a damaged table promises."""
+    file = copied / "small" / f"{name}.parquet"
+    whole = pd.read_parquet(file)
+    file.write_bytes(file.read_bytes()[:200])
+    what = "measures it again" if name == "baselines" else "writes it again from study.db and reports.jsonl"
+    said = refused("analyze", copied / "small")
+    assert said.endswith(f"; `sweeper resume {copied / 'small'}` {what}")
+    assert sweeper("resume", copied / "small", "--local", "--device", "cpu", "--quiet").code == 0
+    again = pd.read_parquet(file)
+    times = [column for column in whole if column.endswith("seconds")] if name == "baselines" else []
+    pd.testing.assert_frame_equal(again.drop(columns=times), whole.drop(columns=times))
 
 
 def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:

@@ -55,9 +55,11 @@ def cli() -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--name", help="Name of the sweep and of its folder.  [default: method, data set, time]")
 @results_option
-@click.option("--resume", "resuming", is_flag=True, help="Continue the sweep of that --name if it exists.")
 @click.option(
-    "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
+    "--resume", "resuming", is_flag=True, help="Continue the sweep with that --name if it exists; else start it."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the complete config, the first trials and the estimated time; run nothing."
 )
 @run_options
 def run(
@@ -71,8 +73,8 @@ def run(
 ) -> int:
     """Run the sweep that FILE describes.
 
-    Any key of the file can be overridden behind it; values are read as YAML, and null takes a hyperparameter out of
-    the space:
+    KEY=VALUE after FILE overrides a key of the file. Values are read as YAML. null removes a hyperparameter from the
+    space:
 
     \b
       sweeper run search_spaces/dino.yaml trials=40 space.lr.high=0.3 space.mask_ratio=null
@@ -80,7 +82,7 @@ def run(
       sweeper run search_spaces/dino.yaml pruner.name=median --name pruned
       sweeper run search_spaces/dino.yaml --dry-run
 
-    Ctrl-C ends it cleanly; `sweeper resume` continues it.
+    Ctrl-C interrupts the sweep; `sweeper resume` continues it.
     """
     from sweeper.config.read import load_config
 
@@ -104,7 +106,7 @@ def run(
 @cli.command(short_help="Continue a sweep.")
 @click.argument("sweep")
 @results_option
-@click.option("--trials", type=click.IntRange(1, 1_000_000), help="A new total of configurations.")
+@click.option("--trials", type=click.IntRange(1, 1_000_000), help="The new total number of configurations.")
 @run_options
 def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
     """Continue SWEEP, a name or a folder, where it stopped.
@@ -125,11 +127,13 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
 @click.option("--oracle", help="The column to judge against.  [default: oracle]")
 @click.option(
     "--criteria",
-    help="The columns to judge, with commas; -NAME: less is better, +NAME: more is.  [default: those known]",
+    help="The columns to judge, separated by commas. Write -NAME if less is better, +NAME if more is.  "
+    "[default: the known criteria]",
 )
 @click.option(
     "--hyperparameters",
-    help="The columns that are hyperparameters, with commas.  [default: config.*, and those that an export marks]",
+    help="The columns that are hyperparameters, separated by commas.  [default: config.*, and those that an export "
+    "of another tool marks]",
 )
 @click.option(
     "--out",
@@ -145,7 +149,7 @@ def analyze(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how well each criterion ranked the trials, and what selecting by it keeps.
+    """Measure how well each criterion ranked the trials, and the accuracy of the trial that it selects.
 
     PATH is a sweep, a folder of sweeps, or a CSV or parquet with one row per trial: your own, or an export of Optuna,
     optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and CSV tables.
@@ -175,7 +179,7 @@ def analyze(
 
 @cli.command(short_help="Show the trial that a criterion selects.")
 @click.argument("sweep")
-@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @results_option
 @json_option
 def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
