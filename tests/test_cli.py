@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ),
         (["run", "search_spaces/dino.yaml", "--timeout", "0"], "must be a time such as 90s, 30m or 2h, but got '0'"),
         (["run", "search_spaces/dino.yaml", "--resume"], "`--resume` must be given with the --name"),
-        (["run", "search_spaces/dino.yaml", "--name", "a/b"], "`--name` must be letters, digits"),
-        (["run", "search_spaces/dino.yaml", "--name", ""], "`--name` must be letters, digits"),
-        (["run", "search_spaces/dino.yaml", "--name", "reference"], "and none of analysis, reference"),
+        (["run", "search_spaces/dino.yaml", "--name", "a/b"], "`--name` must begin with a letter, a digit or _"),
+        (["run", "search_spaces/dino.yaml", "--name", ""], "`--name` must begin with a letter, a digit or _"),
+        (["run", "search_spaces/dino.yaml", "--name", "reference"], "`--name` must not be analysis or reference"),
         (["run", "search_spaces/dino.yaml", "--local", "--jobs", "4"], "`--jobs` must be 1 with --local"),
         (
             ["run", "search_spaces/dino.yaml", "--local", "--address", "a:1"],
@@ -345,16 +346,39 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     assert "runs of" not in choice_text(single)
 
 
-def test_what_best_prints_can_be_pasted(results: Path, tmp_path: Path) -> None:
-    text = sweeper("best", "small", "--results", results).out
-    choice = sweeper("best", "small", "--results", results, "--json").json
-    pasted = yaml.safe_load(text)
-    assert pasted == {"fixed": choice["hyperparameters"]}
-    content = {**yaml.safe_load(file_of(results).read_text()), "space": {}, **pasted}
-    (tmp_path / "again.yaml").write_text(yaml.safe_dump(content))
-    assert load_config(tmp_path / "again.yaml").fixed == choice["hyperparameters"]
-    assert f"lidar selects trial {choice['trial']}" in text
-    assert f"the regret is {100 * choice['regret']:.1f} points" in text
+def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
+    ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
+    file = tmp_path / "again.yaml"
+    file.write_text(ran.out)
+    assert yaml.safe_load(ran.out) == choice.json["file"]
+    first, again = load_config(file_of(results)), load_config(file)
+    assert again.fixed == choice.json["hyperparameters"]
+    assert (again.trials, again.space) == (1, {})
+    same = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria", "criteria_sample", "oracle", "collapse")
+    assert all(getattr(again, name) == getattr(first, name) for name in same)
+    assert f"lidar selects trial {choice.json['trial']}" in ran.out
+    assert f"the regret is {100 * choice.json['regret']:.1f} points" in ran.out
+    done = sweeper("run", file, "--local", "--quiet", "--results", tmp_path, "--name", "again", "--device", "cpu")
+    assert (done.code, done.error) == (0, ""), done
+    (trial,) = sweeper("show", tmp_path / "again", "--json").json["trials"]
+    assert {name: trial[f"config.{name}"] for name in again.fixed} == choice.json["hyperparameters"]
+
+
+def test_best_says_why_there_is_no_checkpoint_and_what_to_do(copied: Path) -> None:
+    kept = sweeper("best", "small", "--results", copied, "--json").json["checkpoint"]
+    assert f"# checkpoint: {kept}" in sweeper("best", "small", "--results", copied).out
+    Path(kept).unlink()
+    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
+    assert said == (
+        f"# checkpoint: {kept} is missing, although the sweep kept it; copy it back, or train the trial again as below"
+    )
+    table = pd.read_parquet(copied / "small" / "trials.parquet")
+    table.assign(checkpoint=None).to_parquet(copied / "small" / "trials.parquet")
+    file = copied / "small" / "sweep.yaml"
+    file.write_text(file.read_text().replace("keep_checkpoints: all", "keep_checkpoints: best"))
+    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
+    assert said.startswith("# checkpoint: none was kept of this trial (keep_checkpoints: best keeps one for the whole")
+    assert said.endswith("set keep_checkpoints=last in the next sweep, or train the trial again as below")
 
 
 @pytest.mark.parametrize(
@@ -470,13 +494,16 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     ]
     ran = sweeper(*line, "--timeout", "3s", "epochs=2", "oracle=none")
     assert ran.code == 130
-    assert f"out of time; continue with: sweeper resume {tmp_path / 'cut'}\n" in ran.out
+    assert (
+        f"interrupted, because the time of --timeout is over; continue with: sweeper resume {tmp_path / 'cut'}\n"
+        in ran.out
+    )
     (row,) = sweeper("list", "--results", tmp_path, "--json").json
     assert row["state"] == "interrupted"
     assert 0 < sum(row["trials"].values()) < 4000
     text = sweeper("show", "cut", "--results", tmp_path).out
     assert " of 4000" in text
-    assert f"to continue: sweeper resume {tmp_path / 'cut'}" in text
+    assert f"continue with: sweeper resume {tmp_path / 'cut'}" in text
     data = sweeper("show", "cut", "--results", tmp_path, "--json").json
 
     # a killed driver leaves the log and the study, and no tables
@@ -549,6 +576,57 @@ def test_a_damaged_table_is_named(copied: Path) -> None:
     assert "trials.parquet" in refused("analyze", copied / "small")
 
 
+@pytest.mark.parametrize("way", ["parquet", "csv"])
+def test_tables_that_pandas_wrote_again_are_read(copied: Path, way: str) -> None:
+    folder = copied / "small"
+    table = pd.read_parquet(folder / "trials.parquet")
+    table["would_prune_epoch"] = pd.array([2, *[None] * (len(table) - 1)], "Int64")
+    table["sweep"] = "2024"  # which a CSV does not tell from a number
+    table.to_parquet(folder / "trials.parquet")
+    before = [show(copied), sweeper("best", "small", "--results", copied, "--json").json]
+    before += [show(copied, "--trial", str(number)) for number in table["trial"]]
+    for name in ("trials", "reports", "baselines"):
+        file = folder / f"{name}.parquet"
+        again = pd.read_parquet(file).rename(columns=str)
+        if name == "trials":  # as numpy has it: a float
+            again["would_prune_epoch"] = again["would_prune_epoch"].astype(float)
+        if way == "csv":
+            again.to_csv(folder / "again.csv", index=False)
+            again = pd.read_csv(folder / "again.csv")
+        again.to_parquet(file)
+    after = [show(copied), sweeper("best", "small", "--results", copied, "--json").json]
+    after += [show(copied, "--trial", str(number)) for number in table["trial"]]
+    assert [without_moments(one) for one in after] == [without_moments(one) for one in before]
+    assert sweeper("resume", folder, "--local", "--device", "cpu").code == 0
+
+
+def without_moments(content: Any) -> Any:
+    """The content, its times compared as times, since text and pandas write them in different ways; a CSV has no ""."""
+    if isinstance(content, dict):
+        return {
+            name: datetime.fromisoformat(value) if name.endswith("_at") and value else without_moments(value)
+            for name, value in content.items()
+        }
+    if isinstance(content, list):
+        return [without_moments(one) for one in content]
+    return None if content == "" else content
+
+
+@pytest.mark.parametrize("name", ["trials", "reports", "baselines"])
+def test_a_resume_writes_a_damaged_table_again(copied: Path, name: str) -> None:
+    """What the message about a damaged table promises."""
+    file = copied / "small" / f"{name}.parquet"
+    whole = pd.read_parquet(file)
+    file.write_bytes(file.read_bytes()[:200])
+    what = "measures it again" if name == "baselines" else "writes it again from study.db and reports.jsonl"
+    said = refused("analyze", copied / "small")
+    assert said.endswith(f"; `sweeper resume {copied / 'small'}` {what}")
+    assert sweeper("resume", copied / "small", "--local", "--device", "cpu", "--quiet").code == 0
+    again = pd.read_parquet(file)
+    times = [column for column in whole if column.endswith("seconds")] if name == "baselines" else []
+    pd.testing.assert_frame_equal(again.drop(columns=times), whole.drop(columns=times))
+
+
 def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
     folder = SweepFolder(copied / "small")
     for name in ("trials.parquet", "reports.parquet", "baselines.parquet", "reports.jsonl", "study.db"):
@@ -569,7 +647,7 @@ def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> Non
     assert sweeper("list", "--results", copied, "--json").json[0]["trials"] == {"completed": 4}
     assert len(show(copied)["trials"]) == 4
     assert sweeper("best", "small", "--results", copied, "--json").json["checkpoint"] is None
-    assert "its file is not there" in sweeper("best", "small", "--results", copied).out
+    assert "is missing, although the sweep kept it" in sweeper("best", "small", "--results", copied).out
 
 
 # The doctor

@@ -583,6 +583,16 @@ def test_a_hyperparameter_in_both_is_held_and_a_line_says_so(file: Path, caplog:
     assert caplog.messages == ["`lr` is in `space` and in `fixed`: it is held at 0.01"]
 
 
+def test_an_empty_space_is_said_to_be_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = "`space` is empty: all 4 trials have the same hyperparameters and differ in their seed"
+    with caplog.at_level(logging.WARNING, "sweeper"):
+        assert load_config(file, ["space={}", "trials=2", "seeds=2"]).space == {}
+        assert caplog.messages == [said]
+        load_config(file, ["space={}", "trials=1", "seeds=1"])  # there is nothing else that could differ
+        load_config(file, ["trials=4"])
+    assert caplog.messages == [said]
+
+
 def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = load_config(file, ["fixed.lr=0.01", "search.sampler=axes"])
     assert "lr" in config.space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from small_sweeps import make_images, mapping, small_config
 
 from sweeper.cli.plan import estimate_seconds
+from sweeper.cli.screens import sweep_parts
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
 from sweeper.run.observers.base import Observer
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import resume_sweep, run_sweep
+from sweeper.store.listing import open_listing
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Dataset
 
@@ -216,6 +220,14 @@ def test_a_sweep_leaves_unreadable_images_out_and_says_so(tmp_path: Path) -> Non
     run_sweep(config, tmp_path / "sweep", RunOptions(local=True), [observer])
     assert "left out below the data set's folder: .txt (1)" in observer.said
     assert any(text.startswith("1 unreadable file is left out: rows/broken.png (") for text in observer.said)
+    (left_out,) = (tmp_path / "sweep" / "unreadable.txt").read_text().splitlines()
+    assert left_out.startswith("rows/broken.png (")
+    console = Console(file=io.StringIO(), width=1000)
+    console.print(*sweep_parts(open_listing(str(tmp_path / "sweep"), tmp_path)))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "dataset: left out below the data set's folder: .txt (1)" in shown
+    assert f"left out: 1, listed in {tmp_path / 'sweep' / 'unreadable.txt'}" in shown
     resume_sweep(tmp_path / "sweep", RunOptions(local=True), trials=2)
     assert observer.said[0] in estimate_seconds(config, RunOptions(local=True)).notes
 

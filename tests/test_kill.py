@@ -155,4 +155,4 @@ def test_a_sigterm_while_ray_starts_is_heard(sweep_file: Path, tmp_path: Path, s
     victim.process.send_signal(signal.SIGTERM)
     victim.wait_gone()
     assert victim.process.returncode == 0, victim.output
-    assert f"told to end; continue with: sweeper resume {victim.folder}" in victim.output
+    assert f"interrupted by SIGTERM; continue with: sweeper resume {victim.folder}" in victim.output

@@ -15,6 +15,9 @@ from simulated import World, three_methods, write_sweep
 from analysis.data.columns import ResultsUnreadable, ScoreColumn, find_criteria, make_score_column, parse_criteria
 from analysis.data.load import load
 from analysis.report.write import analyze
+from analysis.stats.ranking import kendall
+from analysis.text.trial_cautions import about_images
+from trainers.rebuilding import how_to_rebuild
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
 
@@ -161,14 +164,17 @@ def test_scores_are_signed_and_never_infinite() -> None:
     [
         (TINY, {"oracle": "acc"}, "must have the oracle column acc, but it has lidar, accuracy"),
         (TINY, {"criteria": ["rankme", "lidar"]}, "must have the column rankme, but it has lidar, accuracy"),
+        (TINY, {"criteria": ["lidr"]}, "must have the column lidr, .*; did you mean `lidar`\\?"),
+        (TINY, {"oracle": "acuracy"}, "must have the oracle column acuracy, .*; did you mean `accuracy`\\?"),
+        (TINY, {"hyperparameters": ["acuracy"]}, "must have the hyperparameters acuracy, .* did you mean `accuracy`"),
         (TINY[["accuracy"]], {"oracle": "accuracy"}, "must have a criterion column"),
-        (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in row 0"),
+        (TINY.assign(lidar="high"), {}, "`lidar` in .* must be numbers, but got 'high' in line 2"),
         (
             TINY.assign(status="done"),
             {},
-            "`status` in .* must be one of completed, pruned, collapsed, diverged, failed, but got",
+            "`status` in .* must be one of completed, pruned, collapsed, diverged, failed, but got 'done' in line 2",
         ),
-        (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice"),
+        (TINY.assign(trial=7), {}, "must name each trial once, but got 7 twice, the second time in line 3"),
         (TINY.head(0), {}, "must hold at least one trial"),
         (TINY, {"criteria": ["lidar", "-lidar"]}, "must name each column once"),
     ],
@@ -198,7 +204,7 @@ def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
         "half": "sweeper resume",
         "torn": "must be YAML",
         "torn.parquet": "cannot be read",
-        "empty.csv": "cannot be read",
+        "empty.csv": "is empty; it must have the names of the columns and one row per trial$",
         "notes.txt": "must end in .parquet or .csv",
     }.items():
         with pytest.raises(ResultsUnreadable, match=message) as raised:
@@ -253,14 +259,14 @@ def test_a_row_shorter_than_the_header_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stem", "column", "value", "said"),
     [
-        ("reports", "epoch", -1, "`epoch` in .* must be whole numbers from 0, but one is -1"),
-        ("reports", "epoch", 1.5, "must be whole numbers from 0, but one is 1.5"),
-        ("reports", "epoch", None, "must be whole numbers from 0, but one is nan"),
+        ("reports", "epoch", -1, "`epoch` in .* must be whole numbers from 0, but got -1 in row 1"),
+        ("reports", "epoch", 1.5, "must be whole numbers from 0, but got 1.5 in row 1"),
+        ("reports", "epoch", None, "must be whole numbers from 0, but got nan in row 1"),
         ("reports", "epoch", "x", "`epoch` in .* must be numbers, but got 'x'"),
         ("reports", "train_seconds", math.inf, "`train_seconds` in .* must be seconds from 0 to 1e\\+12"),
         ("reports", "train_seconds", "x", "must be numbers, but got 'x'"),
         ("reports", "lidar", "x", "`lidar` in .* must be numbers, but got 'x'"),
-        ("reports", "reported_at", "x", "`reported_at` in .* must be moments, but one is 'x'"),
+        ("reports", "reported_at", "x", "`reported_at` in .* must be moments, but got 'x' in row 1"),
         ("reports", "reported_at", 1e30, "must be moments"),
         ("trials", "finished_at", "x", "`finished_at` in .* must be moments"),
         ("trials", "oracle_seconds", -1.0, "must be seconds from 0"),
@@ -285,3 +291,111 @@ def test_two_reports_of_one_epoch_are_refused(tmp_path: Path) -> None:
     pd.concat([table, table.iloc[:1]]).to_parquet(folder / "reports.parquet")
     with pytest.raises(ResultsUnreadable, match="each epoch of a trial once, but epoch 1 of trial 0 is there twice"):
         load(folder)
+
+
+LINES = "number,lidar,oracle\n\n0,1.5,0.5\n1,{},0.6\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (LINES.format("high"), 4),  # an empty line counts
+        ("sep=,\n" + LINES.format("high"), 5),
+        (LINES.replace("1.5", '"1.5\n"').format("high"), 5),  # a field over two lines
+        (LINES.replace("0,1.5", "0,high").format(2), 3),
+        ("trial,lidar,oracle\n0,,0.5\n,,\n1,high,0.6\n", 4),
+    ],
+)
+def test_a_wrong_cell_of_a_csv_is_named_by_its_line(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ResultsUnreadable, match=rf"`lidar` in .* must be numbers, but got 'high' in line {line}$"):
+        load(tmp_path / "t.csv", criteria=["lidar"])
+
+
+def test_a_state_and_a_trial_are_named_by_their_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("number,state,lidar,oracle\n0,COMPLETE,1,0.5\n1,LOST,2,0.6\n")
+    with pytest.raises(ResultsUnreadable, match=r"but got 'LOST' in line 3$"):
+        load(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("trial,lidar,oracle\n0,1,0.5\n1.5,2,0.6\n")
+    with pytest.raises(ResultsUnreadable, match=r"but got 1\.5 in line 3$"):
+        load(tmp_path / "t.csv")
+
+
+def test_the_lines_of_a_csv_leave_no_trace(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", TINY)
+    trials = load(path, oracle="accuracy").trials
+    assert trials.index.tolist() == list(range(len(TINY)))
+    assert "line" not in trials
+    assert trials["trial"].tolist() == list(range(len(TINY)))
+
+
+def test_a_damaged_sweep_is_left_out_of_many_and_named(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        write_sweep(tmp_path, World(name=name, trials=4, epochs=2))
+    (tmp_path / "two" / "trials.parquet").write_bytes(b"PAR1 and then nothing")
+    table = pd.read_parquet(tmp_path / "three" / "reports.parquet")
+    table.assign(epoch=-1).to_parquet(tmp_path / "three" / "reports.parquet")
+    results = load(tmp_path)
+    assert list(results.folders) == ["one"]
+    three, two = results.left_out
+    assert two.startswith(f"two was left out: `{tmp_path / 'two' / 'trials.parquet'}` must be a parquet table")
+    assert three.startswith("three was left out: `epoch` in ")
+    for named in (tmp_path / "two", [tmp_path / "one", tmp_path / "two"]):
+        with pytest.raises(ResultsUnreadable, match=r"two/trials\.parquet` must be a parquet table"):
+            load(named)
+    shutil.rmtree(tmp_path / "one")
+    with pytest.raises(ResultsUnreadable, match="`epoch` in "):
+        load(tmp_path)
+
+
+def test_a_mistyped_option_leaves_no_sweep_out(tmp_path: Path) -> None:
+    write_sweep(tmp_path, World(name="one", trials=4, epochs=2))
+    write_sweep(tmp_path, World(name="two", trials=4, epochs=2))
+    table = pd.read_parquet(tmp_path / "two" / "trials.parquet")
+    table.assign(lidr=1.0).to_parquet(tmp_path / "two" / "trials.parquet")
+    with pytest.raises(ResultsUnreadable, match=r"must have the column lidr, .* did you mean `lidar`\?"):
+        load(tmp_path, criteria=["lidr"])
+    with pytest.raises(ResultsUnreadable, match=r"must have the hyperparameters lrr, but it has .*; did you mean `lr`"):
+        load(tmp_path / "one", hyperparameters=["lrr"])
+
+
+def test_a_failed_trial_with_an_accuracy_does_not_count(tmp_path: Path) -> None:
+    """Over the completed trials alone the criterion ranks in reverse: with the failed ones τ would be 0.6."""
+    lines = ["number,lidar,oracle,state"]
+    lines += [f"{index},{index},{0.1 * index:.1f},FAIL" for index in range(5)]
+    lines += ["5,5,0.9,COMPLETE", "6,6,0.8,COMPLETE", "7,7,0.7,COMPLETE"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    results = load(tmp_path / "t.csv")
+    (row,) = kendall(results.trials, ["lidar"]).to_dict("records")
+    assert (row["n"], row["tau"]) == (3, -1.0)
+    assert "t: 5 failed trials with an accuracy do not count for τ" in results.notes
+
+
+def test_a_damaged_table_says_what_can_rebuild_it(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(name="one", trials=3, epochs=2))
+    for name in ("trials", "reports", "baselines"):
+        (folder / f"{name}.parquet").write_bytes(b"")
+    for name in ("study.db", "reports.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(
+        ResultsUnreadable, match=r"trials.parquet` is empty; .*; study.db and reports.jsonl are missing"
+    ):
+        load(folder)
+    assert how_to_rebuild(folder / "reports.parquet").endswith(
+        ", or delete it to read the sweep without the values by epoch"
+    )
+    for name in ("study.db", "reports.jsonl"):
+        (folder / name).write_text("")
+    with pytest.raises(
+        ResultsUnreadable, match=f"; `sweeper resume {folder}` writes it again from study.db and reports"
+    ):
+        load(folder)
+    assert how_to_rebuild(folder / "baselines.parquet") == f"; `sweeper resume {folder}` measures it again"
+    assert how_to_rebuild(tmp_path / "my.parquet") == ""
+
+
+def test_images_that_could_not_be_read_are_a_caution() -> None:
+    assert about_images({}) == about_images({"provenance": {"unreadable": 0}}) == []
+    ((kind, text),) = about_images({"provenance": {"unreadable": 3}})
+    assert kind == "unreadable files"
+    assert text.startswith("3 image files could not be read and were left out: unreadable.txt")

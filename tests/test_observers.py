@@ -102,7 +102,7 @@ def test_on_a_terminal_it_is_a_table(start: SweepStart) -> None:
     table = LiveTable(console=console(terminal=True))
     tell(table, start)
     shown = text_of(table.console)
-    for part in ("trial", "lidar", "rankme", "failed", "3 of 3 trials done", "1 failed", "something to know"):
+    for part in ("trial", "lidar", "rankme", "failed", "3 of 3 trials ended", "1 failed", "something to know"):
         assert part in shown
     assert "lidar.embedding" not in shown
 

@@ -17,6 +17,8 @@ from small_sweeps import ROOT
 
 from analysis import analyze
 from sweeper.cli.choice import choose
+from sweeper.cli.commands import execute
+from sweeper.cli.doctor import check_plugins
 from sweeper.cli.screens import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
@@ -25,6 +27,7 @@ from sweeper.run.observers import OBSERVERS, make_observers, observer_options
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
 from sweeper.store.listing import open_listing
+from sweeper.store.manifest import create_folder
 from trainers import plugins
 from trainers.criteria import CRITERIA
 from trainers.datasets import DATASETS
@@ -187,8 +190,16 @@ def test_without_the_package_its_names_are_refused(tmp_path: Path) -> None:
         parse_config(TOY, source="toy")
 
 
+@dataclass(frozen=True)
+class Package:
+    name: str = "sweeper-toy"
+    version: str = "1.0"
+
+
 class Entry:
     """An entry point whose object is given, or cannot be imported."""
+
+    dist = Package()
 
     def __init__(self, name: str, found: Any) -> None:
         self.name, self.value, self.found = name, f"somewhere:{name}", found
@@ -215,3 +226,57 @@ def test_a_plugin_that_takes_a_name_or_cannot_be_imported_is_named(monkeypatch: 
     plugins.load_plugins("sweeper.criteria", catalogue)
     plugins.load_plugins("sweeper.criteria", catalogue)  # a second call changes nothing
     assert catalogue == {"lidar": 1, "mine": 3}
+
+
+TOYS = {"methods": "toy_siamese", "criteria": "toy_spread", "datasets": "toy_stripes", "oracles": "toy_centroid"}
+"""Group -> the toy of that group."""
+
+
+def catalogues() -> dict[str, dict[str, Any]]:
+    return {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS, "oracles": ORACLES}
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize("lost", [("criteria",), ("methods", "criteria", "datasets", "oracles")], ids="+".join)
+def test_a_sweep_whose_plugin_is_gone_says_which_package_to_install(
+    lost: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = {f"sweeper.{group}": [Entry(name, catalogues()[group][name])] for group, name in TOYS.items()}
+    monkeypatch.setattr(plugins, "entry_points", lambda group: there.get(group, []))
+    create_folder(tmp_path / "toy", parse_config(TOY, source="toy"), study="toy")
+    for group in lost:
+        del there[f"sweeper.{group}"]
+        monkeypatch.delitem(catalogues()[group], TOYS[group])
+    for command in ("resume", "probe"):
+        assert execute([command, str(tmp_path / "toy")]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        for group in TOYS:
+            assert (f"`{TOYS[group]}` (`sweeper.{group}`)" in said) == (group in lost), said
+        assert said.endswith("; install the package sweeper-toy 1.0\n")
+
+
+def test_a_name_that_may_be_a_plugin_says_where_plugins_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TOY | {"space": {}}, source="toy")
+    lines = str(caught.value).splitlines()
+    for group, name in TOYS.items():
+        (line,) = [line for line in lines if f'"{name}"' in line and "objective" not in line]
+        assert line.endswith(f"install the package that provides it (entry points `sweeper.{group}`)")
+    with pytest.raises(ConfigError, match=r"(?m)did you mean `simclr`\?$"):
+        parse_config(TOY | {"method": "simclrr", "space": {}}, source="toy")
+
+
+def test_the_doctor_lists_plugins_by_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    assert [(check.verdict, check.found) for check in check_plugins()] == [("ok", "none is installed")]
+    there: dict[str, list[Entry]] = {"sweeper.criteria": [Entry("lidar", CRITERIA["lidar"])]}
+    monkeypatch.setattr(plugins, "entry_points", lambda group: there.get(group, []))
+    (check,) = check_plugins()
+    assert (check.verdict, check.found) == ("ok", "sweeper-toy 1.0: lidar (sweeper.criteria)")
+    there["sweeper.observers"] = [Entry("mine", ImportError("no scipy"))]
+    first, second = check_plugins()
+    assert (first.verdict, second.verdict) == ("fail", "ok")
+    assert "no scipy; repair or uninstall its package, sweeper-toy 1.0" in first.found
+    assert second.found == "sweeper-toy 1.0: lidar (sweeper.criteria), mine (sweeper.observers)"

@@ -446,7 +446,7 @@ def test_out_of_time_is_an_interruption(images: Path, tmp_path: Path) -> None:
     config = small_config(images, trials=1, epochs=3000, oracle="none")
     lines = shown()
     assert run_sweep(config, tmp_path / "s", replace(LOCAL, timeout=2.0), [lines]).interrupted
-    assert "out of time; continue with" in text_of(lines)
+    assert "the time of --timeout is over; continue with" in text_of(lines)
 
 
 # One trial's failure

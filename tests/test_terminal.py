@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,8 @@ def test_the_choice_stays_a_comment_and_its_yaml_keeps_the_values(listing: Listi
     choice = choose(listing)
     text = screens.choice_text(choice)
     assert not ORDERS & set(text)
-    lines = text.splitlines()
-    assert all(line.startswith("# ") for line in lines[: lines.index("fixed:")])
-    assert yaml.safe_load(text) == {"fixed": {HOSTILE: HOSTILE, "lr": 0.1}}
+    assert yaml.safe_load(text) == choice.file
+    assert choice.file["fixed"] == {HOSTILE: HOSTILE, "lr": 0.1}
 
 
 def test_yaml_of_other_languages_stays_readable() -> None:
@@ -115,6 +115,37 @@ def test_the_plan_and_the_next_steps(listing: Listing) -> None:
     for measured in (True, False):
         steps = screens.next_steps(Summary(listing.folder, {"completed": 1}, 1.0, interrupted=False, measured=measured))
         assert not ORDERS & set(steps)
+
+
+def test_without_an_oracle_the_next_steps_are_what_works() -> None:
+    summary = Summary(
+        Path("r/s"), {"completed": 2}, 1.0, interrupted=False, measured=False, runs=2, criteria=("rankme", "lidar")
+    )
+    assert screens.next_steps(summary).splitlines()[2:] == [
+        "  sweeper best r/s                     the trial that rankme selects",
+        "  sweeper best r/s --criterion lidar   the trial that lidar selects",
+    ]
+    first = screens.next_steps(replace(summary, measured=True)).splitlines()[2]
+    assert first == "  sweeper analyze r/s   how each criterion ranked the trials"
+
+
+def test_an_interrupted_trial_has_one_word_everywhere(listing: Listing, tmp_path: Path) -> None:
+    rows = [row(0), row(1, status="interrupted")]
+    cut = replace(listing, trials=rows, settings={**listing.settings, "trials": 4, "seeds": 1})
+    counts = "1 completed, 1 interrupted of 4"
+    assert counts in printed(*screens.sweep_parts(cut))
+    assert counts in printed(screens.list_table(screens.list_data([cut])))
+    assert counts in screens.next_steps(Summary(cut.folder, cut.counts, 1.0, interrupted=True, runs=4))
+    console = Console(file=io.StringIO(), width=200, force_terminal=False, color_system=None)
+    live = LiveTable(console)
+    live.on_begin(SweepStart(small_config(make_images(tmp_path / "images")), Path("s"), 4))
+    live.on_trial_start(TrialConfig("simclr", {}, {}, epochs=1, batch_size=2, trial=1))
+    live.close()
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "interrupted" in shown
+    assert "0 of 4 trials ended · 1 interrupted" in shown
+    assert "stopped" not in shown
 
 
 @pytest.mark.parametrize("kind", [PlainLines, LiveTable])

@@ -2,8 +2,54 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from trainers.names import did_you_mean
+
+GROUPS: Final = {
+    "sweeper.methods": "method",
+    "sweeper.criteria": "criterion",
+    "sweeper.datasets": "data set",
+    "sweeper.oracles": "oracle",
+    "sweeper.observers": "observer",
+}
+"""Group of entry points -> what its plug-ins are."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in that an installed package offers."""
+
+    group: str
+    name: str
+    package: str
+    """Name and version of the package."""
+
+
+def installed_plugins() -> list[Plugin]:
+    """Every plug-in that is installed, whether it is used or not; none is imported."""
+    return [Plugin(group, entry.name, package_of(entry)) for group in GROUPS for entry in entry_points(group=group)]
+
+
+def package_of(entry: EntryPoint) -> str:
+    """Name and version of the package of an entry point."""
+    package = getattr(entry, "dist", None)
+    return f"{package.name} {package.version}" if package else "an unnamed package"
+
+
+def hint_for(name: str, names: Iterable[str], group: str) -> str:
+    """The end of an error line about an unknown name: the nearest right one, or where plug-ins come from.
+
+    >>> hint_for("simclrr", ["simclr", "dino"], "sweeper.methods")
+    '; did you mean `simclr`?'
+    >>> hint_for("toy", ["simclr", "dino"], "sweeper.methods")
+    '; if it is a plug-in, install the package that provides it (entry points `sweeper.methods`)'
+    """
+    plugin = f"; if it is a plug-in, install the package that provides it (entry points `{group}`)"
+    return did_you_mean(name, names) or plugin
 
 
 def load_all_plugins() -> None:
@@ -38,7 +84,10 @@ def load_plugins(group: str, catalogue: dict[str, Any]) -> None:
             found = entry.load()
         except Exception as error:  # another package's code may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ValueError(f"the plug-in {entry.value} ({group}) cannot be imported: {reason}") from error
+            raise ValueError(
+                f"the plug-in {entry.value} ({group}) cannot be imported: {reason}; repair or uninstall its package, "
+                f"{package_of(entry)}"
+            ) from error
         if getattr(found, "name", entry.name) != entry.name:
             raise ValueError(
                 f"the plug-in {entry.value} ({group}) must have the name `{found.name}`, not `{entry.name}`"

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criteria, ResultsUnreadable, numbers, oracle_column, parse_criteria
+from analysis.data.columns import Criteria, ResultsUnreadable, numbers, oracle_column, parse_criteria, place_of
 from analysis.data.criteria import Known
 from analysis.data.headings import NAME
-from trainers.records import COMPLETED, STATUSES
+from trainers.formats import counted
+from trainers.records import COMPLETED, FAILED, STATUSES
 
 
 def complete_trials(
@@ -33,19 +34,36 @@ def complete_trials(
     places = numbers(trials["trial"], "trial", path)
     if not (places % 1 == 0).all():
         raise ResultsUnreadable(
-            f"`trial` in `{path}` must be whole numbers, but one is {places[places % 1 != 0].iloc[0]}"
+            f"`trial` in `{path}` must be whole numbers, but got {places[places % 1 != 0].iloc[0]} in "
+            + place_of(places[places % 1 != 0])
         )
     trials["trial"] = places.astype(int)
     trials["sweep"] = trials["sweep"].astype(object).fillna("").astype(str) if "sweep" in trials else name
     if NAME in trials:
         trials[NAME] = run_names(trials)
-    strange = sorted(set(trials["status"].astype(str)) - set(STATUSES))
-    if strange:
-        raise ResultsUnreadable(f"`status` in `{path}` must be one of {', '.join(STATUSES)}, but got {strange[0]!r}")
+    states = trials["status"].astype(str)
+    strange = states[~states.isin(STATUSES)]
+    if len(strange):
+        text = f"`status` in `{path}` must be one of {', '.join(STATUSES)}, but got {strange.iloc[0]!r}"
+        raise ResultsUnreadable(f"{text} in {place_of(strange)}")
     twice = trials.loc[trials.duplicated(["sweep", "trial"]), "trial"]
     if len(twice):
-        raise ResultsUnreadable(f"`trial` in `{path}` must name each trial once, but got {twice.iloc[0]} twice")
+        text = f"`trial` in `{path}` must name each trial once, but got {twice.iloc[0]} twice, the second time in "
+        raise ResultsUnreadable(text + place_of(twice))
     return trials
+
+
+def without_failed(trials: DataFrame, name: str) -> tuple[DataFrame, tuple[str, ...]]:
+    """The trials without the oracle of those that failed, and a note on how many had one.
+
+    A failed trial has not ended by itself, so what a table has as its accuracy is not that of its training.
+    """
+    failed = (trials["status"] == FAILED) & trials["oracle"].notna()
+    if not failed.any():
+        return trials, ()
+    count = int(failed.sum())
+    note = f"{name}: {counted(count, 'failed trial')} with an accuracy {'does' if count == 1 else 'do'} not count for τ"
+    return trials.assign(oracle=trials["oracle"].mask(failed)), (note,)
 
 
 def run_names(trials: DataFrame) -> Series[str]:

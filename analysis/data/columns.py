@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from pandas import DataFrame, Series
 
 from analysis.data.criteria import LOSS, Known, shelf
 from trainers.formats import one_line
+from trainers.names import did_you_mean
 from trainers.records import (
     CONFIG_PREFIX,
     EMBEDDING,
@@ -35,6 +37,24 @@ class ResultsUnreadable(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
+
+
+class ColumnUnknown(ResultsUnreadable):
+    """An option names a column that a table does not have."""
+
+
+LINE = "line"
+"""The name of a table's index that holds the line of the file in which each row begins."""
+
+
+def place_of(values: Series[Any] | DataFrame) -> str:
+    """Where the first row of these is in its file: the line of a CSV, or the row counted from 1.
+
+    >>> place_of(pd.Series([0.5], index=pd.Index([7], name=LINE))), place_of(pd.Series([0.5], index=[7]))
+    ('line 7', 'row 8')
+    """
+    first = values.index[0]
+    return f"line {first}" if values.index.name == LINE else f"row {first + 1}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +191,8 @@ def parse_criteria(
     """The chosen criteria, or all in the table; `known` describes the criteria of the sweep.
 
     Raises:
-        ResultsUnreadable: a criterion is not a column, a column is named twice, or there is no criterion.
+        ColumnUnknown: a criterion is not a column.
+        ResultsUnreadable: a column is named twice, or there is no criterion.
     """
     names = list(columns)
     where = f"`{path}`" if path else "the table"
@@ -184,8 +205,10 @@ def parse_criteria(
     missing = [criterion.name for criterion in found if criterion.name not in names]
     if missing:
         columns = "column" if len(missing) == 1 else "columns"
-        raise ResultsUnreadable(
-            f"{where} must have the {columns} {', '.join(missing)}, but it has {', '.join(could_be_criteria(names))}"
+        known_names = could_be_criteria(names)
+        raise ColumnUnknown(
+            f"{where} must have the {columns} {', '.join(missing)}, but it has {', '.join(known_names)}"
+            + did_you_mean(missing[0], known_names)
         )
     if not found:
         raise ResultsUnreadable(
@@ -208,7 +231,7 @@ def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None 
     """The oracle's column; None if no oracle is named and the table has none.
 
     Raises:
-        ResultsUnreadable: the named oracle is not a column.
+        ColumnUnknown: the named oracle is not a column.
     """
     names = list(columns)
     if oracle is None:
@@ -218,8 +241,9 @@ def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None 
             return name
     known = set(could_be_criteria(names)) - {column for column in names if is_layer(column)}
     others = [name for name in names if name in known or name == "oracle" or name.startswith(ORACLE_PREFIX)]
-    raise ResultsUnreadable(
+    raise ColumnUnknown(
         f"`{path or 'the table'}` must have the oracle column {oracle}, but it has {', '.join(map(str, others))}"
+        + did_you_mean(oracle, [*others, *(name.removeprefix(ORACLE_PREFIX) for name in others)])
     )
 
 
@@ -234,7 +258,7 @@ def numbers(values: Series[float], name: str, path: Path) -> Series[float]:
     if len(strange):
         comma = " (is its comma a decimal one?)" if "," in str(strange.iloc[0]) else ""
         raise ResultsUnreadable(
-            f"`{name}` in `{path}` must be numbers, but got {strange.iloc[0]!r} in row {strange.index[0]}{comma}"
+            f"`{name}` in `{path}` must be numbers, but got {strange.iloc[0]!r} in {place_of(strange)}{comma}"
         )
     return converted
 

@@ -14,6 +14,7 @@ from typing import Final, TextIO
 import pandas as pd
 from pandas import DataFrame, Series
 
+from analysis.data.columns import LINE
 from analysis.data.headings import join_names, with_headings
 
 ENDINGS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -46,7 +47,7 @@ def read_delimited(path: Path) -> DataFrame:
             rows = csv.reader(file, delimiter=separator, skipinitialspace=True)
             first = list(itertools.islice((row for row in rows if row), 3))
         headings, count = heading_rows(first)
-        check_widths(path, separator, skipped, len(headings))
+        lines = row_lines(path, separator, skipped, len(headings))[count:]
     with opened(path, skipped) as file:
         # With `usecols` pandas drops the fields beyond the header, in any row.
         table = pd.read_csv(
@@ -58,7 +59,10 @@ def read_delimited(path: Path) -> DataFrame:
             skipinitialspace=True,
         )
     table.columns = pd.Index(headings)
-    return with_decimal_points(with_headings(table), separator)
+    table = with_headings(table)
+    if len(lines) == len(table):  # else pandas took another line for an empty one
+        table.index = pd.Index(lines, name=LINE)
+    return with_decimal_points(table, separator)
 
 
 @contextmanager
@@ -148,15 +152,24 @@ def is_number(cell: str) -> bool:
     return True
 
 
-def check_widths(path: Path, separator: str, skipped: int, width: int) -> None:
-    """Raise ValueError if a row has a non-empty field beyond the header."""
+def row_lines(path: Path, separator: str, skipped: int, width: int) -> list[int]:
+    """The line of the file in which each row begins, the header's rows included.
+
+    Raises:
+        ValueError: a row has a non-empty field beyond the header.
+    """
+    lines, line = [], skipped + 1
     with opened(path, skipped) as file:
         reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
         for row in reader:
+            if row:
+                lines.append(line)
+            line = reader.line_num + skipped + 1
             if any(cell.strip() for cell in row[width:]):
-                text = f"line {reader.line_num + skipped} has {len(row)} fields, but the header has {width}"
+                text = f"line {lines[-1]} has {len(row)} fields, but the header has {width}"
                 doubled = separator == "," and len(row) == 2 * width
                 raise ValueError(f"{text} (decimal commas need another separator)" if doubled else text)
+    return lines
 
 
 def with_decimal_points(table: DataFrame, separator: str) -> DataFrame:

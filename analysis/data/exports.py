@@ -13,9 +13,10 @@ from typing import Any, Final
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ResultsUnreadable
+from analysis.data.columns import ColumnUnknown, ResultsUnreadable, place_of
 from analysis.data.headings import NAME
 from trainers.formats import counted, listed
+from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, FAILED, PRUNED, STATUSES
 
 
@@ -148,16 +149,22 @@ def named_hyperparameters(
     both = next((name for name in chosen if name in asked), None)
     if both is not None:
         raise ResultsUnreadable(f"`--hyperparameters` must not name a criterion or the oracle, but got {both}")
-    config = [name for name in (*table.columns, *names.values()) if name.startswith(CONFIG_PREFIX)]
-    known = {name.removeprefix(CONFIG_PREFIX) for name in config}
-    missing = [name for name in chosen if name not in table and name not in known]
-    if missing:
-        raise ResultsUnreadable(
-            f"`{path}` must have the hyperparameters {', '.join(missing)}, but it has {', '.join(table.columns)}"
-        )
+    check_hyperparameters([*table.columns, *names.values()], path, chosen)
     names |= {name: CONFIG_PREFIX + name for name in chosen if name in table and not name.startswith(CONFIG_PREFIX)}
     first = {new: name for name, new in reversed(names.items())}  # of two columns for one name, the first has it
     return {name: new for new, name in first.items() if new not in table}
+
+
+def check_hyperparameters(columns: Sequence[str], path: Path, chosen: Sequence[str]) -> None:
+    """Raises: ColumnUnknown, if a chosen hyperparameter is neither a column nor `config.` with its name."""
+    plain = [name.removeprefix(CONFIG_PREFIX) for name in columns if name.startswith(CONFIG_PREFIX)]
+    missing = [name for name in chosen if name not in columns and name not in plain]
+    if missing:
+        known = plain or list(columns)
+        raise ColumnUnknown(
+            f"`{path}` must have the hyperparameters {', '.join(missing)}, but it has {', '.join(known)}"
+            + did_you_mean(missing[0], [*plain, *columns])
+        )
 
 
 def with_names(table: DataFrame) -> DataFrame:
@@ -189,7 +196,7 @@ def with_status(table: DataFrame, path: Path) -> tuple[DataFrame, list[str]]:
     strange = table[column][~states.isin(KNOWN)]
     if len(strange):
         text = f"`{column}` in `{path}` must be one of {', '.join(STATUSES)}, but got {str(strange.iloc[0])!r}"
-        raise ResultsUnreadable(f"{text} in row {strange.index[0]}")
+        raise ResultsUnreadable(f"{text} in {place_of(strange)}")
     waiting = states.isin(UNFINISHED)
     if waiting.all():
         raise ResultsUnreadable(f"`{path}` must have a trial that has ended, but all are {', '.join(states.unique())}")

@@ -16,6 +16,7 @@ from analysis.data.columns import ResultsUnreadable
 from analysis.data.delimited import ENDINGS as DELIMITED
 from analysis.data.delimited import read_delimited
 from analysis.data.headings import with_headings
+from trainers.rebuilding import how_to_rebuild
 
 SWEEP_FILE = "sweep.yaml"
 ENDINGS = (".parquet", *DELIMITED)
@@ -52,13 +53,16 @@ def is_sweep(folder: Path) -> bool:
 def has_trials(folder: Path) -> bool:
     """Whether a sweep's folder has trials; a sweep that stopped before its first trial has an empty table."""
     table = table_in(folder, "trials")
-    return table is not None and not (ending_of(table) == ".parquet" and read_table(table).empty)
+    try:
+        return table is not None and not (ending_of(table) == ".parquet" and read_table(table).empty)
+    except ResultsUnreadable:  # `read_source` says what is wrong with it
+        return True
 
 
 def unfinished(folder: Path) -> str:
     """Why a sweep's folder has no trials, and what to do."""
     what = "has no trial yet" if table_in(folder, "trials") else "has no trials.parquet"
-    return f"`{folder}` {what}, so it is running or was stopped; `sweeper resume {folder}` completes it"
+    return f"`{folder}` {what}, so it is running or was interrupted; `sweeper resume {folder}` completes it"
 
 
 def table_in(folder: Path, stem: str) -> Path | None:
@@ -78,8 +82,12 @@ def read_table(path: Path) -> DataFrame:
         return with_headings(pd.read_parquet(path)) if ending == ENDINGS[0] else read_delimited(path)
     # Errors of pyarrow and of pandas' parser are ValueErrors.
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+        if isinstance(error, pd.errors.EmptyDataError) or path.stat().st_size == 0:
+            text = f"`{path}` is empty; it must have the names of the columns and one row per trial"
+            raise ResultsUnreadable(text + how_to_rebuild(path)) from error
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ResultsUnreadable(f"`{path}` must be a {ending[1:]} table, but it cannot be read: {first}") from error
+        text = f"`{path}` must be a {ending[1:]} table, but it cannot be read: {first}"
+        raise ResultsUnreadable(text + how_to_rebuild(path)) from error
 
 
 def ending_of(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import ResultsUnreadable, numbers
+from analysis.data.columns import ResultsUnreadable, numbers, place_of
 from trainers.records import Column
 
 LAST_EPOCH: Final = 2**53
@@ -33,8 +33,10 @@ def typed(table: DataFrame, columns: Iterable[Column], criteria: Iterable[str], 
             check_moments(table[name], name, path)
         elif kind in ("number", "whole"):
             found = numbers(table[name], name, path)
-            if name.endswith("seconds") and not found.dropna().between(0, LONGEST).all():
-                raise ResultsUnreadable(f"`{name}` in `{path}` must be seconds from 0 to {LONGEST:g}, but one is not")
+            strange = found[found.notna() & ~found.between(0, LONGEST)]
+            if name.endswith("seconds") and len(strange):
+                what = f"seconds from 0 to {LONGEST:g}, but got {strange.iloc[0]:g} in {place_of(strange)}"
+                raise ResultsUnreadable(f"`{name}` in `{path}` must be {what}")
             table = table.assign(**{name: found}) if table[name].dtype.kind not in "iuf" else table
     return table
 
@@ -46,7 +48,9 @@ def check_moments(values: Series[Any], name: str, path: Path) -> None:
     else:
         strange = values[pd.to_datetime(values, utc=True, format="ISO8601", errors="coerce").isna() & values.notna()]
     if len(strange):
-        raise ResultsUnreadable(f"`{name}` in `{path}` must be moments, but one is {str(strange.iloc[0])[:40]!r}")
+        raise ResultsUnreadable(
+            f"`{name}` in `{path}` must be moments, but got {str(strange.iloc[0])[:40]!r} in {place_of(strange)}"
+        )
 
 
 def check_epochs(reports: DataFrame, path: Path) -> DataFrame:
@@ -61,12 +65,15 @@ def check_epochs(reports: DataFrame, path: Path) -> DataFrame:
     found = numbers(reports["epoch"], "epoch", path)
     strange = found[~(found.between(0, LAST_EPOCH) & (found % 1 == 0))]
     if len(strange):
-        raise ResultsUnreadable(f"`epoch` in `{path}` must be whole numbers from 0, but one is {strange.iloc[0]:g}")
+        raise ResultsUnreadable(
+            f"`epoch` in `{path}` must be whole numbers from 0, but got {strange.iloc[0]:g} in {place_of(strange)}"
+        )
     reports = reports.assign(epoch=found.astype(int))
     twice = reports[reports.duplicated(["sweep", "trial", "epoch"])]
     if len(twice):
         epoch, trial = twice.iloc[0][["epoch", "trial"]]
         raise ResultsUnreadable(
-            f"`{path}` must have each epoch of a trial once, but epoch {epoch} of trial {trial} is there twice"
+            f"`{path}` must have each epoch of a trial once, but epoch {epoch} of trial {trial} is there twice, the "
+            f"second time in {place_of(twice)}"
         )
     return reports

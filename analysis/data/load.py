@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.clean import audit_weights, complete_trials, split_names
+from analysis.data.clean import audit_weights, complete_trials, split_names, without_failed
 from analysis.data.columns import (
     SIGNS,
+    ColumnUnknown,
     Criteria,
     ResultsUnreadable,
     could_be_criteria,
@@ -21,10 +22,11 @@ from analysis.data.columns import (
     numbers,
     oracle_column,
     parse_criteria,
+    place_of,
     swept,
 )
 from analysis.data.criteria import Known, known_criteria
-from analysis.data.exports import OF_TOOLS, read_export
+from analysis.data.exports import OF_TOOLS, check_hyperparameters, read_export
 from analysis.data.files import SWEEP_FILE, find_sources, read_settings, read_table, stem_of, table_in, unfinished
 from analysis.data.folders import folders_below
 from analysis.data.headings import NAME
@@ -53,7 +55,8 @@ def load(
     `oracle` names the column to judge against (default `oracle`; `knn` also finds `oracle.knn`). `criteria` only lists
     columns that must exist and be numeric. `hyperparameters` names columns that are hyperparameters, besides those that
     an export marks so. Without a column `status`, all trials are completed; without `sweep`, the name is the file's
-    stem; without `trial`, trials are numbered by row, and shown by their name if there is a column of names.
+    stem; without `trial`, trials are numbered by row, and shown by their name if there is a column of names. The sweeps
+    of a folder that cannot be read are left out, unless none can be read.
 
     Raises:
         ResultsUnreadable: there is nothing to read, a file has the wrong format, a column is missing, or a criterion
@@ -63,7 +66,18 @@ def load(
     if not named:
         raise ResultsUnreadable("`paths` must name at least one sweep, but got none")
     found, notes = find_sources(named)
-    parts = [read_source(source, oracle, criteria, hyperparameters) for source in found]
+    read: dict[Path, Results] = {}
+    damaged: dict[Path, ResultsUnreadable] = {}
+    for source in found:
+        try:
+            read[source] = read_source(source, oracle, criteria, hyperparameters)
+        except ResultsUnreadable as error:
+            if source in named or isinstance(error, ColumnUnknown):
+                raise
+            damaged[source] = error
+    if not read:
+        raise next(iter(damaged.values()))
+    found, parts = list(read), list(read.values())
     names = [name for part in parts for name in part.folders]
     if len(set(names)) < len(names):
         parts = [rename_sweeps(part, source) for part, source in zip(parts, found, strict=True)]
@@ -77,6 +91,7 @@ def load(
         home=shared_home(named, parts),
         criteria=known,
         notes=(*notes, *(note for part in parts for note in part.notes), *undirected(criteria, known)),
+        left_out=tuple(f"{source.name} was left out: {error}" for source, error in damaged.items()),
     )
 
 
@@ -101,9 +116,13 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     rows = read_table(table)
     own = source.is_dir() and bool(settings)  # the folder names the sweep, even if it was copied or renamed
     rows = typed(rows, [column for column in TRIAL_COLUMNS if column.name != "trial"], (), table) if own else rows
+    if own:
+        check_hyperparameters(list(map(str, rows.columns)), table, hyperparameters)
     asked = {make_score_column(criterion).name for criterion in criteria or ()} | ({oracle} if oracle else set())
     rows, said = (rows, ()) if own else read_export(rows, table, hyperparameters, asked)
     trials = complete_trials(rows.assign(sweep=name) if own else rows, table, name, oracle, criteria, known)
+    trials, unused = without_failed(trials, name)
+    said += unused
     trials["weight"] = audit_weights(trials, settings)
     reports, baselines = (
         read_beside(folder, stem, name, known, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
@@ -164,7 +183,9 @@ def trial_numbers(reports: DataFrame, trials: DataFrame, folder: Path) -> Series
     names = dict(zip(trials[NAME], trials["trial"], strict=True)) if NAME in trials else {}
     found = numbers(reports["trial"].map(lambda trial: names.get(trial, trial)), "trial", folder / "reports")
     if not (found % 1 == 0).all():
-        raise ResultsUnreadable(f"`trial` of the reports in `{folder}` must be whole numbers")
+        strange = found[found % 1 != 0]
+        text = f"`trial` of the reports in `{folder}` must be whole numbers, but got {strange.iloc[0]} in "
+        raise ResultsUnreadable(text + place_of(strange))
     return found.astype(int)
 
 

@@ -35,6 +35,8 @@ class Results:
     """The description of each criterion, from the sweeps and the catalogue."""
     notes: tuple[str, ...] = ()
     """Notes for the user: what was left out, split or not judged."""
+    left_out: tuple[str, ...] = ()
+    """The sweeps of a folder that cannot be read, each with the reason."""
 
     def score_columns(self, criteria: Criteria = None) -> tuple[ScoreColumn, ...]:
         """The criteria to judge, with their directions from the sweeps, as an argument for `kendall`, `select` …"""

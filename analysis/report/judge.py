@@ -45,7 +45,7 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
     replayed = len(reports) > 0 and "epoch" in reports
     with labels_of(results.criteria):
         ranking.insert(list(ranking.columns).index("criterion") + 1, "label", ranking["criterion"].map(label_of))
-        warnings = cautions(trials, results.baselines, ranking, given)
+        warnings = cautions(trials, results.baselines, ranking, given, results.sweeps)
     return Judgement(
         ranking=ranking,
         selection=select(trials, criteria),

@@ -39,6 +39,8 @@ class Report:
     folders: tuple[Path, ...] = ()
     """The folders of all reports, those of single sweeps first."""
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """The sweeps of a folder that cannot be read, each with the reason."""
 
     @property
     def ranking(self) -> DataFrame:
@@ -97,6 +99,7 @@ def write_report(
         judgement,
         tuple(figures),
         results.notes,
+        results.left_out,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from pandas import DataFrame
@@ -17,6 +19,7 @@ from analysis.text.trial_cautions import (
     Caution,
     about_conditions,
     about_failures,
+    about_images,
     about_oracle,
     about_pruning,
     about_repeats,
@@ -43,8 +46,14 @@ MORE_TRIALS: Final = "About four times as many trials halve the width"
 MORE: Final = " (`sweeper resume NAME --trials COUNT`)"
 
 
-def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partial: DataFrame) -> DataFrame:
-    """One row per caution: sweep, kind, text; the tables may hold several sweeps."""
+def cautions(
+    trials: DataFrame,
+    baselines: DataFrame,
+    ranking: DataFrame,
+    partial: DataFrame,
+    sweeps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> DataFrame:
+    """One row per caution: sweep, kind, text; the tables may hold several sweeps. `sweeps`: sweep -> its sweep.yaml."""
     rows = []
     for sweep, part in trials.groupby("sweep", sort=False):
         base = baselines[baselines["sweep"] == sweep] if "sweep" in baselines else DataFrame()
@@ -57,6 +66,7 @@ def cautions(trials: DataFrame, baselines: DataFrame, ranking: DataFrame, partia
             *about_doubt(ranks),
             *about_pruning(part, ranks),
             *about_failures(part),
+            *about_images(sweeps.get(str(sweep), {})),
             *about_start(part, base, ranks),
             *about_proxies(given),
             *about_moved(part, ranks),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pandas import DataFrame
 
@@ -143,6 +144,16 @@ def about_failures(trials: DataFrame) -> list[Caution]:
             text = f"{count} of {len(trials)} trials {status}. {guess}"
             found.append((status, text + (advice(trials, "; `sweeper show NAME --trial NUMBER` says why.") or ".")))
     return found
+
+
+def about_images(settings: Mapping[str, Any]) -> list[Caution]:
+    """Files of the data set that no trial has seen, because they could not be read; `settings` is the sweep.yaml."""
+    origin = settings.get("provenance")
+    count = origin.get("unreadable") if isinstance(origin, Mapping) else None
+    if not isinstance(count, int) or count < 1:
+        return []
+    text = f"{counted(count, 'image file')} could not be read and {'was' if count == 1 else 'were'} left out: "
+    return [("unreadable files", f"{text}unreadable.txt in the sweep's folder lists {'it' if count == 1 else 'them'}.")]
 
 
 def about_conditions(trials: DataFrame) -> list[Caution]:

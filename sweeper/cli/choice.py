@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sweeper.cli.again import as_written, command_again, file_of_trial
 from sweeper.errors import ResultsError
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.names import did_you_mean
@@ -30,6 +31,15 @@ class Choice:
     swept: tuple[str, ...]
     """The hyperparameters that the sweep varied."""
     checkpoint: str | None
+    """Its file; None if there is none."""
+    missing: str | None
+    """The checkpoint that the tables name, if its file is not there; None if the sweep kept none."""
+    keep_checkpoints: str
+    """Which checkpoints the sweep keeps."""
+    file: Mapping[str, Any]
+    """The search-space file that trains the trial again."""
+    again: str
+    """The commands that do so."""
     oracle: str | None
     """The oracle's name; it and the four fields below are None if no oracle ran."""
     accuracy: float | None
@@ -79,6 +89,10 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         checkpoint = None  # a table is data: it names no file elsewhere
     elif checkpoint:
         checkpoint = listing.folder / row["checkpoint"]
+    hyperparameters = as_written(listing.settings, hyperparameters_of(row))
+    swept = tuple(listing.settings.get("space") or ())
+    first = sorted(hyperparameters, key=lambda name: name not in swept)
+    hyperparameters = {name: hyperparameters[name] for name in first}
     choice = Choice(
         sweep=listing.name,
         criterion=name,
@@ -86,9 +100,13 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         value=float(row[column.name]),
         trial=int(row["trial"]),
         completed=len(completed),
-        hyperparameters=hyperparameters_of(row),
-        swept=tuple(listing.settings.get("space") or ()),
+        hyperparameters=hyperparameters,
+        swept=swept,
         checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
+        missing=str(checkpoint) if checkpoint and not checkpoint.is_file() else None,
+        keep_checkpoints=str(listing.settings.get("keep_checkpoints", "best")),
+        file=file_of_trial(listing.settings, hyperparameters),
+        again=command_again(str(listing.folder), name, listing.objective),
         configuration=int(row.get("configuration", row["trial"])),
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from sweeper import __version__
 from sweeper.config.resources import usable_cores
+from sweeper.errors import ConfigError
 from sweeper.store.manifest import PACKAGES
 from trainers.formats import one_line
 
@@ -45,6 +46,7 @@ def check_machine(results: Path) -> Iterator[Check]:
     """Yield the result of each check as soon as it is done."""
     yield check_python()
     yield from check_packages()
+    yield from check_plugins()
     yield from check_devices()
     yield from check_datasets()
     yield check_disk(results)
@@ -90,6 +92,27 @@ def check_package(requirement: Requirement) -> Check:
     if not requirement.specifier.contains(version, prereleases=True):
         return Check(name, "warn", f"{version} is not {requirement.specifier}", wanted)
     return Check(name, "ok", version)
+
+
+def check_plugins() -> Iterator[Check]:
+    """The plug-ins of each package, or that there is none; one that cannot be loaded would end every sweep."""
+    from sweeper.run.observers import make_observers
+    from sweeper.run.options import RunOptions
+    from trainers.plugins import installed_plugins, load_all_plugins
+
+    found: dict[str, list[str]] = {}
+    for plugin in installed_plugins():
+        found.setdefault(plugin.package, []).append(f"{plugin.name} ({plugin.group})")
+    if not found:
+        yield Check("plug-ins", "ok", "none is installed")
+        return
+    try:
+        load_all_plugins()
+        make_observers(RunOptions(quiet=True))
+    except (ValueError, ConfigError) as error:
+        yield Check("plug-ins", "fail", str(error))
+    for package, names in found.items():
+        yield Check("plug-ins", "ok", f"{package}: {', '.join(names)}")
 
 
 def check_devices() -> Iterator[Check]:

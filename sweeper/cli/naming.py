@@ -24,9 +24,11 @@ LONGEST_NAME: Final = 200
 
 def check_name(name: str) -> str:
     """The name of a sweep, which is also that of its folder."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name) or name in RESERVED:
+    if name in RESERVED:
+        raise ConfigError(f"`--name` must not be {' or '.join(RESERVED)}, which are other folders of the results")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name):
         raise ConfigError(
-            f"`--name` must be letters, digits and . _ + = -, and none of {', '.join(RESERVED)}, but got "
+            "`--name` must begin with a letter, a digit or _, and may contain letters, digits and . _ + = -, but got "
             f"{shortened(name)!r}"
         )
     if len(name) > LONGEST_NAME:

@@ -67,17 +67,23 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
 
     decorators = [
         click.option("--local", is_flag=True, help="Run in this process, one trial at a time, without Ray."),
-        click.option("--address", metavar="HOST:PORT", help="A running Ray cluster, instead of one started here."),
-        click.option("--jobs", type=click.IntRange(1, 10_000), help="Trials at once; by default as many as fit."),
+        click.option("--address", metavar="HOST:PORT", help="Join this Ray cluster instead of starting Ray here."),
+        click.option(
+            "--jobs",
+            type=click.IntRange(1, 10_000),
+            help="Trials that run at the same time.  [default: as many as fit]",
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-        click.option("--timeout", type=Duration(), help="Stop cleanly after this time (90s, 30m, 2h)."),
-        click.option("--storage", metavar="URL", help="Full storage URL; sweep.yaml stores it without the password."),
+        click.option("--timeout", type=Duration(), help="Interrupt the sweep after this time (90s, 30m, 2h)."),
+        click.option(
+            "--storage", metavar="URL", help="URL of Optuna's storage with the password, which is never stored."
+        ),
         click.option(
             "--observer",
             "observers",
             multiple=True,
             metavar="NAME",
-            help="Also notify this observer: live, plain, json_lines or a plug-in, or '{name: NAME, OPTION: VALUE}'.",
+            help="Add an observer: live, plain, json_lines or a plug-in, or '{name: NAME, OPTION: VALUE}'.",
         ),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,

@@ -1,4 +1,4 @@
-"""The commands that read what is there: analyze, best, export, list, show and doctor; what is heavy is imported inside."""
+"""The commands that read what is there: analyze, best, export, list, show, doctor; heavy imports are inside."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from trainers.formats import one_line
 @click.option("--oracle", help="The column to judge against.  [default: oracle]")
 @click.option(
     "--criteria",
-    help="The columns to judge, with commas; -NAME: less is better, +NAME: more is.  [default: those known]",
+    help="The columns to judge, separated by commas. Write -NAME if less is better, +NAME if more is.  "
+    "[default: the known criteria]",
 )
 @click.option(
     "--hyperparameters",
-    help="The columns that are hyperparameters, with commas.  [default: config.*, and those that an export marks]",
+    help="The columns that are hyperparameters, separated by commas.  [default: config.*, and those that an export "
+    "of another tool marks]",
 )
 @click.option(
     "--out",
@@ -38,7 +40,7 @@ def analyze(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how well each criterion ranked the trials, and what selecting by it keeps.
+    """Measure how well each criterion ranked the trials, and the accuracy of the trial that it selects.
 
     PATH is a sweep, a folder of sweeps, or a CSV or parquet with one row per trial: your own, or an export of Optuna,
     optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and CSV tables.
@@ -54,6 +56,8 @@ def analyze(
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
     report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given)
+    for line in report.left_out:
+        click.echo(f"sweeper: {one_line(line)}", err=True)
     if as_json:
         tables = {"ranking": report.ranking, "selection": report.selection}
         rows = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
@@ -65,17 +69,18 @@ def analyze(
 
 @click.command(short_help="Show the trial that a criterion selects.")
 @click.argument("sweep")
-@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @results_option
 @json_option
 def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
     """Show the trial of SWEEP that a criterion selects, among those that completed.
 
-    Prints its hyperparameters as YAML to paste into a search-space file, its checkpoint, and, where an oracle ran,
-    what the choice cost.
+    Prints its checkpoint, the accuracy that the choice costs if an oracle ran, and a search-space file that trains
+    the trial again.
 
     \b
       sweeper best results/dino-photos-20260101-120000 --criterion rankme
+      sweeper best results/dino-photos-20260101-120000 > best.yaml && sweeper run best.yaml epochs=50
     """
     from sweeper.cli.choice import choose
     from sweeper.cli.screens import choice_text
@@ -91,7 +96,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 @click.command(short_help="Write the encoder of a trial for other programs.")
 @click.argument("sweep")
 @click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
-@click.option("--criterion", help="The column that selects.  [default: the sweep's objective]")
+@click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
 @click.option("--onnx", is_flag=True, help="Also write model.onnx.")
 @click.option("--torchscript", is_flag=True, help="Also write model.torchscript.pt.")

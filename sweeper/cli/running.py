@@ -27,9 +27,11 @@ SHOWN_CONFIGURATIONS: Final = 12
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--name", help="Name of the sweep and of its folder.  [default: method, data set, time]")
 @results_option
-@click.option("--resume", "resuming", is_flag=True, help="Continue the sweep of that --name if it exists.")
 @click.option(
-    "--dry-run", is_flag=True, help="Show the config as resolved, the first trials and an estimate; run nothing."
+    "--resume", "resuming", is_flag=True, help="Continue the sweep with that --name if it exists; else start it."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the complete config, the first trials and the estimated time; run nothing."
 )
 @run_options
 def run(
@@ -43,8 +45,8 @@ def run(
 ) -> int:
     """Run the sweep that FILE describes.
 
-    Any key of the file can be overridden behind it; values are read as YAML, and null takes a hyperparameter out of
-    the space:
+    KEY=VALUE after FILE overrides a key of the file. Values are read as YAML. null removes a hyperparameter from the
+    space:
 
     \b
       sweeper run search_spaces/dino.yaml trials=40 space.lr.high=0.3 space.mask_ratio=null
@@ -52,7 +54,7 @@ def run(
       sweeper run search_spaces/dino.yaml pruner.name=median --name pruned
       sweeper run search_spaces/dino.yaml --dry-run
 
-    Ctrl-C ends it cleanly; `sweeper resume` continues it.
+    Ctrl-C interrupts the sweep; `sweeper resume` continues it.
     """
     from sweeper.config.read import load_config
     from sweeper.run.observers import make_observers, observer_options
@@ -76,7 +78,7 @@ def run(
 @click.command(short_help="Continue a sweep.")
 @click.argument("sweep")
 @results_option
-@click.option("--trials", type=click.IntRange(1, 1_000_000), help="A new total of configurations.")
+@click.option("--trials", type=click.IntRange(1, 1_000_000), help="The new total number of configurations.")
 @run_options
 def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -> int:
     """Continue SWEEP, a name or a folder, where it stopped.

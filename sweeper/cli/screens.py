@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import RenderableType
@@ -14,16 +14,15 @@ from rich.text import Text
 from sweeper.cli.choice import Choice, choose
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
-from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, created, hyperparameters_of
-from sweeper.store.manifest import PROVENANCE
+from sweeper.store.layout import SweepFolder
+from sweeper.store.listing import FINISHED, INTERRUPTED, Listing, created, hyperparameters_of
+from sweeper.store.manifest import NOTES, PROVENANCE, UNREADABLE
 from trainers.formats import accuracy, one_line, plain, seconds
 from trainers.records import LAYERS, NULL, ORACLE_PREFIX, TrialConfig
 
 if TYPE_CHECKING:
     from sweeper.cli.plan import Estimate
     from sweeper.run.sweep import Summary
-
-STYLES: Final = {**STATUS_STYLES, RUNNING: "bold", INTERRUPTED: "yellow"}
 
 
 def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
@@ -71,10 +70,10 @@ def list_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
     """The counts as text, such as `9 completed, 2 pruned`; with the planned number if the sweep is not finished."""
-    text = Text(", ").join(Text(f"{count} {status}", style=STYLES[status]) for status, count in counts.items())
-    if state != "finished":
+    text = Text(", ").join(Text(f"{count} {status}", style=STATUS_STYLES[status]) for status, count in counts.items())
+    if state != FINISHED:
         text += Text(f"{' ' if counts else ''}of {runs}")
-        text += Text("" if state in counts else f", {state}", style=STYLES.get(state, ""))
+        text += Text("" if state in counts else f", {state}", style=STATUS_STYLES.get(state, ""))
     return text
 
 
@@ -84,9 +83,20 @@ def sweep_parts(listing: Listing) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(_yaml(config)), trials_table(listing)]
     counts = _text(f"{listing.name}: ") + _count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
+    parts += [_text(f"dataset: {note}") for note in _dataset_notes(listing)]
     if listing.state == INTERRUPTED:
-        parts.append(_text(f"to continue: sweeper resume {listing.folder}"))
+        parts.append(_text(f"continue with: sweeper resume {listing.folder}"))
     return parts
+
+
+def _dataset_notes(listing: Listing) -> list[str]:
+    """What the data set said of its images, and where the files are listed that it left out."""
+    origin = listing.settings.get(PROVENANCE) or {}
+    notes = [str(note) for note in origin.get(NOTES) or ()]
+    if origin.get(UNREADABLE):
+        place = SweepFolder(listing.folder).unreadable
+        notes.append(f"files that could not be read and were left out: {origin[UNREADABLE]}, listed in {place}")
+    return notes
 
 
 def trials_table(listing: Listing) -> Table:
@@ -102,7 +112,7 @@ def trials_table(listing: Listing) -> Table:
         _add(
             table,
             str(row["trial"]),
-            Text(row["status"], style=STYLES[row["status"]]),
+            Text(row["status"], style=STATUS_STYLES[row["status"]]),
             str(row.get("epochs", row.get("epoch", 0))),
             *(_number(row.get(name)) for name in criteria),
             *(accuracy(row.get(name)) for name in oracles),
@@ -139,7 +149,7 @@ def trial_data(listing: Listing, number: int) -> dict[str, Any]:
 
 def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     """The output for one trial: its status, its hyperparameters, and its criteria by epoch."""
-    head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STYLES[data["status"]])
+    head = Text(f"trial {data['trial']}: ") + Text(data["status"], style=STATUS_STYLES[data["status"]])
     if data.get("reason"):
         head += _text(f" ({data['reason']})")
     if data.get("audited"):
@@ -160,13 +170,11 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def choice_text(choice: Choice) -> str:
-    """The selected trial: its checkpoint, its regret, and its hyperparameters as YAML."""
-    swept = {key: value for key, value in choice.hyperparameters.items() if key in choice.swept}
-    held = {key: value for key, value in choice.hyperparameters.items() if key not in choice.swept}
+    """The selected trial: its checkpoint, its regret, and the search-space file that trains it again."""
     among = "the only completed trial" if choice.completed == 1 else f"of {choice.completed} completed trials"
     lines = [
         f"# {choice.sweep}: {choice.criterion} selects trial {choice.trial} ({_number(choice.value)}), {among}",
-        f"# checkpoint: {choice.checkpoint or 'its file is not there; keep_checkpoints=last keeps one per trial'}",
+        f"# checkpoint: {choice.checkpoint or _without_checkpoint(choice)}",
     ]
     start, sign = choice.untrained_value, 1 if choice.higher_is_better else -1
     if start is not None and sign * start > sign * choice.value:
@@ -193,10 +201,27 @@ def choice_text(choice: Choice) -> str:
         )
         if choice.untrained_accuracy is not None:
             lines[-1] += f"; the untrained encoder has {accuracy(choice.untrained_accuracy)}"
-    lines.append(
-        "# to reuse it, replace `fixed:` in the sweep's file by these lines, and remove their keys from `space:`"
-    )
-    return "\n".join(map(one_line, lines)) + "\n" + _yaml_lines({"fixed": {**swept, **held}})
+    lines.append(f"# below is a search-space file; to train this trial again: {choice.again}")
+    return "\n".join(map(one_line, lines)) + "\n" + file_text(choice.file)
+
+
+def _without_checkpoint(choice: Choice) -> str:
+    """Why there is no checkpoint, and how to get one."""
+    if choice.missing:
+        why = f"{choice.missing} is missing, although the sweep kept it; copy it back"
+    else:
+        kept = {
+            "best": "keep_checkpoints: best keeps one for the whole sweep",
+            "none": "keep_checkpoints: none",
+        }.get(choice.keep_checkpoints, "the sweep was cleaned up")
+        why = f"none was kept of this trial ({kept}); set keep_checkpoints=last in the next sweep"
+    return f"{why}, or train the trial again as below"
+
+
+def file_text(content: Mapping[str, Any]) -> str:
+    """A search-space file: short sections on one line, hyperparameters one per line."""
+    head = _yaml({name: value for name, value in content.items() if name != "fixed"})
+    return head + _yaml_lines({"fixed": content["fixed"]})
 
 
 def plan_parts(
@@ -224,14 +249,22 @@ def plan_parts(
 
 def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
-    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items() if count) or "no trial ended"
+    state = INTERRUPTED if summary.interrupted else FINISHED
+    counts = _count_words(summary.counts, summary.runs, state).plain or "no trial ended"
     folder = one_line(str(summary.folder))
     ended = f"\n{folder}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
-    steps = {f"sweeper best {folder}": "the trial that the criterion selects"}
+    best = f"sweeper best {folder}"
     if summary.measured:
-        steps = {f"sweeper analyze {folder}": "how each criterion ranked the trials", **steps}
+        steps = {
+            f"sweeper analyze {folder}": "how each criterion ranked the trials",
+            best: "the trial that the criterion selects",
+        }
+    else:  # without accuracies there is nothing that `analyze` could compare the criteria with
+        first, *others = summary.criteria
+        steps = {best: f"the trial that {first} selects"}
+        steps |= {f"{best} --criterion {name}": f"the trial that {name} selects" for name in others[:1]}
     width = max(map(len, steps))
     return "\n".join([ended, *(f"  {command:<{width}}   {meaning}" for command, meaning in steps.items())])
 

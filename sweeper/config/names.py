@@ -16,6 +16,7 @@ from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_opti
 from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
+from trainers.plugins import hint_for
 from trainers.records import CriteriaSample, Scalar
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ LONGEST_NAME: Final = 255
 """Bytes of a file's or a folder's name on every common file system."""
 
 
-def read_name(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> str:
-    """A name of a catalogue; `others` is the end of the list of names in errors."""
+def read_name(document: Document, key: Key, names: Iterable[str], *, others: str = "", group: str = "") -> str:
+    """A name of a catalogue; `others` is the end of the list of names in errors, `group` that of its plug-ins."""
     names = list(names)
     expected = f"one of {', '.join(names)}{others}"
     value = read_mapping(document, key[:-1]).get(key[-1])
@@ -39,17 +40,17 @@ def read_name(document: Document, key: Key, names: Iterable[str], *, others: str
         raise missing(document, key, expected)
     if value not in names:
         problem = f"{dotted(key)} must be {expected}, but got {as_yaml(value)}"
-        raise document.error(key, problem + did_you_mean(str(value), names))
+        raise document.error(key, problem + _hint(str(value), names, group))
     return str(value)
 
 
-def read_names(document: Document, key: Key, names: Iterable[str], *, others: str = "") -> tuple[str, ...]:
-    """One name of a catalogue, or a list of them; `others` is the end of the list of names in errors."""
+def read_names(document: Document, key: Key, names: Iterable[str], *, others: str, group: str) -> tuple[str, ...]:
+    """One name of a catalogue, or a list of them; `others` and `group` are those of `read_name`."""
     names = list(names)
     values: tuple[str, ...] = read_at(document, key, tuple[str, ...])
     expected = f"{dotted(key)} must be among {', '.join(names)}{others}"
     refuse(
-        document.mistake(key, f"{expected}, but got {as_yaml(value)}{did_you_mean(value, names)}")
+        document.mistake(key, f"{expected}, but got {as_yaml(value)}{_hint(value, names, group)}")
         for value in values
         if value not in names
     )
@@ -58,18 +59,23 @@ def read_names(document: Document, key: Key, names: Iterable[str], *, others: st
     return values
 
 
+def _hint(value: str, names: Iterable[str], group: str) -> str:
+    """The nearest right name; where plug-ins have the group, their package may be missing."""
+    return hint_for(value, names, group) if group else did_you_mean(value, names)
+
+
 def read_method(document: Document) -> str:
     """The method's name."""
     from trainers.methods import METHODS
 
-    return read_name(document, ("method",), METHODS)
+    return read_name(document, ("method",), METHODS, group="sweeper.methods")
 
 
 def read_dataset(document: Document) -> dict[str, Scalar]:
     """The data set and the value of every option. It is opened once, so that a missing folder is found here."""
     from trainers.datasets import DATASETS, open_dataset
 
-    name = read_name(document, ("dataset", "name"), DATASETS)
+    name = read_name(document, ("dataset", "name"), DATASETS, group="sweeper.datasets")
     kind = DATASETS[name].Options
     options = read_section(kind, document, ("dataset",), others=["name"], owner=f"an option of {name}")
     refuse(
@@ -132,7 +138,8 @@ def read_criteria(document: Document) -> tuple[str, ...]:
         return DEFAULT_CRITERIA
     if value == "all":
         return tuple(CRITERIA)
-    criteria = read_names(document, ("criteria",), CRITERIA, others=" or be default or all")
+    others = " or be default or all"
+    criteria = read_names(document, ("criteria",), CRITERIA, others=others, group="sweeper.criteria")
     if not criteria:
         raise document.error(("criteria",), "`criteria` must name at least one criterion, but got []")
     return criteria
@@ -146,7 +153,7 @@ def read_oracle(document: Document) -> tuple[str, ...]:
         return DEFAULT_ORACLE
     if document.get(("oracle",)) in (None, "none"):
         return ()
-    return read_names(document, ("oracle",), ORACLES, others=" or be none")
+    return read_names(document, ("oracle",), ORACLES, others=" or be none", group="sweeper.oracles")
 
 
 def read_objective(document: Document) -> str:

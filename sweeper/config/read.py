@@ -47,7 +47,8 @@ def load_config(
 ) -> SweepConfig:
     """The sweep that a search-space file and the overrides describe.
 
-    A hyperparameter in both `space` and `fixed` is held, unless the sampler is `axes`; the log says so.
+    A hyperparameter in both `space` and `fixed` is held, unless the sampler is `axes`; the log says so, and that
+    `space` is empty.
 
     Args:
         path: the file.
@@ -58,7 +59,11 @@ def load_config(
     Raises:
         ConfigError: one line per mistake: its place, what was expected, what came, and the nearest right name.
     """
-    return _parse(read_document(path, overrides), cluster=cluster, observers=observers)
+    config = _parse(read_document(path, overrides), cluster=cluster, observers=observers)
+    runs = config.trials * config.seeds
+    if not config.space and runs > 1:
+        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
+    return config
 
 
 def parse_config(

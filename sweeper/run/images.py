@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
+from sweeper.store.atomic import write_text
 from sweeper.store.layout import SweepFolder
-from sweeper.store.manifest import record_once
+from sweeper.store.manifest import NOTES, UNREADABLE, record_once
 from trainers.datasets.base import Images
+from trainers.fields import shortened
+
+LONGEST_NOTE: Final = 300
+"""Letters of a note in sweep.yaml."""
 
 
 def read_images(config: SweepConfig) -> Images:
@@ -40,7 +47,20 @@ def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None 
             f"the images of `dataset` {config.dataset['name']} have changed since the sweep began ({what}), so its "
             "trials could not be compared; put them back, or run a new sweep"
         )
+    record_notes(folder, images)
     return images
+
+
+def record_notes(folder: SweepFolder, images: Images) -> None:
+    """Keep what the data set said of itself: the notes in sweep.yaml, the files that cannot be read in unreadable.txt.
+
+    An earlier version wrote neither; a resume adds them.
+    """
+    if images.notes:
+        record_once(folder, NOTES, [shortened(note, LONGEST_NOTE) for note in images.notes])
+    if images.unreadable:
+        write_text(folder.unreadable, "".join(f"{file}\n" for file in images.unreadable))
+        record_once(folder, UNREADABLE, len(images.unreadable))
 
 
 def has_labels(config: SweepConfig) -> bool:

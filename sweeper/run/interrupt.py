@@ -11,9 +11,9 @@ from typing import Any, Final
 
 REASONS: Final = {
     signal.SIGINT: "interrupted",
-    signal.SIGTERM: "told to end",
-    signal.SIGHUP: "the terminal was closed",
-    signal.SIGALRM: "out of time",
+    signal.SIGTERM: "interrupted by SIGTERM",
+    signal.SIGHUP: "interrupted, because the terminal was closed",
+    signal.SIGALRM: "interrupted, because the time of --timeout is over",
 }
 
 

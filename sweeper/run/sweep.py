@@ -26,12 +26,14 @@ from sweeper.search.storage import open_study, storage_url
 from sweeper.search.study import Study
 from sweeper.store.atomic import disk_full, is_disk_full
 from sweeper.store.layout import SweepFolder
+from sweeper.store.listing import INTERRUPTED
 from sweeper.store.lock import locked
 from sweeper.store.manifest import create_folder, read_manifest, read_origin, store_trials
+from sweeper.store.outcomes import read_outcome
 from sweeper.store.restore import restore_log, restore_outcomes
 from sweeper.store.tables import write_tables
 from trainers.datasets.base import Images
-from trainers.records import FAILED
+from trainers.records import FAILED, STATUSES
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,15 @@ class Summary:
 
     folder: Path
     counts: Mapping[str, int]
-    """Status -> trials that ended so."""
+    """Status -> trials; those that had started and have not ended are interrupted."""
     seconds: float
     interrupted: bool
     measured: bool = True
-    """Whether any oracle measures its trials, so that there is something to analyse."""
+    """Whether an oracle has measured a trial, so that there is something to analyse."""
+    runs: int = 0
+    """Trials of the whole sweep."""
+    criteria: tuple[str, ...] = ("lidar",)
+    """The objective, then the other criteria."""
 
 
 def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers: Sequence[Observer] = ()) -> Summary:
@@ -185,7 +191,7 @@ def run_tasks(
         oracles: what ended trials are to be measured with; then nothing is trained.
     """
     began = time.monotonic()
-    folder, config, study = dispatcher.folder, dispatcher.config, dispatcher.study
+    folder, config = dispatcher.folder, dispatcher.config
     try:
         if oracles:
             queue_missing_probes(dispatcher, oracles)
@@ -211,8 +217,23 @@ def run_tasks(
     if dispatcher.stop_reason:
         dispatcher.observers.on_message(f"{dispatcher.stop_reason}; continue with: sweeper resume {folder.path}")
     interrupted = bool(dispatcher.stop_reason)
-    seconds, measured = time.monotonic() - began, bool(oracles or config.oracle)
-    return Summary(folder.path, dict(counts_of(study)), seconds, interrupted, measured)
+    return summary_of(dispatcher, time.monotonic() - began, interrupted=interrupted)
+
+
+def summary_of(dispatcher: Dispatcher, seconds: float, *, interrupted: bool) -> Summary:
+    """How the sweep stands."""
+    folder, config, records = dispatcher.folder, dispatcher.config, dispatcher.study.records()
+    found = Counter(record.status or INTERRUPTED for record in records)
+    outcomes = [read_outcome(folder.trial(record.number)) for record in records]
+    return Summary(
+        folder.path,
+        {status: found[status] for status in (*STATUSES, INTERRUPTED) if found[status]},
+        seconds,
+        interrupted,
+        measured=any(outcome.result.oracles for outcome in outcomes if outcome),
+        runs=dispatcher.study.runs,
+        criteria=tuple(dict.fromkeys([config.objective, *config.criteria])),
+    )
 
 
 def write_what_is_known(dispatcher: Dispatcher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -38,6 +39,25 @@ def check_rows(rows: Iterable[Mapping[str, Any]], columns: Iterable[Column], whe
             problem = problem_of(column, row.get(column.name))
             if problem:
                 raise ResultsError(f"`{column.name}` in {where} {problem} in row {number}")
+
+
+def as_kind(kind: Kind, value: Any) -> Any:
+    """The same value in the type of its column; what is of no such kind stays as it is, and fails the check.
+
+    pandas makes floats of a column of whole numbers with empty cells, and a CSV has no types.
+
+    >>> as_kind("whole", 3.0), as_kind("whole", 3.5), as_kind("text", 2024), as_kind("whole", math.nan)
+    (3, 3.5, '2024', None)
+    >>> as_kind("moment", "2026-01-02 03:04:05+00:00")
+    datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+    """
+    if isinstance(value, float) and math.isnan(value) and kind != "number":
+        return None
+    if kind == "whole" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind == "text" and type(value) is int:
+        return str(value)
+    return datetime.fromisoformat(value) if kind == "moment" and isinstance(value, str) and _is_moment(value) else value
 
 
 def problem_of(column: Column, value: Any) -> str:

@@ -41,6 +41,11 @@ class SweepFolder:
         return self.path / "baselines.parquet"
 
     @property
+    def unreadable(self) -> Path:
+        """The files of the data set that were left out because they could not be read, one per line."""
+        return self.path / "unreadable.txt"
+
+    @property
     def storage_url(self) -> str:
         """Where the study is, unless the configuration says otherwise."""
         return f"sqlite:///{self.path / 'study.db'}"

@@ -21,10 +21,15 @@ from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.store.atomic import disk_full, is_disk_full, write_text
 from sweeper.store.layout import SweepFolder
+from sweeper.store.plugged import PLUGINS, check_plugins, used_plugins
 from trainers.fields import shortened
 
 PROVENANCE: Final = "provenance"
 """The key that holds what is not configuration: versions, machine, the study's name."""
+NOTES: Final = "notes"
+"""The key of the provenance: what the data set said of its images."""
+UNREADABLE: Final = "unreadable"
+"""The key of the provenance: how many files of the data set were left out, because they could not be read."""
 PACKAGES: Final = ("torch", "torchvision", "timm", "ray", "optuna", "numpy", "scipy", "pyarrow")
 """Packages whose versions a sweep records."""
 SHOWN: Final = {"method": str, "dataset": dict, "trials": int, "seeds": int, "objective": str}
@@ -72,11 +77,12 @@ def read_manifest(
     """A sweep's folder, its configuration and its provenance.
 
     Raises:
-        ResultsError: it is missing, or its sweep.yaml is.
+        ResultsError: it is missing, or its sweep.yaml is, or a plug-in that it uses.
         ConfigError: its sweep.yaml does not fit this version or this machine.
     """
     folder = SweepFolder(path.absolute())
     content, origin = _read(folder)
+    check_plugins(origin, str(path))
     config = parse_config(content, source=str(folder.sweep_file), cluster=cluster, observers=observers)
     return folder, config, origin
 
@@ -131,6 +137,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
+        **({PLUGINS: plugins} if (plugins := used_plugins(config)) else {}),
     }
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
 from sweeper.store.atomic import write_bytes
-from sweeper.store.check import check_rows
+from sweeper.store.check import as_kind, check_rows
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome
 from sweeper.store.reports import read_log
+from trainers.rebuilding import how_to_rebuild
 from trainers.records import (
     BASELINE_COLUMNS,
     CONFIG_PREFIX,
@@ -207,6 +208,8 @@ def has_baselines(folder: SweepFolder) -> bool:
 def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """The rows of a parquet file, with None for what is missing; no row where there is no file.
 
+    A table that pandas read and wrote again, also by way of a CSV, has the same values in other types: it is accepted.
+
     Raises:
         ResultsError: the file is damaged, or a cell is not of its column's kind.
     """
@@ -218,7 +221,11 @@ def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise ResultsError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ResultsError(f"{path} is damaged ({reason}){how_to_rebuild(path)}") from error
+    columns = list(columns)
+    for row in rows:
+        row.update({one.name: as_kind(one.kind, row[one.name]) for one in columns if one.name in row})
     check_rows(rows, columns, path)
     return rows
 

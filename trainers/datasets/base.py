@@ -23,6 +23,8 @@ class Images:
     test: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     """What the user should know of how they were read, such as files left out; a sentence each."""
+    unreadable: tuple[str, ...] = ()
+    """Every file that was left out because it could not be read, with the reason."""
 
     @property
     def fingerprint(self) -> str:

@@ -68,8 +68,9 @@ class Folder(Dataset):
         has_classes = options.labels and division.test
         self._classes = find_classes(division.train + division.test, division.depth) if has_classes else []
         self._depth = division.depth
-        unreadable = self._leave_out_unreadable() if options.skip_unreadable else ()
-        self._notes = (*division.notes, *self._listing.notes, *unreadable, *self._class_notes())
+        self._unreadable = self._leave_out_unreadable() if options.skip_unreadable else ()
+        left_out = _left_out(self._unreadable)
+        self._notes = (*division.notes, *self._listing.notes, *left_out, *self._class_notes())
 
     def is_current(self) -> bool:
         return self._listing.is_current()
@@ -77,7 +78,8 @@ class Folder(Dataset):
     def images(self) -> Images:
         train, test = (self._paths[split] for split in SPLITS)
         read = self._read([*train, *test], skip=0)
-        return Images(read.pixels[: len(train)], read.pixels[len(train) :], notes=(*self._notes, *read.notes))
+        notes = (*self._notes, *read.notes)
+        return Images(read.pixels[: len(train)], read.pixels[len(train) :], notes, self._unreadable)
 
     def shape(self, split: str) -> tuple[int, ...]:
         check_split(split)
@@ -108,7 +110,7 @@ class Folder(Dataset):
         return read
 
     def _leave_out_unreadable(self) -> tuple[str, ...]:
-        """Take the files that cannot be read out of the splits, whose order they do not change, and say which."""
+        """Take the files that cannot be read out of the splits, whose order stays; each of them with the reason."""
         paths = [path for split in SPLITS for path in self._paths[split]]
         failures = self._read(paths, skip=self._options.skip_unreadable).failures
         if not failures:
@@ -116,10 +118,7 @@ class Folder(Dataset):
         why = {paths[position]: text for position, text in failures.items()}
         self._paths = {split: [path for path in self._paths[split] if path not in why] for split in SPLITS}
         self._check_enough()
-        listed = [f"{printable(path)} ({text})" for path, text in sorted(why.items())]
-        more = f" and {len(listed) - LISTED} others" if len(listed) > LISTED else ""
-        files = "file is" if len(listed) == 1 else "files are"
-        return (f"{len(listed)} unreadable {files} left out: {', '.join(listed[:LISTED])}{more}",)
+        return tuple(f"{printable(path)} ({text})" for path, text in sorted(why.items()))
 
     def _check_enough(self) -> None:
         """Raises: ValueError where there is nothing to train on, or nothing to test on although there should be."""
@@ -182,6 +181,15 @@ def divide(paths: Sequence[PurePath], test_share: float) -> Division:
     left = len(paths) - len(train) - len(test)
     more = (f"{left} images outside both splits are left out, in {some(outside)}",) if outside else ()
     return Division(train, test, depth=1, notes=(note, *more))
+
+
+def _left_out(unreadable: Sequence[str]) -> tuple[str, ...]:
+    """The note on files that cannot be read, if there are any."""
+    if not unreadable:
+        return ()
+    more = f" and {len(unreadable) - LISTED} others" if len(unreadable) > LISTED else ""
+    files = "file is" if len(unreadable) == 1 else "files are"
+    return (f"{len(unreadable)} unreadable {files} left out: {', '.join(unreadable[:LISTED])}{more}",)
 
 
 def find_classes(paths: Sequence[PurePath], depth: int = 0) -> list[str]:

@@ -14,6 +14,7 @@ from rich.text import Text
 from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
+from sweeper.store.listing import INTERRUPTED, RUNNING
 from trainers.formats import one_line, plain, seconds
 from trainers.records import (
     COLLAPSED,
@@ -29,7 +30,16 @@ from trainers.records import (
 
 SHOWN_FINISHED: Final = 5
 """Trials that have ended and stay in the table."""
-STATUS_STYLES: Final = {COMPLETED: "green", PRUNED: "yellow", COLLAPSED: "magenta", DIVERGED: "magenta", FAILED: "red"}
+STATUS_STYLES: Final = {
+    COMPLETED: "green",
+    PRUNED: "yellow",
+    COLLAPSED: "magenta",
+    DIVERGED: "magenta",
+    FAILED: "red",
+    RUNNING: "bold",
+    INTERRUPTED: "yellow",
+}
+"""The color of each status, in the live table and in `list` and `show`."""
 
 
 class LiveTable(Observer):
@@ -93,8 +103,8 @@ class LiveTable(Observer):
             status = Text(result.status, style=STATUS_STYLES.get(result.status, ""))
             table.add_row(*cells(result.trial, status, report, self.pace.epochs))
         for trial, report in sorted(self.running.items()):
-            status = Text("stopped", style="yellow") if self.closed else Text("running", style="bold")
-            table.add_row(*cells(trial, status, report, self.pace.epochs))
+            word = INTERRUPTED if self.closed else RUNNING
+            table.add_row(*cells(trial, Text(word, style=STATUS_STYLES[word]), report, self.pace.epochs))
         return Group(table, Text(self._footer(), style="dim"))
 
     def _reports(self) -> list[EpochReport]:
@@ -102,9 +112,9 @@ class LiveTable(Observer):
 
     def _footer(self) -> str:
         pace = self.pace
-        parts = [f"{pace.done} of {pace.runs} trials done"]
-        if self.running and not self.closed:
-            parts.append(f"{len(self.running)} running")
+        parts = [f"{pace.done} of {pace.runs} trials ended"]
+        if self.running:
+            parts.append(f"{len(self.running)} {INTERRUPTED if self.closed else RUNNING}")
         if self.ended and pace.done > len(self.ended):
             parts[0] += f", the last {len(self.ended)} above"
         parts += [f"{count} {status}" for status, count in pace.counts.items() if status != COMPLETED and count]

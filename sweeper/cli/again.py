@@ -1,0 +1,71 @@
+"""The search-space file that trains one trial of a sweep again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Final
+
+from sweeper.config.model import SweepConfig
+
+ALWAYS: Final = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria")
+"""Keys that the file has in any case."""
+UNLESS_DEFAULT: Final = ("criteria_sample", "criteria_every", "objective", "oracle", "collapse", "resources")
+"""Keys that matter to a single trial; the file has those that differ from the default."""
+
+
+def file_of_trial(settings: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A search-space file with one trial, whose hyperparameters are those given; `settings` is the sweep's sweep.yaml.
+
+    >>> settings = {"method": "simclr", "epochs": 2, "objective": "lidar", "criteria_every": 2, "jobs": 4}
+    >>> file_of_trial(settings, {"lr": 0.1})
+    {'method': 'simclr', 'epochs': 2, 'criteria_every': 2, 'trials': 1, 'space': {}, 'fixed': {'lr': 0.1}}
+    """
+    default = {one.name: _as_file(one.default) for one in fields(SweepConfig)}
+    kept = [name for name in ALWAYS if name in settings]
+    kept += [name for name in UNLESS_DEFAULT if name in settings and settings[name] != default[name]]
+    return {name: settings[name] for name in kept} | {"trials": 1, "space": {}, "fixed": dict(hyperparameters)}
+
+
+def _as_file(value: Any) -> Any:
+    """A default as sweep.yaml holds it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def as_written(settings: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters of a table as sweep.yaml holds them; a column of a table has one type, a hyperparameter may not.
+
+    >>> space = {"a": {"type": "categorical", "choices": ["auto", 2]}, "b": {"type": "int", "low": 1, "high": 9}}
+    >>> as_written({"space": space, "fixed": {"c": 3}}, {"a": "2", "b": 4.0, "c": 3.0, "lr": 0.5})
+    {'a': 2, 'b': 4, 'c': 3, 'lr': 0.5}
+    """
+    space, fixed = _mapping(settings.get("space")), _mapping(settings.get("fixed"))
+    written = {}
+    for name, value in hyperparameters.items():
+        axis = _mapping(space.get(name))
+        choices = axis.get("choices")
+        known = [*(choices if isinstance(choices, list) else ()), *([fixed[name]] if name in fixed else [])]
+        if axis.get("type") == "int" and isinstance(value, int | float):
+            known.append(int(value))
+        same = [one for one in known if type(one) is type(value) and one == value]
+        same += [one for one in known if one == value or str(one) == str(value)]
+        written[name] = same[0] if same else value
+    return written
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """A part of a sweep.yaml that should be a mapping; an empty one if it is not."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def command_again(folder: str, criterion: str, objective: str) -> str:
+    """The command that trains the selected trial again.
+
+    >>> command_again("results/a b", "rankme", "lidar")
+    "sweeper best 'results/a b' --criterion rankme > best.yaml && sweeper run best.yaml"
+    """
+    chosen = "" if criterion == objective else f" --criterion {shlex.quote(criterion)}"
+    return f"sweeper best {shlex.quote(folder)}{chosen} > best.yaml && sweeper run best.yaml"
