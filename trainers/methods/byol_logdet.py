@@ -35,6 +35,6 @@ class BYOLLogDet(BYOL):
     def regularized(self, invariance: Tensor, views: Sequence[Tensor]) -> Tensor:
         """The weighted invariance less the weighted mean entropy of the online embeddings (b, d) of all workers.
 
-        They are normalised, as the invariance takes them: it does not see their length, which would grow without end.
+        They are normalised: the invariance does not see their length, which the entropy would let grow without end.
         """
         return self.params.regularized(invariance, [self.world.gather(F.normalize(view, dim=-1)) for view in views])
