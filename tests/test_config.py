@@ -800,3 +800,21 @@ def test_what_masks_do_not_depend_on_may_be_swept(tmp_path: Path) -> None:
     file.write_text(MASKED.format(method="data2vec", low=0.4, high=0.6, fixed="{min_block: 2}"))
     config = load_config(file, ["space.top_blocks={type: int, low: 1, high: 2}", "space.mask_ratio=null"])
     assert set(config.space) == {"top_blocks"}
+
+
+SEARCH_SPACES = Path(__file__).parents[1] / "search_spaces"
+
+
+@pytest.mark.parametrize(
+    ("method", "override", "words"),
+    [
+        ("vicreg_logdet", "space.beta={type: float, low: 0.0, high: 1.0}", "`beta` must be above 0, but got 0.0"),
+        ("byol_pairdist", "space.kernel_variance={type: float, low: -1, high: 1}", "`kernel_variance` must be above 0"),
+        ("byol_logdet", "space.entropy_weight={type: float, low: -1, high: 1}", "`entropy_weight` must be at least 0"),
+        ("vicreg_pairdist", "fixed.pair_distance=l2", 'must be one of kl, bhattacharyya, but got "l2"'),
+        ("vicreg_logdet", "fixed.covariance_weight=1", "`fixed.covariance_weight` is not a hyperparameter of"),
+    ],
+    ids=["beta", "kernel_variance", "entropy_weight", "pair_distance", "covariance_weight"],
+)
+def test_what_an_entropy_cannot_take_is_one_line(method: str, override: str, words: str) -> None:
+    assert words in complaint(SEARCH_SPACES / f"{method}.yaml", override)
