@@ -757,3 +757,74 @@ def test_editors_show_meanings_and_defaults() -> None:
     dino = next(one["then"] for one in SCHEMA["allOf"] if one["if"]["properties"]["method"] == {"const": "dino"})
     assert dino["properties"]["fixed"]["properties"]["lr"]["default"] == 5e-4
     assert set(SCHEMA["required"]) == {"method", "dataset", "encoder", "epochs", "batch_size", "trials"}
+
+
+MASKED = """\
+method: {method}
+dataset: {{name: photos}}
+encoder: {{name: vit, dim: 16, depth: 2, heads: 1, patch: 8}}
+epochs: 1
+batch_size: 64
+trials: 2
+space:
+  mask_ratio: {{type: float, low: {low}, high: {high}}}
+fixed: {fixed}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "low", "high", "fixed", "words"),
+    [
+        (
+            "ijepa",
+            0.23,
+            0.25,
+            "{min_context: 4, target_scale_min: 1.0, target_scale_max: 1.0}",
+            "the grid must leave `min_context` = 4 patches beside the targets, but 4×4 patches",
+        ),
+        (
+            "data2vec",
+            0.8,
+            0.9,
+            "{top_blocks: 2, min_block: 11}",
+            "`min_block` must be at most the 10 masked patches of 16, but got 11",
+        ),
+    ],
+    ids=["ijepa", "data2vec"],
+)
+def test_the_default_masks_of_the_criteria_must_fit_the_grid(
+    tmp_path: Path, method: str, low: float, high: float, fixed: str, words: str
+) -> None:
+    """Both ends of the range fit, and the default, which the criteria's views have, does not."""
+    file = tmp_path / "masked.yaml"
+    file.write_text(MASKED.format(method=method, low=low, high=high, fixed=fixed))
+    line = complaint(file)
+    assert "the criteria have the default masks where a sweep varies them: " + words in line
+    held = load_config(file, [f"fixed.mask_ratio={high}"])
+    assert "mask_ratio" not in held.space
+
+
+def test_what_masks_do_not_depend_on_may_be_swept(tmp_path: Path) -> None:
+    """The criteria's views do not depend on `top_blocks`, whose default of 6 is more than the encoder has."""
+    file = tmp_path / "masked.yaml"
+    file.write_text(MASKED.format(method="data2vec", low=0.4, high=0.6, fixed="{min_block: 2}"))
+    config = load_config(file, ["space.top_blocks={type: int, low: 1, high: 2}", "space.mask_ratio=null"])
+    assert set(config.space) == {"top_blocks"}
+
+
+SEARCH_SPACES = Path(__file__).parents[1] / "search_spaces"
+
+
+@pytest.mark.parametrize(
+    ("method", "override", "words"),
+    [
+        ("vicreg_logdet", "space.beta={type: float, low: 0.0, high: 1.0}", "`beta` must be above 0, but got 0.0"),
+        ("byol_pairdist", "space.kernel_variance={type: float, low: -1, high: 1}", "`kernel_variance` must be above 0"),
+        ("byol_logdet", "space.entropy_weight={type: float, low: -1, high: 1}", "`entropy_weight` must be at least 0"),
+        ("vicreg_pairdist", "fixed.pair_distance=l2", 'must be one of kl, bhattacharyya, but got "l2"'),
+        ("vicreg_logdet", "fixed.covariance_weight=1", "`fixed.covariance_weight` is not a hyperparameter of"),
+    ],
+    ids=["beta", "kernel_variance", "entropy_weight", "pair_distance", "covariance_weight"],
+)
+def test_what_an_entropy_cannot_take_is_one_line(method: str, override: str, words: str) -> None:
+    assert words in complaint(SEARCH_SPACES / f"{method}.yaml", override)

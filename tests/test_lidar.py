@@ -291,6 +291,9 @@ def test_every_criterion_says_what_it_is() -> None:
         ("ijepa", "representation", "representation"),
         ("data2vec", "representation", "representation"),
         ("vicreg", "representation", "embedding"),
+        ("vicreg_logdet", "representation", "embedding"),
+        ("vicreg_pairdist", "representation", "embedding"),
+        ("byol_logdet", "embedding", "embedding"),
     ],
 )
 def test_the_plain_column_repeats_the_layer_of_the_method(method: str, lidar_layer: str, rankme_layer: str) -> None:

@@ -29,11 +29,15 @@ from trainers.splits import Data, Split, in_order
 SMALL = {
     "barlow_twins": {"projector_dim": 16, "optimizer": "sgd", "lr": 0.05},
     "byol": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
+    "byol_logdet": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
+    "byol_pairdist": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
     "data2vec": {"top_blocks": 2, "min_block": 4},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1, "min_context": 4},
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},
     "simclr": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
     "vicreg": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
+    "vicreg_logdet": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
+    "vicreg_pairdist": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
 }
 RESNET = {"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2}
 VIT = {"name": "vit", "dim": 16, "depth": 2, "heads": 2, "patch": 2}

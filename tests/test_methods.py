@@ -25,9 +25,13 @@ with warnings.catch_warnings():
 SMALL = {
     "barlow_twins": {"projector_dim": 24},
     "byol": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "byol_logdet": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "byol_pairdist": {"projector_hidden_dim": 24, "projection_dim": 12},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},
+    "vicreg_logdet": {"expander_dim": 24},
+    "vicreg_pairdist": {"expander_dim": 24},
 }
 
 TWO_VIEWS = [name for name in METHODS if name not in ("data2vec", "ijepa")]

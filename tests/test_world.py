@@ -21,11 +21,15 @@ MASKED = ("data2vec", "ijepa")
 SMALL = {
     "barlow_twins": {"projector_dim": 24},
     "byol": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "byol_logdet": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "byol_pairdist": {"projector_hidden_dim": 24, "projection_dim": 12},
     "data2vec": {"top_blocks": 2},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},
+    "vicreg_logdet": {"expander_dim": 24},
+    "vicreg_pairdist": {"expander_dim": 24},
 }
 
 

@@ -72,7 +72,13 @@ def check_network(config: TrialConfig, encoder: Encoder) -> None:
     side = settings.augmentation.local_size
     if settings.augmentation.local_crops and side is not None and side % encoder.patch:
         raise ValueError(f"`local_size` must be a multiple of the encoder's patch of {encoder.patch}, but got {side}")
-    METHODS[config.method].check(encoder, settings.params)
+    method = METHODS[config.method]
+    method.check(encoder, settings.params)
+    if settings.criteria_params != settings.params:
+        try:
+            method.check_masks(encoder, settings.criteria_params)
+        except ValueError as error:
+            raise ValueError(f"the criteria have the default masks where a sweep varies them: {error}") from error
 
 
 def resolve(config: TrialConfig) -> Settings:

@@ -22,7 +22,10 @@ from trainers.records import REPRESENTATION
 
 EPSILON: Final = 1e-8
 """Added to each p. The paper gives no value; public code uses this one."""
-LAYERS_OF_LIDAR: Final = {"vicreg": REPRESENTATION, **OF_MASKED}
+LAYERS_OF_LIDAR: Final = {
+    **dict.fromkeys(("vicreg", "vicreg_logdet", "vicreg_pairdist"), REPRESENTATION),
+    **OF_MASKED,
+}
 """The authors of LiDAR measured VICReg on its representation."""
 
 

@@ -113,6 +113,14 @@ class Method(nn.Module, ABC):
             ValueError: one line that says why the method cannot train this encoder with these hyperparameters.
         """
 
+    @classmethod
+    def check_masks(cls, encoder: Encoder, params: MethodParams) -> None:
+        """Asked by `check` where views are masks, and once more with the hyperparameters of the criteria's views.
+
+        Raises:
+            ValueError: one line that says why the encoder's grid cannot have these masks.
+        """
+
     def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
         """What the loss takes: by default two views, local crops, and the patches kept of the two.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,12 +62,17 @@ class BYOL(Method):
         copies = self.teacher.copies
         with torch.no_grad():
             targets = [copies["projector"](copies["encoder"](view)).float() for view in batch.views]
-        predictions = [
-            self.predictor(self.projector(self.encoder(view, kept))).float()
-            for view, kept in zip(batch.views, batch.kept, strict=True)
+        embeddings = [
+            self.projector(self.encoder(view, kept)) for view, kept in zip(batch.views, batch.kept, strict=True)
         ]
+        predictions = [self.predictor(view).float() for view in embeddings]
         with torch.autocast(targets[0].device.type, enabled=False):
-            return prediction_error(predictions[0], targets[1]) + prediction_error(predictions[1], targets[0])
+            invariance = prediction_error(predictions[0], targets[1]) + prediction_error(predictions[1], targets[0])
+            return self.regularized(invariance, [view.float() for view in embeddings])
+
+    def regularized(self, invariance: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """The invariance alone: BYOL needs no term of the (b, d) embeddings."""
+        return invariance
 
     def project(self, representations: Tensor) -> Tensor:
         """The online projector's output, not normalised."""

@@ -99,6 +99,11 @@ class Data2Vec(Method):
         if params.top_blocks > encoder.depth:
             depth = f"the encoder's {encoder.depth} blocks"
             raise ValueError(f"`top_blocks` must be at most {depth}, but got {params.top_blocks}")
+        cls.check_masks(encoder, params)
+
+    @classmethod
+    def check_masks(cls, encoder: Encoder, params: MethodParams) -> None:
+        params = cast(Data2VecParams, params)
         masked = params.masked(encoder.patches)
         if not 0 < masked < encoder.patches:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Final, cast
 
 import torch
@@ -157,6 +158,10 @@ class IJEPA(Method):
     def check(cls, encoder: Encoder, params: MethodParams) -> None:
         if not encoder.has_tokens:
             raise ValueError("`encoder` must be a vision transformer for ijepa, which predicts its patch tokens")
+        cls.check_masks(encoder, params)
+
+    @classmethod
+    def check_masks(cls, encoder: Encoder, params: MethodParams) -> None:
         blocks, side = cast(IJEPAParams, params).blocks, math.isqrt(encoder.patches)
         least = expected_union(side, (1, 1), blocks.targets)
         if blocks.mask_ratio is not None and blocks.mask_ratio < least:
@@ -164,10 +169,7 @@ class IJEPA(Method):
                 f"`mask_ratio` must be at least {least:.3g}, which {blocks.targets} targets of one patch "
                 f"cover of {side}×{side} patches, but got {blocks.mask_ratio}"
             )
-        generator = torch.Generator(device="cpu").manual_seed(0)
-        with torch.device("cpu"):
-            for _ in range(TRIALS):
-                context_and_targets(64, side, blocks, generator)
+        _draw_masks(side, blocks)
 
     @property
     def side(self) -> int:
@@ -227,6 +229,19 @@ class IJEPA(Method):
         """The teacher follows the student, its momentum on a line."""
         first, last = self.params.teacher_momentum, self.params.final_teacher_momentum
         self.teacher.follow({"encoder": self.student_encoder}, first + progress * (last - first))
+
+
+@cache
+def _draw_masks(side: int, blocks: ContextBlocks) -> None:
+    """Draw some batches of masks; a second time nothing is drawn.
+
+    Raises:
+        ValueError: the grid is too small for them.
+    """
+    generator = torch.Generator(device="cpu").manual_seed(0)
+    with torch.device("cpu"):
+        for _ in range(TRIALS):
+            context_and_targets(64, side, blocks, generator)
 
 
 def target_tokens(tokens: Tensor, targets: Tensor) -> Tensor:

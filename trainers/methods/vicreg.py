@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,15 @@ from trainers.optim import Optimizer
 
 
 @dataclass(frozen=True)
-class VICRegParams(MaskedParams):
+class ExpanderParams(MaskedParams):
+    """Hyperparameters of a method with VICReg's networks."""
+
+    expander_dim: int = 8192
+    """Width of the expander's three layers, the last of which is the embedding."""
+
+
+@dataclass(frozen=True)
+class VICRegParams(ExpanderParams):
     """VICReg's hyperparameters, with the paper's defaults for ImageNet."""
 
     invariance_weight: float = 25.0
@@ -25,15 +34,13 @@ class VICRegParams(MaskedParams):
     """Weight of the hinge that keeps each dimension's standard deviation at 1 or above."""
     covariance_weight: float = 1.0
     """Weight of the squared off-diagonal covariances."""
-    expander_dim: int = 8192
-    """Width of the expander's three layers, the last of which is the embedding."""
 
 
 class VICReg(Method):
     """Pulls two views together, keeps the variance of each dimension up, and pushes covariances down."""
 
     Params: ClassVar[type[MethodParams]] = VICRegParams
-    params: VICRegParams
+    params: ExpanderParams
     moves_loss: ClassVar[tuple[str, ...]] = ("invariance_weight", "variance_weight", "covariance_weight")
     augmentation: ClassVar[Augmentation] = Augmentation(
         brightness=0.4,
@@ -46,7 +53,7 @@ class VICReg(Method):
     )
     optimizer: ClassVar[Optimizer] = Optimizer(optimizer="lars", lr=1.6, weight_decay=1e-6, warmup=0.1, final_lr=1e-3)
 
-    def __init__(self, encoder: Encoder, params: VICRegParams) -> None:
+    def __init__(self, encoder: Encoder, params: ExpanderParams) -> None:
         super().__init__(encoder, params)
         self.encoder = encoder
         width = params.expander_dim
@@ -61,16 +68,19 @@ class VICReg(Method):
         )
 
     def loss(self, batch: Batch) -> Tensor:
-        """The weighted sum of the three terms."""
+        """The distance between the two views, and the regulariser over the embeddings of all workers."""
         first, second = (
             self.expander(self.encoder(view, kept)).float() for view, kept in zip(batch.views, batch.kept, strict=True)
         )
         with torch.autocast(first.device.type, enabled=False):  # the covariances in float32
-            invariance = F.mse_loss(first, second)
             everyones = [self.world.gather(embeddings) for embeddings in (first, second)]
-            variance = (variance_term(everyones[0]) + variance_term(everyones[1])) / 2
-            covariance = covariance_term(everyones[0]) + covariance_term(everyones[1])
-        weights = self.params
+            return self.regularized(F.mse_loss(first, second), everyones)
+
+    def regularized(self, invariance: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """The weighted sum of the invariance and of the two terms of each (b, d) view."""
+        weights = cast(VICRegParams, self.params)
+        variance = (variance_term(views[0]) + variance_term(views[1])) / 2
+        covariance = covariance_term(views[0]) + covariance_term(views[1])
         return (
             weights.invariance_weight * invariance
             + weights.variance_weight * variance
