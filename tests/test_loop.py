@@ -32,7 +32,9 @@ SMALL = {
     "data2vec": {"top_blocks": 2, "min_block": 4},
     "ijepa": {"predictor_dim": 16, "predictor_depth": 1, "min_context": 4},
     "dino": {"prototypes": 16, "head_hidden_dim": 16, "bottleneck_dim": 8, "local_crops": 0},
+    "moco": {"projection_dim": 8, "queue_size": 32, "batch_groups": 2, "lr": 0.05},
     "simclr": {"projector_hidden_dim": 16, "projection_dim": 8, "optimizer": "sgd", "lr": 0.05},
+    "swav": {"prototypes": 8, "projection_dim": 8, "queue_size": 16, "local_crops": 0, "optimizer": "sgd", "lr": 0.05},
     "vicreg": {"expander_dim": 16, "optimizer": "sgd", "lr": 0.05},
 }
 RESNET = {"name": "resnet", "width": 8, "blocks": 1, "stages": 2, "stem_stride": 2}

@@ -26,7 +26,9 @@ SMALL = {
     "barlow_twins": {"projector_dim": 24},
     "byol": {"projector_hidden_dim": 24, "projection_dim": 12},
     "dino": {"prototypes": 32, "head_hidden_dim": 24, "bottleneck_dim": 12},
+    "moco": {"projector_hidden_dim": 24, "projection_dim": 12, "queue_size": 32, "batch_groups": 2},
     "simclr": {"projector_hidden_dim": 24, "projection_dim": 12},
+    "swav": {"prototypes": 8, "projector_hidden_dim": 24, "projection_dim": 12},
     "vicreg": {"expander_dim": 24},
 }
 

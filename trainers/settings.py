@@ -75,6 +75,15 @@ def check_network(config: TrialConfig, encoder: Encoder) -> None:
     METHODS[config.method].check(encoder, settings.params)
 
 
+def check_data(config: TrialConfig, images: int) -> None:
+    """Check that a trial's method can train on batches of so many of so many training images.
+
+    Raises:
+        ValueError: one line that says why it cannot.
+    """
+    METHODS[config.method].check_data(resolve(config).params, config.batch_size, images)
+
+
 def resolve(config: TrialConfig) -> Settings:
     """Sort the trial's hyperparameters into the method's, the optimiser's and the augmentation's.
 

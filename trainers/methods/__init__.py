@@ -10,7 +10,9 @@ from trainers.methods.byol import BYOL
 from trainers.methods.data2vec import Data2Vec
 from trainers.methods.dino import DINO
 from trainers.methods.ijepa import IJEPA
+from trainers.methods.moco import MoCo
 from trainers.methods.simclr import SimCLR
+from trainers.methods.swav import SwAV
 from trainers.methods.vicreg import VICReg
 
 METHODS: Final[dict[str, type[Method]]] = {
@@ -19,6 +21,8 @@ METHODS: Final[dict[str, type[Method]]] = {
     "data2vec": Data2Vec,
     "dino": DINO,
     "ijepa": IJEPA,
+    "moco": MoCo,
     "simclr": SimCLR,
+    "swav": SwAV,
     "vicreg": VICReg,
 }
