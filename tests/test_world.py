@@ -98,7 +98,7 @@ def test_two_workers_have_the_gradient_of_one(name: str, results: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in MASKED])
 def test_without_gathering_they_do_not(name: str) -> None:
-    """The mean of the losses of two halves differs, or moves the centre or the queue differently, so the test above can fail."""
+    """The mean of the losses of two halves differs, or what they keep for later does: the test above can fail."""
     halves = []
     for rank in range(WORKERS):
         method = build(name, SINGLE)

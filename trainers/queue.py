@@ -39,12 +39,10 @@ def check_queue(size: int, batch_size: int, images: int) -> None:
     """Check the hyperparameter `queue_size` against the batch and the number of training images.
 
     Raises:
-        ValueError: the size is no multiple of the batch, or the queue would hold every training image.
+        ValueError: the size is no multiple of the batch, or the queue would hold as many keys as there are images.
     """
     if size % batch_size:
         raise ValueError(f"`queue_size` must be a multiple of the batch of {batch_size} images, but got {size}")
     if size >= images:
-        raise ValueError(
-            f"`queue_size` must be less than the {images} training images, best at most a fifth of them, "
-            f"because the queue must not hold a query's own image; but got {size}"
-        )
+        few = f"less than the {images} training images, best at most a fifth of them"
+        raise ValueError(f"`queue_size` must be {few}, but got {size}")

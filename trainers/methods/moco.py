@@ -25,7 +25,7 @@ class MoCoParams(MaskedParams):
     """Temperature of the contrastive softmax."""
     queue_size: int = 65536
     """Keys of earlier batches that are negatives: a multiple of the batch, and far fewer than the training images (at
-    most a fifth), because a key of the query's own image would be a negative too."""
+    most a fifth), because a key of the query's own image would be a negative too. Sweep it as `choices`."""
     teacher_momentum: float = 0.999
     """EMA momentum of the key encoder, before the first update."""
     final_teacher_momentum: float | None = None
