@@ -1,7 +1,10 @@
 """Every method of the catalogue once, under one small budget on `photos`: `python benchmarks/methods.py`.
 
 The settings are those of search_spaces/<method>.yaml: its encoder and its fixed values. A hyperparameter that the file
-varies has the method's default, or the middle of its range if the default is outside it. No result chose a setting.
+varies has the method's default if that is in its range, else the middle of the range. The learning rate and the EMA
+momentum always have the middle: the papers' are for other batches and for runs of far more updates. No result chose a
+setting.
+
 Each row is appended to the file of `--out` when it is finished, and a row that is there already is not measured again.
 The table is printed as Markdown:
 
@@ -25,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import binomtest
 
 from sweeper.cli.plan import first_configurations
@@ -38,6 +41,8 @@ from trainers.probe import probe, probe_pixels
 from trainers.records import OracleScore, Scalar, TrialConfig
 from trainers.settings import hyperparameters
 
+OF_LENGTH: Final = ("lr", "teacher_momentum")
+"""Hyperparameters whose published values depend on the batch and on the number of updates."""
 SEARCH_SPACES: Final = Path(__file__).parents[1] / "search_spaces"
 Row = dict[str, Any]
 
@@ -48,27 +53,34 @@ def default_trial(method: str, epochs: int, device: str, overrides: Sequence[str
     shared = [*budget, f"epochs={epochs}", f"criteria_every={epochs}", *overrides]
     config = load_config(SEARCH_SPACES / f"{method}.yaml", shared)
     known = hyperparameters(method)
-    varied = {name: default_value(axis, known[name].default) for name, axis in config.space.items()}
+    varied = {
+        name: middle(axis) if name in OF_LENGTH else default_value(axis, known[name].default)
+        for name, axis in config.space.items()
+    }
     trial = first_configurations(config, 1)[0]
     return replace(trial, hyperparameters={**varied, **config.fixed}, swept=(), seed=0, device=device)
 
 
 def default_value(axis: BaseDistribution, default: Scalar) -> Scalar:
-    """The default if it is on the axis; otherwise the middle of the axis, geometric if it is logarithmic.
+    """The default if it is on the axis or null; otherwise the middle of the axis."""
+    if isinstance(axis, FloatDistribution | IntDistribution):
+        outside = isinstance(default, int | float) and not axis.low <= default <= axis.high
+    else:
+        outside = isinstance(axis, CategoricalDistribution) and default not in axis.choices
+    return middle(axis) if outside else default
 
-    >>> from optuna.distributions import FloatDistribution
-    >>> default_value(FloatDistribution(0.01, 1.0, log=True), 4.8)
-    0.1
+
+def middle(axis: BaseDistribution) -> Scalar:
+    """The middle of the axis, geometric if it is logarithmic.
+
+    >>> middle(FloatDistribution(0.01, 1.0, log=True)), middle(IntDistribution(1, 4))
+    (0.1, 2)
     """
     if isinstance(axis, CategoricalDistribution):
-        return default if default in axis.choices else axis.choices[0]
-    if default is None:
-        return None
-    low, high, log = axis.low, axis.high, axis.log  # type: ignore[attr-defined]
-    if isinstance(default, int | float) and low <= default <= high:
-        return default
-    middle = math.sqrt(low * high) if log else (low + high) / 2
-    return round(middle) if isinstance(low, int) else float(f"{middle:.3g}")
+        return axis.choices[len(axis.choices) // 2]
+    assert isinstance(axis, FloatDistribution | IntDistribution)
+    found = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
+    return round(found) if isinstance(axis, IntDistribution) else float(f"{found:.3g}")
 
 
 def settings_of(trial: TrialConfig) -> Row:

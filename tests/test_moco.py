@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sweeper.cli.commands import execute
+from sweeper.cli.plan import enough_images
 from trainers.datasets.base import Images
 from trainers.encoders import build_encoder
 from trainers.loop import Trainer, train
@@ -206,6 +207,13 @@ def test_a_sweep_that_cannot_be_trained_is_refused_before_anything_starts(
     assert said.startswith("sweeper: ")
     assert words in said
     assert not (tmp_path / "results").exists()
+
+
+def test_the_estimate_of_a_sweep_takes_more_images_than_the_queue() -> None:
+    config = dataclasses.replace(trial("moco"), criteria_sample=CriteriaSample(images=10))
+    assert enough_images(config, 4000) == 64  # twice the batch would do without the queue of 48
+    assert enough_images(config, 50) == 50
+    assert enough_images(trial("swav", hyperparameters={"queue_size": 0}), 4000) == 32
 
 
 def random_images() -> Images:

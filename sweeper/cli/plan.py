@@ -42,7 +42,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
 
     images = read_images(config)
     trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(config, options.device))
-    few = replace(images, train=images.train[: _enough(trial, len(images.train))])
+    few = replace(images, train=images.train[: enough_images(trial, len(images.train))])
     report = next(train(trial, images=few))
     epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
     criteria = report.seconds["criteria"]
@@ -54,7 +54,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs, images.notes)
 
 
-def _enough(trial: TrialConfig, images: int) -> int:
+def enough_images(trial: TrialConfig, images: int) -> int:
     """A number of images for two or more training steps, the criteria, and what the method asks of the data set."""
     from trainers.settings import check_data
 
