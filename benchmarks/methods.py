@@ -2,8 +2,8 @@
 
 The settings are those of search_spaces/<method>.yaml: its encoder and its fixed values. A hyperparameter that the file
 varies has the method's default if that is in its range, else the middle of the range. The learning rate and the EMA
-momentum always have the middle: the papers' are for other batches and for runs of far more updates. No result chose a
-setting.
+momentum m always have the middle, the latter in log(1 − m): the papers' are for other batches and far more updates. No
+result chose a setting.
 
 Each row is appended to the file of `--out` when it is finished, and a row that is there already is not measured again.
 The table is printed as Markdown:
@@ -41,8 +41,7 @@ from trainers.probe import probe, probe_pixels
 from trainers.records import OracleScore, Scalar, TrialConfig
 from trainers.settings import hyperparameters
 
-OF_LENGTH: Final = ("lr", "teacher_momentum")
-"""Hyperparameters whose published values depend on the batch and on the number of updates."""
+EMA: Final = "teacher_momentum"
 SEARCH_SPACES: Final = Path(__file__).parents[1] / "search_spaces"
 Row = dict[str, Any]
 
@@ -54,31 +53,33 @@ def default_trial(method: str, epochs: int, device: str, overrides: Sequence[str
     config = load_config(SEARCH_SPACES / f"{method}.yaml", shared)
     known = hyperparameters(method)
     varied = {
-        name: middle(axis) if name in OF_LENGTH else default_value(axis, known[name].default)
+        name: middle(axis, name) if name in ("lr", EMA) else default_value(axis, name, known[name].default)
         for name, axis in config.space.items()
     }
     trial = first_configurations(config, 1)[0]
     return replace(trial, hyperparameters={**varied, **config.fixed}, swept=(), seed=0, device=device)
 
 
-def default_value(axis: BaseDistribution, default: Scalar) -> Scalar:
+def default_value(axis: BaseDistribution, name: str, default: Scalar) -> Scalar:
     """The default if it is on the axis or null; otherwise the middle of the axis."""
     if isinstance(axis, FloatDistribution | IntDistribution):
         outside = isinstance(default, int | float) and not axis.low <= default <= axis.high
     else:
         outside = isinstance(axis, CategoricalDistribution) and default not in axis.choices
-    return middle(axis) if outside else default
+    return middle(axis, name) if outside else default
 
 
-def middle(axis: BaseDistribution) -> Scalar:
-    """The middle of the axis, geometric if it is logarithmic.
+def middle(axis: BaseDistribution, name: str) -> Scalar:
+    """The middle of the axis: geometric if it is logarithmic, and of 1 − m for an EMA momentum m.
 
-    >>> middle(FloatDistribution(0.01, 1.0, log=True)), middle(IntDistribution(1, 4))
-    (0.1, 2)
+    >>> middle(FloatDistribution(0.01, 1.0, log=True), "lr"), middle(FloatDistribution(0.0, 0.99), EMA)
+    (0.1, 0.9)
     """
     if isinstance(axis, CategoricalDistribution):
         return axis.choices[len(axis.choices) // 2]
     assert isinstance(axis, FloatDistribution | IntDistribution)
+    if name == EMA:
+        return round(1 - math.sqrt((1 - axis.low) * (1 - axis.high)), 3)
     found = math.sqrt(axis.low * axis.high) if axis.log else (axis.low + axis.high) / 2
     return round(found) if isinstance(axis, IntDistribution) else float(f"{found:.3g}")
 
