@@ -22,7 +22,7 @@ from trainers.network import build_method, load_state, measurable
 from trainers.optim import build_optimizer, set_schedules
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig, is_measured
 from trainers.seeds import augmentation_generator, dropout_seed, training_order
-from trainers.settings import resolve
+from trainers.settings import check_data, resolve
 from trainers.splits import Data
 
 EARLIER: Final = {"criteria_every": 1}
@@ -69,6 +69,7 @@ class Trainer:
             raise ValueError(
                 f"`batch_size` must be at most the {len(self.data.train)} training images, but got {config.batch_size}"
             )
+        check_data(config, len(self.data.train))
         self.method = build_method(config, self.data)
         self.optimizer = build_optimizer(self.method, self.settings.optimizer)
         self.sample = Sample(self.method, self.data, config.criteria_sample, self.settings)

@@ -81,6 +81,15 @@ def check_network(config: TrialConfig, encoder: Encoder) -> None:
             raise ValueError(f"the criteria have the default masks where a sweep varies them: {error}") from error
 
 
+def check_data(config: TrialConfig, images: int) -> None:
+    """Check that a trial's method can train on batches of so many of so many training images.
+
+    Raises:
+        ValueError: one line that says why it cannot.
+    """
+    METHODS[config.method].check_data(resolve(config).params, config.batch_size, images)
+
+
 def resolve(config: TrialConfig) -> Settings:
     """Sort the trial's hyperparameters into the method's, the optimiser's and the augmentation's.
 

@@ -42,7 +42,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
 
     images = read_images(config)
     trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(config, options.device))
-    few = replace(images, train=images.train[: max(2 * config.batch_size, config.criteria_sample.images)])
+    few = replace(images, train=images.train[: enough_images(trial, len(images.train))])
     report = next(train(trial, images=few))
     epoch = len(images.train) // config.batch_size * config.batch_size / report.images_per_second
     criteria = report.seconds["criteria"]
@@ -52,6 +52,21 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     jobs = _jobs_here(config, options, trial.device)
     runs = config.trials * config.seeds
     return Estimate(epoch, criteria, oracle, seconds, seconds * -(-runs // jobs), jobs, images.notes)
+
+
+def enough_images(trial: TrialConfig, images: int) -> int:
+    """A number of images for two or more training steps, the criteria, and what the method asks of the data set."""
+    from trainers.settings import check_data
+
+    count = min(images, max(2 * trial.batch_size, trial.criteria_sample.images))
+    while count < images:
+        try:
+            check_data(trial, count)
+        except ValueError:
+            count = min(images, 2 * count)
+        else:
+            break
+    return count
 
 
 def _jobs_here(config: SweepConfig, options: RunOptions, device: str) -> int:

@@ -31,7 +31,7 @@ from sweeper.config.pruners import check_criteria_every, check_pruner, read_prun
 from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
 from sweeper.config.sizes import check_encoder_size, check_grid, check_sizes, read_shape
-from sweeper.config.space import check_centre, check_method, check_values, read_fixed, read_space
+from sweeper.config.space import check_centre, check_data, check_method, check_values, read_fixed, read_space
 from sweeper.config.yaml_file import read_document
 from sweeper.errors import ConfigError
 from trainers.fields import as_yaml
@@ -113,6 +113,7 @@ def _parse(document: Document, *, cluster: bool, observers: Known | None) -> Swe
     parts.read("unbounded", read_network, "encoder", "shape")
     parts.read("network", partial(check_encoder_size, cluster=cluster), "unbounded")
     parts.check(check_method, "method", "network", "space", "fixed")
+    parts.check(check_data, "method", "batch_size", "shape", "space", "fixed")
     needs = ("method", "network", "shape", "space", "fixed", "batch_size", "criteria_sample")
     parts.check(partial(check_sizes, cluster=cluster), *needs)
     return _assemble(parts.finish())

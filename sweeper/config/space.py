@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,31 @@ def check_method(
         return _refusal(lambda config: check_network(config, network), method, values, axes)
 
     _check_ends(document, axes, fixed, refusal, ("method",), ("encoder", "name"))
+
+
+def check_data(
+    document: Document,
+    method: str,
+    batch_size: int,
+    shape: tuple[int, ...],
+    axes: Mapping[str, Axis],
+    fixed: Mapping[str, Scalar],
+) -> None:
+    """Ask the method about the batch and the training images, with the held values and both ends of every axis.
+
+    Raises:
+        ConfigError: the method cannot train on them with these values.
+    """
+    from trainers.settings import check_data, resolve
+
+    def refusal(values: Mapping[str, Scalar]) -> str:
+        if _refusal(resolve, method, values, axes):
+            return ""  # `check_values` reports it
+        return _refusal(
+            lambda config: check_data(replace(config, batch_size=batch_size), shape[0]), method, values, axes
+        )
+
+    _check_ends(document, axes, fixed, refusal, ("fixed",), ("batch_size",), ("dataset",), ("method",))
 
 
 def _check_ends(

@@ -12,7 +12,9 @@ from trainers.methods.byol_pairdist import BYOLPairDist
 from trainers.methods.data2vec import Data2Vec
 from trainers.methods.dino import DINO
 from trainers.methods.ijepa import IJEPA
+from trainers.methods.moco import MoCo
 from trainers.methods.simclr import SimCLR
+from trainers.methods.swav import SwAV
 from trainers.methods.vicreg import VICReg
 from trainers.methods.vicreg_logdet import VICRegLogDet
 from trainers.methods.vicreg_pairdist import VICRegPairDist
@@ -25,7 +27,9 @@ METHODS: Final[dict[str, type[Method]]] = {
     "data2vec": Data2Vec,
     "dino": DINO,
     "ijepa": IJEPA,
+    "moco": MoCo,
     "simclr": SimCLR,
+    "swav": SwAV,
     "vicreg": VICReg,
     "vicreg_logdet": VICRegLogDet,
     "vicreg_pairdist": VICRegPairDist,

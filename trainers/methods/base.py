@@ -121,6 +121,14 @@ class Method(nn.Module, ABC):
             ValueError: one line that says why the encoder's grid cannot have these masks.
         """
 
+    @classmethod
+    def check_data(cls, params: MethodParams, batch_size: int, images: int) -> None:
+        """Asked before any trial runs, with the images of a batch (over all workers) and of the training split.
+
+        Raises:
+            ValueError: one line that says why the method cannot train on so many with these hyperparameters.
+        """
+
     def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
         """What the loss takes: by default two views, local crops, and the patches kept of the two.
 

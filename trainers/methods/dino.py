@@ -128,7 +128,9 @@ class DINO(Method):
             outputs = self.teacher_head(self.teacher_encoder(torch.cat(batch.views[:2])))
             targets = ((outputs - self.center) / self.params.teacher_temperature).softmax(-1).chunk(2)
         # Crops of one size in one pass, as in the reference: they share their BatchNorm statistics.
-        representations = [self.student_encoder(*same) for same in (_whole(batch), _local(batch)) if same is not None]
+        representations = [
+            self.student_encoder(*same) for same in (whole_views(batch), local_views(batch)) if same is not None
+        ]
         logits = self.student_head(torch.cat(representations), frozen=frozen)
         loss = distillation_loss(logits.chunk(len(batch.views)), targets, self.params.student_temperature)
         self._move_center(outputs)
@@ -152,13 +154,13 @@ class DINO(Method):
         self.center.lerp_(self.world.mean(outputs.mean(0)), 1 - self.params.center_momentum)
 
 
-def _whole(batch: Batch) -> tuple[Tensor, Tensor | None]:
+def whole_views(batch: Batch) -> tuple[Tensor, Tensor | None]:
     """The two whole-size views as one batch, and the patches kept of them."""
     first, second = batch.kept[:2]
     return torch.cat(batch.views[:2]), None if first is None or second is None else torch.cat((first, second))
 
 
-def _local(batch: Batch) -> tuple[Tensor] | None:
+def local_views(batch: Batch) -> tuple[Tensor] | None:
     """The local crops as one batch."""
     return (torch.cat(batch.views[2:]),) if len(batch.views) > 2 else None
 
