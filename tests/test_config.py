@@ -583,6 +583,12 @@ def test_a_hyperparameter_in_both_is_held_and_a_line_says_so(file: Path, caplog:
     assert caplog.messages == ["`lr` is in `space` and in `fixed`: it is held at 0.01"]
 
 
+def test_the_sweep_yaml_of_a_sweep_is_told_from_a_search_space(file: Path) -> None:
+    file.write_text(file.read_text() + "\nprovenance: {study: a}\n")
+    with pytest.raises(ConfigError, match=r"line \d+: `provenance` is in the sweep.yaml of a sweep: `sweeper resume`"):
+        load_config(file)
+
+
 def test_an_empty_space_is_said_to_be_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     said = "`space` is empty: all 4 trials have the same hyperparameters and differ in their seed"
     with caplog.at_level(logging.WARNING, "sweeper"):

@@ -72,7 +72,7 @@ def _count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
     """The counts as text, such as `9 completed, 2 pruned`; with the planned number if the sweep is not finished."""
     text = Text(", ").join(Text(f"{count} {status}", style=STATUS_STYLES[status]) for status, count in counts.items())
     if state != FINISHED:
-        text += Text(f"{' ' if counts else ''}of {runs}")
+        text += Text(f"{' ' if counts else '0 '}of {runs}")
         text += Text("" if state in counts else f", {state}", style=STATUS_STYLES.get(state, ""))
     return text
 

@@ -161,7 +161,11 @@ def _read_plain_keys(parts: Parts) -> None:
 
 
 def _right_place(document: Document, name: str, known: Sequence[str]) -> str:
-    """A line about a key at the top that belongs into a section, such as `sampler`; "" for any other key."""
+    """A line about a key at the top that belongs elsewhere, such as `sampler`; "" for any other key."""
+    if name == "provenance":
+        return (
+            "`provenance` is in the sweep.yaml of a sweep: `sweeper resume` continues it; remove the key to run it anew"
+        )
     for section in SECTIONS:
         if name in section_options(section):
             return f"`{name}` is not a key of a sweep; did you mean `{section}.{name}`?"
