@@ -151,7 +151,7 @@ def test_an_interrupted_trial_has_one_word_everywhere(listing: Listing, tmp_path
 @pytest.mark.parametrize("kind", [PlainLines, LiveTable])
 def test_what_is_shown_while_a_sweep_runs(kind: type[Observer], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=2000, force_terminal=False, color_system=None)
-    observer = kind(console)  # type: ignore[call-arg]
+    observer = kind(console=console)  # type: ignore[call-arg]
     config = small_config(make_images(tmp_path / "images"))
     observer.on_begin(SweepStart(config, Path(HOSTILE.replace("/", "-")), 2))
     observer.on_trial_start(TrialConfig("simclr", {}, {}, epochs=1, batch_size=2, trial=0))
