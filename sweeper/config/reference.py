@@ -164,8 +164,9 @@ def _criteria() -> str:
     for name, criterion in CRITERIA.items():
         settings = ", ".join(f"{key} = {quoted_default(value)}" for key, value in criterion.settings.items())
         facts = (criterion.label, "more" if criterion.higher_is_better else "less", settings)
-        rows.append((f"`{name}`", *facts, *(str(criterion.description(method)["layer"]) for method in METHODS)))
-    head = ("criterion", "name", "better", "constants", *(f"layer for {method}" for method in METHODS))
+        layers = {method: str(criterion.description(method)["layer"]) for method in METHODS}
+        rows.append((f"`{name}`", *facts, by_method(layers)))
+    head = ("criterion", "name", "better", "constants", "layer")
     text = (
         "Each is measured on both layers; the plain column repeats the layer that the table names. "
         f"`criteria: default` is {', '.join(f'`{name}`' for name in DEFAULT_CRITERIA)}; `criteria: all` is every one. "
@@ -209,13 +210,27 @@ def _shared_hyperparameters() -> str:
 
 
 def _side_by_side(default: Callable[[str], Any], methods: Iterable[str]) -> str:
-    """One row per hyperparameter, one column of defaults per method."""
+    """One row per hyperparameter; the most common default first, then that of each other method."""
     methods = list(methods)
     rows = []
     for name, expected, _, meaning in field_rows(type(default(methods[0]))):
-        values = (quoted_default(getattr(default(method), name)) for method in methods)
-        rows.append((f"`{name}`", expected, *values, meaning))
-    return table(("name", "value", *(f"in {method}" for method in methods), "meaning"), rows)
+        values = {method: quoted_default(getattr(default(method), name)) for method in methods}
+        rows.append((f"`{name}`", expected, by_method(values), meaning))
+    return table(("name", "value", "default", "meaning"), rows)
+
+
+def by_method(values: Mapping[str, str]) -> str:
+    """The most common value, then the others with their methods.
+
+    >>> by_method({"byol": "lars", "dino": "adamw", "simclr": "lars"})
+    'lars; adamw: dino'
+    """
+    methods: dict[str, list[str]] = {}
+    for method, value in values.items():
+        methods.setdefault(value, []).append(method)
+    common = max(methods, key=lambda value: len(methods[value]))
+    others = [f"{value}: {', '.join(names)}" for value, names in methods.items() if value != common]
+    return "; ".join([common, *others])
 
 
 def _field_table(kind: type[Any], options: Mapping[str, Option] | None = None) -> str:
