@@ -393,7 +393,27 @@ def test_best_by_what_is_no_criterion(results: Path, criterion: str, said: str) 
 
 
 def test_a_misspelt_sweep_is_told_the_nearest(results: Path) -> None:
-    assert "is it small?" in refused("show", "smal", "--results", results)
+    assert "is it small?" in refused("show", "smll", "--results", results)
+
+
+def test_a_sweep_is_named_by_the_beginning_of_its_name_or_as_the_latest(results: Path, tmp_path: Path) -> None:
+    for name, made in (("small-1", "2026-01-03"), ("small-2", "2026-01-04"), ("other", "2026-01-01")):
+        shutil.copytree(results / "small", tmp_path / name)
+        file = tmp_path / name / "sweep.yaml"
+        file.write_text(re.sub(r"created: .*", f"created: '{made}T00:00:00+00:00'", file.read_text()))
+    assert sweeper("show", "oth", "--json", "--results", tmp_path).json["name"] == "other"
+    assert sweeper("best", "latest", "--json", "--results", tmp_path).json["sweep"] == "small-2"
+    said = refused("best", "sma", "--results", tmp_path)
+    assert said == "sma is the beginning of 2 sweeps: small-1, small-2; write more of it"
+    assert "which means the newest sweep" in refused("run", "search_spaces/dino.yaml", "--name", "latest")
+
+
+def test_a_shell_completes_the_names_of_sweeps(results: Path) -> None:
+    environment = {**os.environ, "_SWEEPER_COMPLETE": "bash_complete", "COMP_CWORD": "4"}
+    environment["COMP_WORDS"] = f"sweeper show --results {results} s"
+    command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert (done.stdout, done.stderr) == ("plain,small\n", "")
 
 
 @pytest.mark.slow

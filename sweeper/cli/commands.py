@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -24,8 +25,12 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
       sweeper analyze results/                     how well did each criterion rank the trials?
       sweeper best NAME                            the trial that the criterion selects
 
+    NAME is a sweep's folder, its name in results/, the beginning of that name if no other has it, or `latest`.
     Every command says more with --help.
     """
+
+COMPLETION: Final = "_SWEEPER_COMPLETE"
+"""The environment variable by which a shell asks click for completions."""
 
 COMMANDS: Final = (
     running.run,
@@ -63,6 +68,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """The `sweeper` script."""
-    guard_stdout()
+    """The `sweeper` script. A shell that asks for completions takes bytes, which the guarded stdout does not."""
+    if COMPLETION not in os.environ:
+        guard_stdout()
     sys.exit(execute(sys.argv[1:]))

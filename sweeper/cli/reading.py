@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sweeper.cli.options import json_option, results_option
+from sweeper.cli.options import json_option, results_option, sweep_argument
 from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
 from trainers.formats import one_line
@@ -68,7 +68,7 @@ def analyze(
 
 
 @click.command(short_help="Show the trial that a criterion selects.")
-@click.argument("sweep")
+@sweep_argument
 @click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @results_option
 @json_option
@@ -94,7 +94,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 
 
 @click.command(short_help="Write the encoder of a trial for other programs.")
-@click.argument("sweep")
+@sweep_argument
 @click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
 @click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
@@ -148,7 +148,7 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 
 
 @click.command(short_help="Show one sweep, or one trial.")
-@click.argument("sweep")
+@sweep_argument
 @click.option(
     "--trial", type=click.IntRange(0, 1_000_000_000), help="One trial: its hyperparameters, and its criteria by epoch."
 )

@@ -10,7 +10,7 @@ import click
 
 from sweeper.cli.entry import INTERRUPTED
 from sweeper.cli.naming import check_free, check_name, check_same, default_name
-from sweeper.cli.options import results_option, run_options
+from sweeper.cli.options import results_option, run_options, sweep_argument
 from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
 from sweeper.run.options import RunOptions
@@ -76,7 +76,7 @@ def run(
 
 
 @click.command(short_help="Continue a sweep.")
-@click.argument("sweep")
+@sweep_argument
 @results_option
 @click.option("--trials", type=click.IntRange(1, 1_000_000), help="The new total number of configurations.")
 @run_options
@@ -89,13 +89,13 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
       sweeper resume results/dino-photos-20260101-120000
       sweeper resume results/dino-photos-20260101-120000 --trials 40
     """
-    from sweeper.store.layout import find_sweep
+    from sweeper.store.find import find_sweep
 
     return _resume(find_sweep(sweep, results), options, trials=trials)
 
 
 @click.command(short_help="Measure trials that lack an oracle.")
-@click.argument("sweep")
+@sweep_argument
 @click.option(
     "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
 )
@@ -105,7 +105,7 @@ def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptio
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
     from sweeper.run.observers import make_observers
     from sweeper.run.sweep import probe_sweep
-    from sweeper.store.layout import find_sweep
+    from sweeper.store.find import find_sweep
 
     folder = find_sweep(sweep, results)
     return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sweeper.errors import ResultsError
-from sweeper.store.layout import SWEEP_FILE, SweepFolder, find_sweep
+from sweeper.store.find import find_sweep
+from sweeper.store.layout import SWEEP_FILE, SweepFolder
 from sweeper.store.lock import is_held
 from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
 from sweeper.store.outcomes import read_outcome
