@@ -31,7 +31,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
+COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ("arguments", "said"),
     [
         (["rum"], "there is no command 'rum'; did you mean `run`?"),
-        (["frobnicate"], "there is no command 'frobnicate'; the commands are run, resume"),
+        (["frobnicate"], "there is no command 'frobnicate'; the commands are init, run"),
         (["run"], "missing argument 'FILE'; see `sweeper run --help`"),
         (["run", "search_spaces/dino.yaml", "--nmae", "x"], "Did you mean '--name'?"),
         (

@@ -44,7 +44,7 @@ def to_onnx(encoder: ExportedEncoder, folder: Path) -> Path:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"`--onnx` needs the package {error.name}; run: pip install 'sweeper[onnx]'") from None
+        raise ValueError(f"`--onnx` needs the package {error.name}; run: pip install 'ssl-sweeper[onnx]'") from None
     file = folder / "model.onnx"
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():

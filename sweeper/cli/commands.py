@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sweeper import __version__
-from sweeper.cli import entry, reading, running
+from sweeper.cli import entry, reading, running, starting
 from sweeper.cli.output import guard_stdout
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -21,6 +21,7 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
 
     \b
       sweeper doctor                               is this machine ready?
+      sweeper init                                 write the examples to search_spaces/
       sweeper run search_spaces/dino.yaml          about five minutes on two cores
       sweeper analyze results/                     how well did each criterion rank the trials?
       sweeper best NAME                            the trial that the criterion selects
@@ -33,6 +34,7 @@ COMPLETION: Final = "_SWEEPER_COMPLETE"
 """The environment variable by which a shell asks click for completions."""
 
 COMMANDS: Final = (
+    starting.init,
     running.run,
     running.resume,
     reading.analyze,

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from trainers.formats import one_line
 
 Verdict = Literal["ok", "warn", "fail"]
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+DISTRIBUTION: Final = "ssl-sweeper"
+"""The name under which pip installs sweeper."""
 ROOM: Final = 2.0
 """GB of free space below which the disk check warns: 100 checkpoints of a ResNet-18 with optimiser take about 10."""
 
@@ -73,13 +76,22 @@ def check_python() -> Check:
 def check_packages() -> Iterator[Check]:
     """Whether each required package is installed, in a sufficient version."""
     try:
-        requirements = importlib.metadata.requires("sweeper") or []
+        requirements = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
-        requirements = list(PACKAGES)
+        requirements = _requirements_of_the_source()
         yield Check("sweeper", "warn", "runs from its folder and is not installed", "pip install -e .")
     for requirement in map(Requirement, requirements):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield check_package(requirement)
+
+
+def _requirements_of_the_source() -> list[str]:
+    """What pyproject.toml beside the package asks for; without it, the packages whose versions a sweep records."""
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    if not file.is_file():
+        return list(PACKAGES)
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    return list(project["dependencies"]) if project.get("name") == DISTRIBUTION else list(PACKAGES)
 
 
 def check_package(requirement: Requirement) -> Check:

@@ -43,7 +43,7 @@ def run(
     dry_run: bool,
     options: RunOptions,
 ) -> int:
-    """Run the sweep that FILE describes.
+    """Run the sweep that FILE describes; a name such as dino is an example that comes with sweeper.
 
     KEY=VALUE after FILE overrides a key of the file. Values are read as YAML. null removes a hyperparameter from the
     space:
@@ -56,12 +56,13 @@ def run(
 
     Ctrl-C interrupts the sweep; `sweeper resume` continues it.
     """
+    from sweeper.config.examples import find_file
     from sweeper.config.read import load_config
     from sweeper.run.observers import make_observers, observer_options
 
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
-    config = load_config(file, overrides, cluster=options.on_cluster, observers=observer_options())
+    config = load_config(find_file(file), overrides, cluster=options.on_cluster, observers=observer_options())
     name = check_name(name) if name is not None else default_name(config)
     folder = results / name
     if dry_run:

@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from sweeper.config.document import Document, Key, Mistake, dotted, refuse
+from sweeper.config.examples import examples
 from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError
 from trainers.fields import as_yaml, shortened
@@ -54,13 +55,14 @@ def _read_text(path: Path) -> str:
 
 
 def _similar_file(path: Path) -> str:
-    """The nearest file in the same folder or in search_spaces/, if the name is misspelt or lacks suffix or folder."""
+    """The nearest file in the same folder or in search_spaces/, or example, if the name is misspelt or incomplete."""
     folders = [path.parent, path.parent / "search_spaces"]
-    stems = {file.stem: file for folder in reversed(folders) if folder.is_dir() for file in folder.glob("*.yaml")}
+    stems: dict[str, Path | str] = {name: name for name in examples()}
+    stems |= {file.stem: file for folder in reversed(folders) if folder.is_dir() for file in folder.glob("*.yaml")}
     hint = did_you_mean(path.stem, stems)
     for stem, file in stems.items():
         hint = hint.replace(f"`{stem}`", str(file))
-    return hint or "; the sweeps that come with sweeper are in search_spaces/"
+    return hint or f"; the sweeps that come with sweeper are {', '.join(examples())}"
 
 
 def _yaml_within(folder: Path) -> str:

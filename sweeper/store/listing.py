@@ -92,7 +92,7 @@ def find_listings(results: Path) -> list[Listing]:
         raise ResultsError(f"there is no folder {results}; `sweeper run` makes it, and --results names another")
     folders = [file.parent for file in results.glob(f"*/{SWEEP_FILE}")]
     if not folders:
-        raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run search_spaces/dino.yaml`")
+        raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run dino`")
     listings, problems = [], []
     for folder in folders:
         try:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from sweeper import __version__
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.config.observers import Known
 from sweeper.config.read import parse_config
@@ -123,8 +124,8 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
     """Where and with what the sweep was started, and what its criteria say of themselves, which the judge reads."""
     from trainers.criteria import CRITERIA
 
-    packages = {}
-    for name in ("sweeper", *PACKAGES):
+    packages = {"sweeper": __version__}
+    for name in PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
