@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from sweeper.config.document import Document, Key, Mistake, dotted, refuse
+from sweeper.config.document import Document, Key, Mistake, dotted, refuse, spelt_out
 from sweeper.config.examples import examples
 from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError
@@ -127,7 +127,7 @@ def _apply_override(values: dict[str, object], override: str) -> Key:
             raise ConfigError(mistake.text)
     branch = values
     for depth, part in enumerate(key[:-1], start=1):
-        below = branch.get(part)
+        below = spelt_out(part, branch.get(part)) if depth == 1 else branch.get(part)
         if below is not None and not isinstance(below, dict):
             raise ConfigError(f"{place}: {dotted(key[:depth])} is {as_yaml(below)}, so it cannot have `{key[depth]}`")
         # A copy, because two keys that share a YAML anchor share one mapping.
