@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.metadata
 import io
 import json
 import os
@@ -24,8 +25,10 @@ from small_sweeps import make_images, mapping
 from sweeper import __version__
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
-from sweeper.cli.doctor import Check, check_devices, check_disk, worst
+from sweeper.cli.doctor import check_devices, check_disk, check_optional_packages
+from sweeper.cli.needs import check_file
 from sweeper.cli.screens import choice_text
+from sweeper.cli.verdicts import Check, worst
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
@@ -682,6 +685,45 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert f"{os.cpu_count()} cores" in [one.found for one in check_devices()]
 
 
+def test_what_is_optional_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    checks = list(check_optional_packages())
+    assert {check.verdict for check in checks} == {"optional"}
+    assert checks[0].advice == "pip install 'ssl-sweeper[onnx]'"
+    assert worst(checks) == "optional"
+
+
+def test_the_doctor_looks_at_what_a_file_needs(results: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((results / "small" / "sweep.yaml").read_text())
+    del config["provenance"]
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(config))
+    storage = f"storage=sqlite:///{tmp_path}/no/study.db"
+    checks = {check.name: check for check in check_file(file, ["search.sampler=tpe", storage])}
+    assert checks["data set"].found == "folder: 72 images to train and 24 to test, of 12×12×1"
+    assert checks["sampler"].found.startswith("tpe draws")
+    assert (checks["storage"].verdict, f"no folder {tmp_path}/no" in checks["storage"].found) == ("fail", True)
+    assert checks["time"].found.startswith("an epoch takes")
+    assert [check.verdict for check in checks.values()] == ["ok", "ok", "ok", "fail", "ok"]
+    assert not (tmp_path / "no").exists()
+    (tmp_path / "no").mkdir()
+    checks = {check.name: check for check in check_file(file, [storage])}
+    assert checks["storage"].verdict == "ok"
+    assert list((tmp_path / "no").iterdir()) == []
+
+
+def test_the_doctor_names_every_mistake_of_a_file() -> None:
+    checks = list(check_file(ROOT / "search_spaces" / "dino.yaml", ["trials=0", "method=dinno"]))
+    assert [check.verdict for check in checks] == ["fail", "fail"]
+    assert "`trials` must be a whole number" in checks[0].found
+    assert checks[1].found.endswith("did you mean `dino`?")
+    (missing,) = check_file(Path("dinno"), [])
+    assert "no such file" in missing.found
+
+
 @pytest.mark.ray
 def test_the_doctor_looks_at_everything() -> None:
     command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "doctor", "--json"]
@@ -691,4 +733,4 @@ def test_the_doctor_looks_at_everything() -> None:
     assert checks["mnist5k"]["found"] == "4000 training images of 28×28×1"
     assert checks["step"]["verdict"] == "ok", checks["step"]
     assert done.returncode == (1 if any(check["verdict"] == "fail" for check in checks.values()) else 0)
-    assert {check["verdict"] for check in checks.values()} <= {"ok", "warn"}, done.stdout
+    assert {check["verdict"] for check in checks.values()} <= {"ok", "optional", "warn"}, done.stdout

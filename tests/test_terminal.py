@@ -17,9 +17,9 @@ from small_sweeps import make_images, small_config
 from sweeper.cli import screens
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
-from sweeper.cli.doctor import Check
 from sweeper.cli.entry import OneLine
 from sweeper.cli.plan import Estimate
+from sweeper.cli.verdicts import Check
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines

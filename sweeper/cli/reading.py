@@ -172,15 +172,26 @@ def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
         print_parts(*parts)
 
 
-@click.command(short_help="Check this machine.")
+@click.command(short_help="Check this machine, or what a file needs.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @results_option
 @json_option
-def doctor(results: Path, as_json: bool) -> int:
-    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step."""
-    from sweeper.cli.doctor import check_machine, worst
+def doctor(file: Path | None, overrides: tuple[str, ...], results: Path, as_json: bool) -> int:
+    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step.
+
+    With FILE, a search-space file or the name of an example, check what its sweep needs: the file itself, its images,
+    its sampler and storage, and the time of a trial. `optional` is what is missing and only some sweeps need.
+
+    
+      sweeper doctor
+      sweeper doctor search_spaces/simclr.yaml dataset='{name: folder, root: ~/photos}'
+    """
+    from sweeper.cli.doctor import check_machine
+    from sweeper.cli.verdicts import worst
 
     checks = []
-    for check in check_machine(results):
+    for check in check_machine(results, file, overrides):
         checks.append(check)
         if not as_json:
             print_parts(check.line())
