@@ -25,7 +25,7 @@ from sweeper import __version__
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import Check, check_devices, check_disk, worst
-from sweeper.cli.screens import choice_text
+from sweeper.cli.screens.choice import choice_text
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing

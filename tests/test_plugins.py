@@ -19,7 +19,7 @@ from analysis import analyze
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import check_plugins
-from sweeper.cli.screens import choice_text
+from sweeper.cli.screens.choice import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
