@@ -346,6 +346,15 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     assert "runs of" not in choice_text(single)
 
 
+def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> None:
+    trials = [{"trial": 0, "status": "completed", "lidar": -1.0, "oracle": 0.5, "config.lr": 0.1}]
+    baselines = [{"baseline": "untrained", "lidar": 0.0, "oracle": 0.0}]
+    settings = {"objective": "lidar", "seeds": 1, "trials": 1, "criteria": ["lidar"], "space": {"lr": None}}
+    choice = choose(Listing(tmp_path, settings, trials, [], baselines, held=False))
+    assert (choice.untrained_value, choice.untrained_accuracy) == (0.0, 0.0)
+    assert "caution: the untrained encoder has 0, more than this trial" in choice_text(choice)
+
+
 def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
     file = tmp_path / "again.yaml"
@@ -512,8 +521,9 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     (same,) = sweeper("list", "--results", tmp_path, "--json").json
     assert (same["state"], same["trials"], same["best_trial"]) == (row["state"], row["trials"], row["best_trial"])
     again = sweeper("show", "cut", "--results", tmp_path, "--json").json
-    assert [(one["trial"], one["status"], one["config.lr"]) for one in again["trials"]] == [
-        (one["trial"], one["status"], one["config.lr"]) for one in data["trials"]
+    columns = ("trial", "status", "config.lr", "started_at", "finished_at")
+    assert [[one[name] for name in columns] for one in again["trials"]] == [
+        [one[name] for name in columns] for one in data["trials"]
     ]
     assert "sweeper resume" in refused("analyze", tmp_path / "cut")
     started = str(len(data["trials"]))

@@ -162,7 +162,9 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     records, reports = study.records(), read_log(sweep)
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
-    trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
+    trials = [
+        _plain_row(row if record.status else {**row, **unfinished}) for row, record in zip(rows, records, strict=True)
+    ]
     baselines = _rows(folder / "baselines.parquet", BASELINE_COLUMNS)
     return Listing(folder, settings, trials, reports, baselines, held)
 
@@ -174,7 +176,11 @@ def settings_criteria(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _rows(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """A table's rows as JSON can hold them."""
-    return [{key: _plain(value) for key, value in row.items()} for row in read_parquet(path, columns)]
+    return [_plain_row(row) for row in read_parquet(path, columns)]
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
