@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeper.cli.again import as_written
 from sweeper.cli.choice import choose
-from sweeper.errors import ResultsError
+from sweeper.errors import ConfigError, ResultsError
 from sweeper.run.images import read_images
 from sweeper.search.configurations import make_trial_config
 from sweeper.store.layout import SweepFolder
@@ -25,11 +25,15 @@ def export_trial(
 
     Raises:
         ResultsError: there is no such trial, it kept no checkpoint, or the folder holds something.
-        ConfigError: sweep.yaml does not fit this version.
+        ConfigError: sweep.yaml does not fit this version, or a package is missing.
     """
-    from trainers.convert import CONVERTERS
+    from trainers.convert import CONVERTERS, check_packages
     from trainers.export import export_encoder
 
+    try:
+        check_packages(kinds)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ResultsError(f"`--out` must be a new or an empty folder, but {out} holds something; choose another")
     number = choose(listing, criterion).trial if trial is None else trial
