@@ -431,6 +431,14 @@ def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path
     assert said == f"{tmp_path / 'photos'} exists and is not a sweep; choose another --name"
 
 
+def test_a_results_folder_that_no_url_can_hold_is_refused(results: Path, tmp_path: Path) -> None:
+    said = refused("run", file_of(results), "--local", "--results", tmp_path / "a?b", "--name", "one")
+    assert said == (
+        f"the sweep's folder must have a path without `?`, but got {tmp_path / 'a?b' / 'one'}; choose another --results"
+    )
+    assert not list(tmp_path.iterdir())  # SQLite would write to the file `a`
+
+
 def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = sweeper("run", file_of(results), "--local", "--results", tmp_path / "file", "--name", "x")

@@ -130,6 +130,8 @@ def test_without_an_oracle_the_next_steps_are_what_works() -> None:
         "  sweeper best r/s                     the trial that rankme selects",
         "  sweeper best r/s --criterion lidar   the trial that lidar selects",
     ]
+    (quoted, _) = next_steps(replace(summary, folder=Path("r/my sweep"))).splitlines()[2:]
+    assert quoted == "  sweeper best 'r/my sweep'                     the trial that rankme selects"
     first = next_steps(replace(summary, measured=True)).splitlines()[2]
     assert first == "  sweeper analyze r/s   how each criterion ranked the trials"
 

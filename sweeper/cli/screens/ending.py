@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from sweeper.cli.screens.sweeps import count_words
 from sweeper.run.sweep import Summary
 from sweeper.store.listing import FINISHED, INTERRUPTED
@@ -12,10 +14,10 @@ def next_steps(summary: Summary) -> str:
     """The outcome of a sweep, and the next commands."""
     state = INTERRUPTED if summary.interrupted else FINISHED
     counts = count_words(summary.counts, summary.runs, state).plain or "no trial ended"
-    folder = one_line(str(summary.folder))
-    ended = f"\n{folder}: {counts}, in {seconds(summary.seconds)}"
+    ended = f"\n{one_line(str(summary.folder))}: {counts}, in {seconds(summary.seconds)}"
     if summary.interrupted:  # the message at the interruption says how to continue
         return ended
+    folder = one_line(shlex.quote(str(summary.folder)))
     best = f"sweeper best {folder}"
     if summary.measured:
         steps = {
