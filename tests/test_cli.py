@@ -25,7 +25,7 @@ from sweeper import __version__
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import Check, check_devices, check_disk, worst
-from sweeper.cli.screens import choice_text
+from sweeper.cli.screens.choice import choice_text
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
@@ -346,6 +346,15 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     assert "runs of" not in choice_text(single)
 
 
+def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> None:
+    trials = [{"trial": 0, "status": "completed", "lidar": -1.0, "oracle": 0.5, "config.lr": 0.1}]
+    baselines = [{"baseline": "untrained", "lidar": 0.0, "oracle": 0.0}]
+    settings = {"objective": "lidar", "seeds": 1, "trials": 1, "criteria": ["lidar"], "space": {"lr": None}}
+    choice = choose(Listing(tmp_path, settings, trials, [], baselines, held=False))
+    assert (choice.untrained_value, choice.untrained_accuracy) == (0.0, 0.0)
+    assert "caution: the untrained encoder has 0, more than this trial" in choice_text(choice)
+
+
 def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
     file = tmp_path / "again.yaml"
@@ -420,6 +429,14 @@ def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path
     (tmp_path / "photos" / "1.jpg").write_bytes(b"")
     said = refused("run", file_of(results), "--local", "--results", tmp_path, "--name", "photos")
     assert said == f"{tmp_path / 'photos'} exists and is not a sweep; choose another --name"
+
+
+def test_a_results_folder_that_no_url_can_hold_is_refused(results: Path, tmp_path: Path) -> None:
+    said = refused("run", file_of(results), "--local", "--results", tmp_path / "a?b", "--name", "one")
+    assert said == (
+        f"the sweep's folder must have a path without `?`, but got {tmp_path / 'a?b' / 'one'}; choose another --results"
+    )
+    assert not list(tmp_path.iterdir())  # SQLite would write to the file `a`
 
 
 def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
@@ -512,8 +529,9 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     (same,) = sweeper("list", "--results", tmp_path, "--json").json
     assert (same["state"], same["trials"], same["best_trial"]) == (row["state"], row["trials"], row["best_trial"])
     again = sweeper("show", "cut", "--results", tmp_path, "--json").json
-    assert [(one["trial"], one["status"], one["config.lr"]) for one in again["trials"]] == [
-        (one["trial"], one["status"], one["config.lr"]) for one in data["trials"]
+    columns = ("trial", "status", "config.lr", "started_at", "finished_at")
+    assert [[one[name] for name in columns] for one in again["trials"]] == [
+        [one[name] for name in columns] for one in data["trials"]
     ]
     assert "sweeper resume" in refused("analyze", tmp_path / "cut")
     started = str(len(data["trials"]))

@@ -178,6 +178,11 @@ class TestMistakes:
         code, said = run("export", sweep, "--out", tmp_path)
         assert (code, "must be a new or an empty folder" in said) == (2, True)
 
+    def test_a_package_that_is_missing(self, sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trainers.convert.find_spec", lambda name: None if name == "onnxscript" else True)
+        code, said = run("export", sweep, "--out", tmp_path / "out", "--onnx")
+        assert (code, "`--onnx` needs the package onnxscript" in said, (tmp_path / "out").exists()) == (2, True, False)
+
     def test_images_that_have_gone(self, sweep: Path, tmp_path: Path) -> None:
         code, said = run("export", sweep, "--out", tmp_path / "out")
         assert (code, len(said.splitlines())) == (2, 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from trainers.export import ExportedEncoder
 
+ONNX_PACKAGES: Final = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE: Final = 1e-5
 """Largest difference of a converted encoder's features, relative to the largest feature."""
 
@@ -39,12 +41,9 @@ def to_onnx(encoder: ExportedEncoder, folder: Path) -> Path:
     Raises:
         ValueError: a package is missing, or its features differ from the encoder's.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"`--onnx` needs the package {error.name}; run: pip install 'sweeper[onnx]'") from None
+    check_packages(["onnx"])
+    import onnxruntime
+
     file = folder / "model.onnx"
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
@@ -69,6 +68,17 @@ CONVERTERS: Final[Mapping[str, Callable[[ExportedEncoder, Path], Path]]] = {
     "onnx": to_onnx,
     "torchscript": to_torchscript,
 }
+
+
+def check_packages(kinds: Collection[str]) -> None:
+    """Asked before anything is written.
+
+    Raises:
+        ValueError: a package that one of these CONVERTERS needs is not installed.
+    """
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if "onnx" in kinds else []
+    if missing:
+        raise ValueError(f"`--onnx` needs the package {missing[0]}; run: pip install 'sweeper[onnx]'")
 
 
 def pixels_like(encoder: ExportedEncoder, count: int) -> Tensor:

@@ -74,7 +74,7 @@ def write_manifest(folder: SweepFolder, config: SweepConfig, origin: Mapping[str
 def read_manifest(
     path: Path, *, cluster: bool = False, observers: Known | None = None
 ) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
-    """A sweep's folder, its configuration and its provenance.
+    """A sweep's folder, its configuration and its provenance; `observers` as for `load_config`.
 
     Raises:
         ResultsError: it is missing, or its sweep.yaml is, or a plug-in that it uses.
@@ -82,7 +82,7 @@ def read_manifest(
     """
     folder = SweepFolder(path.absolute())
     content, origin = _read(folder)
-    check_plugins(origin, str(path))
+    check_plugins(origin, str(path), observed=observers is not None)
     config = parse_config(content, source=str(folder.sweep_file), cluster=cluster, observers=observers)
     return folder, config, origin
 
