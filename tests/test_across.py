@@ -191,6 +191,15 @@ def test_a_fixed_temperature_or_a_table_without_the_loss_has_no_such_caution() -
         assert "moved by a hyperparameter" not in set(found["kind"])
 
 
+def test_what_the_sweep_recorded_of_its_method_comes_first() -> None:
+    table = swept_table("mine", **{"config.scale": np.arange(6.0)})
+    settings = {"provenance": {"moves_loss": ["scale"]}}
+    sweeps = dict.fromkeys(table["sweep"], settings)
+    found = cautions(table, DataFrame(), kendall(table), DataFrame(), sweeps)
+    assert found[found["kind"] == "moved by a hyperparameter"]["text"].str.startswith("Scale is in the formula").all()
+    assert "moved by a hyperparameter" in set(found["kind"])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_declares_hyperparameters_that_it_has(method: str) -> None:
     assert moves_loss(method) == METHODS[method].moves_loss

@@ -10,7 +10,7 @@ from typing import Any
 from sweeper.cli.again import as_written
 from sweeper.cli.choice import choose
 from sweeper.errors import ConfigError, ResultsError
-from sweeper.run.images import read_images
+from sweeper.run.images import same_images
 from sweeper.search.configurations import make_trial_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing, hyperparameters_of
@@ -25,6 +25,7 @@ def export_trial(
 
     Raises:
         ResultsError: there is no such trial, it kept no checkpoint, or the folder holds something.
+            Or the images have changed since the sweep began: mean, deviation and BatchNorm are from them.
         ConfigError: sweep.yaml does not fit this version, or a package is missing.
     """
     from trainers.convert import CONVERTERS, check_packages
@@ -47,12 +48,12 @@ def export_trial(
             f"trial {number} of {listing.name} kept no checkpoint (kept: {kept}); a sweep with "
             "keep_checkpoints=last keeps that of every trial"
         )
-    _, config, _ = read_manifest(listing.folder, cluster=True)
+    folder, config, _ = read_manifest(listing.folder, cluster=True)
     written = as_written(listing.settings, hyperparameters_of(row))
     swept = {name: value for name, value in written.items() if name in config.space}
     try:
         encoder = export_encoder(
-            make_trial_config(config, number, swept), read_images(config), checkpoint, out, about(listing, row)
+            make_trial_config(config, number, swept), same_images(config, folder), checkpoint, out, about(listing, row)
         )
         for kind in kinds:
             CONVERTERS[kind](encoder, out)

@@ -120,8 +120,9 @@ def record_once(folder: SweepFolder, key: str, value: Any) -> Any:
 
 
 def provenance(config: SweepConfig) -> dict[str, Any]:
-    """Where and with what the sweep was started, and what its criteria say of themselves, which the judge reads."""
+    """Where and with what the sweep was started, and what the judge must know of its criteria and its method."""
     from trainers.criteria import CRITERIA
+    from trainers.methods import METHODS
 
     packages = {}
     for name in ("sweeper", *PACKAGES):
@@ -137,6 +138,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
+        "moves_loss": list(METHODS[config.method].moves_loss),
         **({PLUGINS: plugins} if (plugins := used_plugins(config)) else {}),
     }
 
