@@ -94,6 +94,7 @@ def test_what_is_read(file: Path) -> None:
     assert config.fixed == {"teacher_momentum": 0.97, "local_crops": 0}
 
 
+@pytest.mark.slow
 def test_every_default_is_written_out(file: Path) -> None:
     config = load_config(file)
     assert config.criteria == DEFAULT_CRITERIA
@@ -137,6 +138,7 @@ def test_the_resolved_config_reads_back_as_itself(file: Path, overrides: tuple[s
     assert parse_config(yaml.safe_load(text), source="sweep.yaml") == config
 
 
+@pytest.mark.slow
 def test_the_embedded_sweeps_are_valid() -> None:
     found = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
     assert len(found) >= 3

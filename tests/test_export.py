@@ -31,6 +31,8 @@ from trainers.network import load_network
 from trainers.records import CHECKPOINT
 from trainers.splits import Data
 
+pytestmark = pytest.mark.slow
+
 VIT = {"name": "vit", "dim": 32, "depth": 2, "patch": 4}
 SWEEPS: dict[str, dict[str, Any]] = {
     "simclr": {"fixed": {"projector_hidden_dim": 16, "projection_dim": 8, "mask_ratio": 0.5}},

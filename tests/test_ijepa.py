@@ -71,6 +71,7 @@ def test_targets_are_whole_blocks_of_the_papers_sizes() -> None:
 
 @given(ratio=st.floats(0.15, 0.65), side=st.integers(8, 16), seed=st.integers(0, 99))
 @settings(max_examples=10, deadline=None, derandomize=True)
+@pytest.mark.slow
 def test_the_ratio_is_the_share_that_the_targets_cover(ratio: float, side: int, seed: int) -> None:
     blocks = ContextBlocks(4, (0.15, 0.2), (0.75, 1.5), (1.0, 1.0), 1, ratio)
     generator = seeded(seed)

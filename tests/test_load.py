@@ -94,6 +94,7 @@ def test_several_methods_in_one_table_are_told_apart(tmp_path: Path) -> None:
     assert any("split" in note for note in results.notes)
 
 
+@pytest.mark.slow
 def test_a_copy_without_its_settings_is_another_sweep(tmp_path: Path) -> None:
     """Its tables still name the sweep that it was copied from."""
     folder = write_sweep(tmp_path, World(name="a", trials=3, epochs=2))

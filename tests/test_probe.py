@@ -115,6 +115,7 @@ def test_labels_without_a_pattern_are_guessed() -> None:
     assert PAPER.score(noise, labels, noise.flip(0), test_labels).accuracy == pytest.approx(0.25, abs=0.08)
 
 
+@pytest.mark.slow
 def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
     torch.manual_seed(99)
     before = torch.get_rng_state()
@@ -239,6 +240,7 @@ def test_raw_pixels_tell_bright_from_dark(pictures: Path) -> None:
     assert probe_pixels(config(pictures))["lidar_paper"].accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_raw_digits_score_as_a_linear_classifier_does() -> None:
     digits = TrialConfig(
         method="simclr", dataset={"name": "mnist5k"}, encoder={}, epochs=1, batch_size=1, oracle=("lidar_paper",)
