@@ -35,6 +35,7 @@ def test_the_interval_of_the_mean_is_scipys() -> None:
     assert math.isnan(mean_interval([])[0])
 
 
+@pytest.mark.slow
 def test_the_interval_over_three_sweeps_covers_the_mean_and_resampled_sweeps_do_not() -> None:
     generator = np.random.default_rng(0)
     drawn = 0.1 + 0.2 * generator.standard_normal((4000, 3))

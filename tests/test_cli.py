@@ -94,6 +94,7 @@ def test_version() -> None:
     assert sweeper("--version") == Ran(0, f"sweeper {__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_the_script_ends_with_the_exit_code() -> None:
     command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "run", "no.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -114,6 +115,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 # Mistakes on the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -231,6 +233,7 @@ def test_run_says_what_to_do_next(results: Path) -> None:
     assert f"  sweeper best {results / 'small'} " in said
 
 
+@pytest.mark.slow
 def test_dry_run_starts_nothing(results: Path, tmp_path: Path) -> None:
     ran = sweeper("run", file_of(results), "--dry-run", "--device", "cpu", "--results", tmp_path / "r", "trials=30")
     assert ran.code == 0, ran
@@ -261,6 +264,7 @@ def test_more_trials_than_a_grid_has_are_refused(results: Path, tmp_path: Path) 
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     content = mapping(make_images(tmp_path / "images"))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
@@ -355,6 +359,7 @@ def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> N
     assert "caution: the untrained encoder has 0, more than this trial" in choice_text(choice)
 
 
+@pytest.mark.slow
 def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
     file = tmp_path / "again.yaml"
@@ -460,6 +465,7 @@ def copied(results: Path, tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.mark.slow
 def test_more_trials_and_their_missing_oracle(copied: Path, results: Path) -> None:
     ran = sweeper("resume", copied / "small", "--trials", "5", "--local", "--device", "cpu", "--json")
     assert ran.code == 0, ran
@@ -541,6 +547,7 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     assert (row["state"], row["trials"]) == ("finished", {"completed": int(started)})
 
 
+@pytest.mark.slow
 def test_a_sweep_that_another_process_holds_is_running(copied: Path) -> None:
     with (copied / "small" / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -594,6 +601,7 @@ def test_a_damaged_table_is_named(copied: Path) -> None:
     assert "trials.parquet" in refused("analyze", copied / "small")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["parquet", "csv"])
 def test_tables_that_pandas_wrote_again_are_read(copied: Path, way: str) -> None:
     folder = copied / "small"
@@ -630,6 +638,7 @@ def without_moments(content: Any) -> Any:
     return None if content == "" else content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trials", "reports", "baselines"])
 def test_a_resume_writes_a_damaged_table_again(copied: Path, name: str) -> None:
     """What the message about a damaged table promises."""

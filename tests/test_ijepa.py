@@ -163,6 +163,7 @@ def reference_loss(method: IJEPA, batch: Batch) -> Tensor:
     return torch.stack(terms).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [VIT, {"name": "timm/vit_tiny_patch16_224"}], ids=["vit", "timm"])
 def test_loss_and_gradient_are_those_of_the_formula(encoder: dict[str, object]) -> None:
     size = 32 if encoder is VIT else 96

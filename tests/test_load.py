@@ -189,6 +189,7 @@ def test_what_is_wrong_with_a_table_is_said_in_one_line(
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "half").mkdir()

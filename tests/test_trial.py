@@ -84,6 +84,7 @@ def test_a_trial_reports_every_epoch_and_ends_with_its_oracle(task: Task, arrays
     assert set(outcome.result.oracles) == set(outcome.probed) == {"lidar_paper"}
 
 
+@pytest.mark.slow
 def test_a_trial_reads_its_images_where_it_is_given_none(task: Task, arrays: Images) -> None:
     with_images = sent_by(task, arrays)
     (task.trial_folder / "checkpoint.pt").unlink()
