@@ -35,12 +35,13 @@ from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.measure import Sample, embed_clean, embed_views, null_values
 from trainers.network import load_network
-from trainers.records import CHECKPOINT, COMPLETED, LAYERS, NULL, TrialConfig, criterion_columns
+from trainers.records import COMPLETED, LAYERS, TrialConfig, criterion_columns, null_columns
 from trainers.settings import resolve
 from trainers.splits import Data
 
 FAMILY: Final = ("lidar", "lidar_debiased", "lda_information", "lda_trace")
-UNTRAINED: Final = -1
+UNTRAINED_TRIAL: Final = -1
+"""The number of the untrained network, which is no trial."""
 
 
 def values_by_q(trial: TrialConfig, images: Images, checkpoint: Path | None, views: Sequence[int]) -> DataFrame:
@@ -55,9 +56,8 @@ def values_by_q(trial: TrialConfig, images: Images, checkpoint: Path | None, vie
         nulls = null_values(features, FAMILY, trial.method, trial.criteria_sample.seed)
         for name in FAMILY:
             values = CRITERIA[name].measure(features, trial.method)
-            for column in criterion_columns(name):
-                null = nulls[column.replace(name, f"{name}{NULL}", 1)]
-                rows.append({"q": q, "column": column, "value": values[column], "null": null})
+            for column, null in zip(criterion_columns(name), null_columns(name), strict=True):
+                rows.append({"q": q, "column": column, "value": values[column], "null": nulls[null]})
     return DataFrame(rows)
 
 
@@ -68,10 +68,10 @@ def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int
     """
     images = open_dataset(config.dataset).images()
     sample = replace(config.criteria_sample, views=max(views))
-    trials = pd.read_parquet(folder.path / "trials.parquet")
+    trials = pd.read_parquet(folder.trials_table)
     drawn = [replace(one, criteria_sample=sample) for one in first_configurations(config, config.trials * config.seeds)]
     about = [name for name in trials if name in ("configuration", "seed") or name.split(".")[0] == "oracle"]
-    parts = [values_by_q(drawn[0], images, None, views).assign(trial=UNTRAINED)]
+    parts = [values_by_q(drawn[0], images, None, views).assign(trial=UNTRAINED_TRIAL)]
     for row in trials[trials["status"] == COMPLETED].to_dict("records"):
         trial = drawn[row["trial"]]
         for name, value in trial.hyperparameters.items():
@@ -79,7 +79,7 @@ def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int
                 raise SystemExit(
                     f"trial {trial.trial}: {name} is {row[f'config.{name}']} in trials.parquet, not {value}"
                 )
-        found = values_by_q(trial, images, folder.trial(trial.trial) / CHECKPOINT, views)
+        found = values_by_q(trial, images, folder.checkpoint(trial.trial), views)
         parts.append(found.assign(trial=trial.trial, **{name: row[name] for name in about}))
         print(f"trial {trial.trial} of {len(trials)}", flush=True)
     return pd.concat(parts, ignore_index=True)
@@ -87,9 +87,9 @@ def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int
 
 def floor_table(networks: DataFrame) -> DataFrame:
     """One row per column and q: τ with its interval, the means over the networks, and the untrained value."""
-    start = networks[networks["trial"] == UNTRAINED].set_index(["q", "column"])["value"]
+    start = networks[networks["trial"] == UNTRAINED_TRIAL].set_index(["q", "column"])["value"]
     rows = []
-    for q, part in networks[networks["trial"] != UNTRAINED].groupby("q"):
+    for q, part in networks[networks["trial"] != UNTRAINED_TRIAL].groupby("q"):
         keys = ["trial", "configuration", "oracle"]
         wide = part.pivot_table(index=keys, columns="column", values="value", dropna=False).dropna(how="all")
         trials = wide.reset_index().assign(status=COMPLETED, sweep="")

@@ -35,6 +35,7 @@ def test_the_interval_of_the_mean_is_scipys() -> None:
     assert math.isnan(mean_interval([])[0])
 
 
+@pytest.mark.slow
 def test_the_interval_over_three_sweeps_covers_the_mean_and_resampled_sweeps_do_not() -> None:
     generator = np.random.default_rng(0)
     drawn = 0.1 + 0.2 * generator.standard_normal((4000, 3))
@@ -189,6 +190,15 @@ def test_a_fixed_temperature_or_a_table_without_the_loss_has_no_such_caution() -
     for table in (fixed, other):
         found = cautions(table, DataFrame(), kendall(table), DataFrame())
         assert "moved by a hyperparameter" not in set(found["kind"])
+
+
+def test_what_the_sweep_recorded_of_its_method_comes_first() -> None:
+    table = swept_table("mine", **{"config.scale": np.arange(6.0)})
+    settings = {"provenance": {"moves_loss": ["scale"]}}
+    sweeps = dict.fromkeys(table["sweep"], settings)
+    found = cautions(table, DataFrame(), kendall(table), DataFrame(), sweeps)
+    assert found[found["kind"] == "moved by a hyperparameter"]["text"].str.startswith("Scale is in the formula").all()
+    assert "moved by a hyperparameter" in set(found["kind"])
 
 
 @pytest.mark.parametrize("method", METHODS)

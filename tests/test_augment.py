@@ -89,6 +89,7 @@ def test_crop_reads_nothing_outside_its_box() -> None:
     assert torch.equal(resized_crop(images, boxes, (24, 24)), resized_crop(changed, boxes, (24, 24)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (40, 20)])
 @pytest.mark.parametrize("scale", [(0.08, 1.0), (0.4, 1.0), (0.05, 0.4)])
 def test_boxes_are_distributed_as_torchvisions(height: int, width: int, scale: tuple[float, float]) -> None:

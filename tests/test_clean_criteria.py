@@ -198,6 +198,7 @@ def test_the_participation_ratio_does_not_depend_on_the_number_of_images(n: int)
     assert float(np.median(found)) == pytest.approx(16, rel=0.1)  # that of the sample is 8.7 at n = 20
 
 
+@pytest.mark.slow
 def test_dimensions_of_manifolds_are_found() -> None:
     rng = np.random.default_rng(0)
     for dimension in (1, 2, 4):
@@ -206,6 +207,7 @@ def test_dimensions_of_manifolds_are_found() -> None:
         assert idest(flat) == pytest.approx(dimension, rel=0.25)
 
 
+@pytest.mark.slow
 def test_epps_pulley_is_of_order_1_over_n_for_a_gaussian_and_large_for_others() -> None:
     rng = np.random.default_rng(0)
     gaussian = [epps_pulley(torch.from_numpy(rng.normal(size=(n, 20)))) for n in (500, 4000)]

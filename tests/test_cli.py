@@ -27,7 +27,7 @@ from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import check_devices, check_disk, check_optional_packages
 from sweeper.cli.needs import check_file
-from sweeper.cli.screens import choice_text
+from sweeper.cli.screens.choice import choice_text
 from sweeper.cli.verdicts import Check, worst
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
@@ -97,6 +97,7 @@ def test_version() -> None:
     assert sweeper("--version") == Ran(0, f"sweeper {__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_the_script_ends_with_the_exit_code() -> None:
     command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "run", "no.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -117,6 +118,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 # Mistakes on the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -234,6 +236,7 @@ def test_run_says_what_to_do_next(results: Path) -> None:
     assert f"  sweeper best {results / 'small'} " in said
 
 
+@pytest.mark.slow
 def test_dry_run_starts_nothing(results: Path, tmp_path: Path) -> None:
     ran = sweeper("run", file_of(results), "--dry-run", "--device", "cpu", "--results", tmp_path / "r", "trials=30")
     assert ran.code == 0, ran
@@ -264,6 +267,7 @@ def test_more_trials_than_a_grid_has_are_refused(results: Path, tmp_path: Path) 
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     content = mapping(make_images(tmp_path / "images"))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
@@ -349,6 +353,16 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     assert "runs of" not in choice_text(single)
 
 
+def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> None:
+    trials = [{"trial": 0, "status": "completed", "lidar": -1.0, "oracle": 0.5, "config.lr": 0.1}]
+    baselines = [{"baseline": "untrained", "lidar": 0.0, "oracle": 0.0}]
+    settings = {"objective": "lidar", "seeds": 1, "trials": 1, "criteria": ["lidar"], "space": {"lr": None}}
+    choice = choose(Listing(tmp_path, settings, trials, [], baselines, held=False))
+    assert (choice.untrained_value, choice.untrained_accuracy) == (0.0, 0.0)
+    assert "caution: the untrained encoder has 0, more than this trial" in choice_text(choice)
+
+
+@pytest.mark.slow
 def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     ran, choice = (sweeper("best", "small", "--results", results, *more) for more in ((), ("--json",)))
     file = tmp_path / "again.yaml"
@@ -445,6 +459,14 @@ def test_a_name_that_something_else_has_is_refused(results: Path, tmp_path: Path
     assert said == f"{tmp_path / 'photos'} exists and is not a sweep; choose another --name"
 
 
+def test_a_results_folder_that_no_url_can_hold_is_refused(results: Path, tmp_path: Path) -> None:
+    said = refused("run", file_of(results), "--local", "--results", tmp_path / "a?b", "--name", "one")
+    assert said == (
+        f"the sweep's folder must have a path without `?`, but got {tmp_path / 'a?b' / 'one'}; choose another --results"
+    )
+    assert not list(tmp_path.iterdir())  # SQLite would write to the file `a`
+
+
 def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = sweeper("run", file_of(results), "--local", "--results", tmp_path / "file", "--name", "x")
@@ -466,6 +488,7 @@ def copied(results: Path, tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.mark.slow
 def test_more_trials_and_their_missing_oracle(copied: Path, results: Path) -> None:
     ran = sweeper("resume", copied / "small", "--trials", "5", "--local", "--device", "cpu", "--json")
     assert ran.code == 0, ran
@@ -535,8 +558,9 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     (same,) = sweeper("list", "--results", tmp_path, "--json").json
     assert (same["state"], same["trials"], same["best_trial"]) == (row["state"], row["trials"], row["best_trial"])
     again = sweeper("show", "cut", "--results", tmp_path, "--json").json
-    assert [(one["trial"], one["status"], one["config.lr"]) for one in again["trials"]] == [
-        (one["trial"], one["status"], one["config.lr"]) for one in data["trials"]
+    columns = ("trial", "status", "config.lr", "started_at", "finished_at")
+    assert [[one[name] for name in columns] for one in again["trials"]] == [
+        [one[name] for name in columns] for one in data["trials"]
     ]
     assert "sweeper resume" in refused("analyze", tmp_path / "cut")
     started = str(len(data["trials"]))
@@ -546,6 +570,7 @@ def test_a_sweep_that_was_cut_off_says_so_and_what_to_do(results: Path, tmp_path
     assert (row["state"], row["trials"]) == ("finished", {"completed": int(started)})
 
 
+@pytest.mark.slow
 def test_a_sweep_that_another_process_holds_is_running(copied: Path) -> None:
     with (copied / "small" / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -599,6 +624,7 @@ def test_a_damaged_table_is_named(copied: Path) -> None:
     assert "trials.parquet" in refused("analyze", copied / "small")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["parquet", "csv"])
 def test_tables_that_pandas_wrote_again_are_read(copied: Path, way: str) -> None:
     folder = copied / "small"
@@ -635,6 +661,7 @@ def without_moments(content: Any) -> Any:
     return None if content == "" else content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trials", "reports", "baselines"])
 def test_a_resume_writes_a_damaged_table_again(copied: Path, name: str) -> None:
     """What the message about a damaged table promises."""

@@ -94,6 +94,7 @@ def test_what_is_read(file: Path) -> None:
     assert config.fixed == {"teacher_momentum": 0.97, "local_crops": 0}
 
 
+@pytest.mark.slow
 def test_every_default_is_written_out(file: Path) -> None:
     config = load_config(file)
     assert config.criteria == DEFAULT_CRITERIA
@@ -130,6 +131,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", CHANGES, ids=" ".join)
 def test_the_resolved_config_reads_back_as_itself(file: Path, overrides: tuple[str, ...]) -> None:
     config = load_config(file, overrides)
@@ -137,6 +139,7 @@ def test_the_resolved_config_reads_back_as_itself(file: Path, overrides: tuple[s
     assert parse_config(yaml.safe_load(text), source="sweep.yaml") == config
 
 
+@pytest.mark.slow
 def test_the_embedded_sweeps_are_valid() -> None:
     found = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
     assert len(found) >= 3
@@ -216,6 +219,7 @@ def test_yaml_does_read_it_as_text() -> None:
     assert yaml.safe_load("1e-4") == "1e-4"
 
 
+@pytest.mark.slow
 def test_a_number_is_read_as_its_kind(file: Path) -> None:
     config = load_config(file, ["epochs=1e1", "fixed.teacher_momentum=1", "space.lr.low=0.01"])
     assert (config.epochs, type(config.epochs)) == (10, int)
@@ -470,6 +474,7 @@ def test_the_mistakes_of_overrides_come_after_those_of_the_file_as_they_were_typ
     ]
 
 
+@pytest.mark.slow
 def test_every_mistake_of_a_section_is_told(file: Path) -> None:
     wrong = "pruner={name: patient, audit: 2, patiense: 3, wrapped_pruner: {name: percentile, percentile: high, x: 1}}"
     problems = [line.removeprefix(f"override {wrong}: `pruner.") for line in complaints(file, wrong)]
@@ -597,6 +602,7 @@ def test_the_sweep_yaml_of_a_sweep_is_told_from_a_search_space(file: Path) -> No
         load_config(file)
 
 
+@pytest.mark.slow
 def test_an_empty_space_is_said_to_be_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     said = "`space` is empty: all 4 trials have the same hyperparameters and differ in their seed"
     with caplog.at_level(logging.WARNING, "sweeper"):
@@ -808,6 +814,7 @@ fixed: {fixed}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "low", "high", "fixed", "words"),
     [

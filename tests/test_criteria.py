@@ -86,6 +86,7 @@ def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(t
     assert not re.search(r"(?<!-)toy_spread", text)
 
 
+@pytest.mark.slow
 def test_a_report_leaves_no_label_behind(tmp_path: Path) -> None:
     results = load(write_toy(tmp_path, "toy", TOY))
     assert judge(results).ranking["label"].iloc[0] == "Toy spread"

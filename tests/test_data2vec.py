@@ -39,6 +39,7 @@ def masked_batch(method: Data2Vec, count: int = 6, size: int = 32) -> Batch:
     return method.make_batch(images(count, size), Data2Vec.augmentation, seeded(2))
 
 
+@pytest.mark.slow
 @given(side=st.integers(2, 16), ratio=st.floats(0.01, 0.99), least=st.integers(1, 16), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_every_image_has_its_share_masked_on_any_grid(side: int, ratio: float, least: int, seed: int) -> None:
@@ -138,6 +139,7 @@ def reference_loss(method: Data2Vec, batch: Batch) -> Tensor:
     return torch.stack(terms).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [VIT, {"name": "timm/vit_tiny_patch16_224"}], ids=["vit", "timm"])
 def test_loss_and_gradient_are_those_of_the_formula(encoder: dict[str, object]) -> None:
     size = 32 if encoder is VIT else 64

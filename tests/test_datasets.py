@@ -104,6 +104,7 @@ def test_mnist5k_holds_every_digit_once_with_its_label() -> None:
     assert sorted((row.tobytes(), label) for row, label in zip(ours, given, strict=True)) == expected
 
 
+@pytest.mark.slow
 def test_mnist5k_is_mixed_and_fixed() -> None:
     dataset = open_dataset({"name": "mnist5k"})
     train, test = dataset.labels("train"), dataset.labels("test")

@@ -31,6 +31,8 @@ from trainers.network import load_network
 from trainers.records import CHECKPOINT
 from trainers.splits import Data
 
+pytestmark = pytest.mark.slow
+
 VIT = {"name": "vit", "dim": 32, "depth": 2, "patch": 4}
 SWEEPS: dict[str, dict[str, Any]] = {
     "simclr": {"fixed": {"projector_hidden_dim": 16, "projection_dim": 8, "mask_ratio": 0.5}},
@@ -177,6 +179,11 @@ class TestMistakes:
         (tmp_path / "mine.txt").write_text("mine")
         code, said = run("export", sweep, "--out", tmp_path)
         assert (code, "must be a new or an empty folder" in said) == (2, True)
+
+    def test_a_package_that_is_missing(self, sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trainers.convert.find_spec", lambda name: None if name == "onnxscript" else True)
+        code, said = run("export", sweep, "--out", tmp_path / "out", "--onnx")
+        assert (code, "`--onnx` needs the package onnxscript" in said, (tmp_path / "out").exists()) == (2, True, False)
 
     def test_images_that_have_gone(self, sweep: Path, tmp_path: Path) -> None:
         code, said = run("export", sweep, "--out", tmp_path / "out")

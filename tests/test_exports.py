@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def check_optuna(path: Path, tool: str) -> None:
     assert trials["status"].tolist() == STATES
     assert trials["trial"].tolist() == [0, 1, 2, 3, 4]
     assert trials["lidar"].tolist() == [0, 1, 2, 9, 4]
-    assert trials["oracle"].tolist() == pytest.approx([0.5, 0.51, 0.52, 0.9, 0.54])
+    assert trials["oracle"].tolist() == pytest.approx([0.5, 0.51, 0.52, math.nan, 0.54], nan_ok=True)
     assert {"config.lr", "config.opt"} <= set(trials)
     column = "State" if "dashboard" in tool else "state"
     counts = f"{column}: 3 completed, 1 pruned and 1 failed; 1 trial left out, not yet ended"
@@ -94,7 +95,7 @@ def test_a_column_asked_for_by_its_own_name_keeps_it(tmp_path: Path) -> None:
     study_of().trials_dataframe().to_csv(tmp_path / "t.csv")
     results = load(tmp_path / "t.csv", oracle="user_attrs_oracle", criteria=["user_attrs_lidar", "-value"])
     assert [one.name for one in results.score_columns(["user_attrs_lidar", "-value"])] == ["user_attrs_lidar", "value"]
-    assert results.trials["oracle"].tolist() == pytest.approx([0.5, 0.51, 0.52, 0.9, 0.54])
+    assert results.trials["oracle"].tolist() == pytest.approx([0.5, 0.51, 0.52, math.nan, 0.54], nan_ok=True)
 
 
 def test_rays_table_is_read() -> None:
@@ -123,7 +124,10 @@ def test_the_csv_of_weights_and_biases_is_read(tmp_path: Path) -> None:
     assert results.trials["config.lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
     assert results.trials["trial"].tolist() == [0, 1, 2, 4]
     said = "hyperparameters lr, std; State: 2 completed and 2 failed; 1 trial left out, not yet ended"
-    assert results.notes == (f"wandb.csv was read as an export of Weights & Biases: {said}",)
+    assert results.notes == (
+        f"wandb.csv was read as an export of Weights & Biases: {said}",
+        "wandb: 1 failed trial with an accuracy does not count for τ",
+    )
     assert execute(["analyze", str(path), "--oracle", "accuracy", "--hyperparameters", "lr, std"]) == 0
     report = (tmp_path / "wandb-analysis" / "report.md").read_text()
     assert "It selects trial calm-sweep-3: 70.0%" in report
@@ -147,7 +151,7 @@ def test_the_table_of_the_api_of_weights_and_biases_is_read(tmp_path: Path) -> N
 def test_an_unknown_state_is_named_and_a_column_about_something_else_is_not_a_state(tmp_path: Path) -> None:
     table = DataFrame({"lidar": [1.0, 2.0], "oracle": [0.1, 0.2]})
     table.assign(state=["COMPLETE", "odd"]).to_csv(tmp_path / "a.csv")
-    with pytest.raises(ResultsUnreadable, match=r"`state` in .* must be one of .* but got 'odd' in row 1"):
+    with pytest.raises(ResultsUnreadable, match=r"`state` in .* must be one of .* but got 'odd' in line 3"):
         load(tmp_path / "a.csv")
     table.assign(state=["CA", "NY"]).to_csv(tmp_path / "b.csv")
     assert load(tmp_path / "b.csv").trials["status"].tolist() == ["completed"] * 2
@@ -235,7 +239,7 @@ def test_a_table_is_read_in_every_dialect(tmp_path: Path, text: str, encoding: s
 def test_a_comma_that_may_separate_thousands_is_not_guessed(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('lidar,oracle\n"1,234",0.1\n"2,345",0.2\n')
-    with pytest.raises(ResultsUnreadable, match=r"got '1,234' in row 0 \(is its comma a decimal one\?\)"):
+    with pytest.raises(ResultsUnreadable, match=r"got '1,234' in line 2 \(is its comma a decimal one\?\)"):
         load(path)
     path.write_text("lidar;oracle\n1.234,5;0,1\n234,5;0,2\n")
     assert load(path).trials["lidar"].tolist() == [1234.5, 234.5]
@@ -262,5 +266,5 @@ CUT = gzip.compress(TABLE.to_csv().encode(), mtime=0)[:-20]
 def test_a_damaged_gzip_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(content)
-    with pytest.raises(ResultsUnreadable, match=r"must be a csv\.gz table, but it cannot be read"):
+    with pytest.raises(ResultsUnreadable, match=r"must be a csv\.gz table, but it cannot be read|is empty"):
         load(path)

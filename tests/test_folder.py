@@ -14,7 +14,7 @@ from rich.console import Console
 from small_sweeps import make_images, mapping, small_config
 
 from sweeper.cli.plan import estimate_seconds
-from sweeper.cli.screens import sweep_parts
+from sweeper.cli.screens.sweeps import sweep_parts
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
 from sweeper.run.observers.base import Observer

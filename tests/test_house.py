@@ -41,6 +41,7 @@ def within(files: set[str], *folders: str) -> set[str]:
     return {file for file in files if file.startswith(tuple(f"{folder}/" for folder in folders))}
 
 
+@pytest.mark.slow
 def test_the_reader_of_imports_sees_them(tmp_path: Path) -> None:
     file = tmp_path / "room.py"
     file.write_text("def f():\n    from ray import tune\nimport torch.nn as nn\nif TYPE_CHECKING:\n    import optuna\n")
@@ -50,11 +51,13 @@ def test_the_reader_of_imports_sees_them(tmp_path: Path) -> None:
     assert "trainers/loop.py" in importers("torch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["ray", "optuna", "sweeper", "analysis"])
 def test_the_laboratory_does_not_know_the_conductor_or_the_judge(package: str) -> None:
     assert not within(importers(package), "trainers")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["torch", "ray", "sweeper", "torchvision", "timm"])
 def test_the_judge_knows_neither_torch_nor_ray_nor_the_conductor(package: str) -> None:
     assert not within(importers(package), "analysis")
@@ -75,6 +78,7 @@ def test_the_records_and_the_validator_need_the_standard_library_alone(name: str
     assert {module.split(".")[0] for module in modules - ours} <= set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
 def test_ray_is_used_in_its_room_alone() -> None:
     assert not {file for file in importers("ray") if not file.startswith("sweeper/on_ray/")} - {"sweeper/cli/doctor.py"}
 
@@ -164,10 +168,12 @@ def test_folders_do_not_import_in_a_circle(parent: str) -> None:
     assert cycle_in(folder_graph(GRAPH, parent)) == []
 
 
+@pytest.mark.slow
 def test_the_commands_alone_know_the_judge() -> None:
     assert within(importers("analysis"), "sweeper") == within(importers("analysis"), "sweeper/cli")
 
 
+@pytest.mark.slow
 def test_a_run_does_not_import_pandas() -> None:
     """With --local; `ray.tune` imports pandas itself."""
     code = "import sys, sweeper.run.sweep, sweeper.run.worker, sweeper.run.observers; print(*sys.modules)"
@@ -201,6 +207,7 @@ def test_shelves_do_not_import_one_another() -> None:
             assert not {module for module in imports(path) if module.startswith(tuple(others))}, path
 
 
+@pytest.mark.slow
 def test_nobody_imports_the_commands() -> None:
     assert importers("sweeper.cli.commands") <= {"sweeper/__main__.py", "sweeper/cli/__init__.py"}
 

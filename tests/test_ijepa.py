@@ -71,6 +71,7 @@ def test_targets_are_whole_blocks_of_the_papers_sizes() -> None:
 
 @given(ratio=st.floats(0.15, 0.65), side=st.integers(8, 16), seed=st.integers(0, 99))
 @settings(max_examples=10, deadline=None, derandomize=True)
+@pytest.mark.slow
 def test_the_ratio_is_the_share_that_the_targets_cover(ratio: float, side: int, seed: int) -> None:
     blocks = ContextBlocks(4, (0.15, 0.2), (0.75, 1.5), (1.0, 1.0), 1, ratio)
     generator = seeded(seed)
@@ -162,6 +163,7 @@ def reference_loss(method: IJEPA, batch: Batch) -> Tensor:
     return torch.stack(terms).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [VIT, {"name": "timm/vit_tiny_patch16_224"}], ids=["vit", "timm"])
 def test_loss_and_gradient_are_those_of_the_formula(encoder: dict[str, object]) -> None:
     size = 32 if encoder is VIT else 96

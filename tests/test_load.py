@@ -94,6 +94,7 @@ def test_several_methods_in_one_table_are_told_apart(tmp_path: Path) -> None:
     assert any("split" in note for note in results.notes)
 
 
+@pytest.mark.slow
 def test_a_copy_without_its_settings_is_another_sweep(tmp_path: Path) -> None:
     """Its tables still name the sweep that it was copied from."""
     folder = write_sweep(tmp_path, World(name="a", trials=3, epochs=2))
@@ -188,13 +189,15 @@ def test_what_is_wrong_with_a_table_is_said_in_one_line(
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.slow
 def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "sweep.yaml").write_text("method: dino\n")
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "sweep.yaml").write_text("a: [\n")
-    written(tmp_path / "torn" / "trials.csv", TINY)
+    for name, content in {"torn": "a: [\n", "dated": "a: 2026-13-45\n", "deep": "[" * 5000 + "]" * 5000}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sweep.yaml").write_text(content)
+        written(tmp_path / name / "trials.csv", TINY)
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "notes.txt").write_text("hello")
@@ -203,6 +206,8 @@ def test_what_is_no_sweep_is_said_in_one_line(tmp_path: Path) -> None:
         "empty": "it has none",
         "half": "sweeper resume",
         "torn": "must be YAML",
+        "dated": "must be YAML, but it does not parse: month must be in 1..12",
+        "deep": "must be YAML, but it does not parse: maximum recursion depth exceeded",
         "torn.parquet": "cannot be read",
         "empty.csv": "is empty; it must have the names of the columns and one row per trial$",
         "notes.txt": "must end in .parquet or .csv",

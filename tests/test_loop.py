@@ -89,6 +89,7 @@ def numbers(report: EpochReport) -> tuple[object, ...]:
     return (report.trial, report.epoch, report.step, report.loss, dict(report.criteria), report.spread)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_reports_every_epoch(method: str, images: Images) -> None:
     reports = list(train(config(method), images=images))
@@ -160,12 +161,14 @@ def test_an_interrupted_trial_gives_the_same_reports(method: str, images: Images
         assert [numbers(r) for r in train(trial, images=images, folder=folder)] == whole  # finished: nothing is trained
 
 
+@pytest.mark.slow
 def test_the_seed_decides(images: Images) -> None:
     one, same, other = (numbers(next(train(config(seed=seed), images=images))) for seed in (1, 1, 2))
     assert one == same
     assert one != other
 
 
+@pytest.mark.slow
 def test_read_only_images_are_only_read(images: Images) -> None:
     frozen = Images(images.train.copy(), images.test.copy())
     frozen.train.setflags(write=False)
@@ -179,6 +182,7 @@ def test_a_checkpoint_is_whole_and_holds_no_code(images: Images, tmp_path: Path)
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_measuring_does_not_touch_the_training(images: Images) -> None:
     """More criteria, another sample: the losses stay bit for bit."""
     trial = config(hyperparameters={"mask_ratio": 0.3})
@@ -207,6 +211,7 @@ def test_the_sample_is_the_same_whether_kept_or_drawn_again(images: Images, monk
         assert torch.equal(pixels(again), kept)
 
 
+@pytest.mark.slow
 def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_path: Path) -> None:
     trial = config("dino", hyperparameters={"mask_ratio": 0.5})
     last = list(train(trial, images=images, folder=tmp_path))[-1]
@@ -216,6 +221,7 @@ def test_criteria_read_the_network_that_the_oracle_reads(images: Images, tmp_pat
     assert measure(network, sample, trial.criteria, trial.method).criteria == last.criteria
 
 
+@pytest.mark.slow
 def test_each_criterion_is_timed_from_the_trained_network_on(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reading of the clock adds a second, so that the time of one criterion is a number of readings."""
     clock = itertools.count()

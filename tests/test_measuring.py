@@ -123,6 +123,7 @@ def test_a_pass_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(list(passes_of(images))) == 10
 
 
+@pytest.mark.slow
 def test_small_passes_give_the_same_criteria(
     images: Images, reports: dict[int, list[EpochReport]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from trainers.methods import METHODS
 from trainers.methods.barlow_twins import redundancy_reduction
 from trainers.methods.base import Batch, Method
 from trainers.methods.byol import prediction_error
-from trainers.methods.dino import DINOHead, DINOParams, distillation_loss
+from trainers.methods.dino import DINOHead, DINOParams
 from trainers.methods.simclr import nt_xent
 from trainers.methods.vicreg import covariance_term, variance_term
+from trainers.multi_crop import distillation_loss
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # lightly's own imports warn
@@ -110,6 +112,20 @@ def test_barlow_twins_loss_has_its_weight() -> None:
         first, second = (method.embed(view) for view in batch().views)
         expected = BarlowTwinsLoss(lambda_param=weight)(first, second)
         assert method.loss(batch()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "problem"),
+    [
+        ("dino", {"prototypes": -1}, "`prototypes` must be at least 2, but got -1"),
+        ("dino", {"freeze_prototypes": 5.0}, r"`freeze_prototypes` must be in \[0, 1\], but got 5.0"),
+        ("vicreg", {"variance_weight": -1.0}, "`variance_weight` must be at least 0, but got -1.0"),
+    ],
+    ids=["prototypes", "freeze_prototypes", "variance_weight"],
+)
+def test_values_that_no_trial_can_train_with_are_errors(method: str, values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        METHODS[method].Params(**values)
 
 
 def test_a_negative_redundancy_weight_is_an_error() -> None:

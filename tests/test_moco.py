@@ -234,6 +234,7 @@ def trial(method: str, *, batch_size: int = 16, hyperparameters: dict[str, Scala
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", QUEUED)
 def test_a_resumed_trial_has_the_queue_of_an_uninterrupted_one(method: str, tmp_path: Path) -> None:
     """Bit for bit, as all else in the checkpoint."""

@@ -161,6 +161,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> None:
 RESOLVED = {"name": "tracker", "project": "p", "tags": None, "every": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tracker")
 @pytest.mark.parametrize(
     ("given", "expected"),
@@ -184,6 +185,7 @@ def test_observers_of_a_file_are_names_or_mappings_with_every_option_recorded(
     assert again == config
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tracker")
 def test_every_mistake_in_observers_is_one_line_with_its_place(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"

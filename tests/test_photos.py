@@ -33,6 +33,7 @@ def drawn(boxes: list[Box], width: int, height: int) -> np.ndarray:
     return cover
 
 
+@pytest.mark.slow
 def test_both_splits_have_4000_images_and_the_shape_is_known_before() -> None:
     dataset = open_dataset(PHOTOS)
     images = dataset.images()
@@ -60,6 +61,7 @@ def test_no_pixel_is_in_crops_of_both_splits(name: str) -> None:
     assert not ((train > 0) & (test > 0)).any()
 
 
+@pytest.mark.slow
 @given(st.integers(96, 900), st.integers(192, 900), st.integers(0, 2**40))
 def test_tiles_cover_a_photograph_once_and_crops_stay_within_them(short: int, long: int, seed: int) -> None:
     for width, height in ((short, long), (long, short)):
@@ -106,6 +108,7 @@ def test_an_image_is_the_mean_over_the_area_of_its_crop() -> None:
     assert np.abs(ours - expected).max(axis=(1, 2)).min() <= 1
 
 
+@pytest.mark.slow
 def test_the_images_depend_on_the_seed_alone() -> None:
     fingerprint = Photos(PhotosOptions()).images().fingerprint
     photos_module._pixels.cache_clear()
@@ -115,6 +118,7 @@ def test_the_images_depend_on_the_seed_alone() -> None:
     assert (other.labels("train") == open_dataset(PHOTOS).labels("train")).all()
 
 
+@pytest.mark.slow
 def test_in_color_the_same_places_have_three_channels() -> None:
     gray, color = open_dataset(PHOTOS), open_dataset({**PHOTOS, "color": True})
     assert color.images().test.shape == color.shape("test") == (4000, 32, 32, 3)

@@ -19,7 +19,7 @@ from analysis import analyze
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import check_plugins
-from sweeper.cli.screens import choice_text
+from sweeper.cli.screens.choice import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError
@@ -228,22 +228,35 @@ def test_a_plugin_that_takes_a_name_or_cannot_be_imported_is_named(monkeypatch: 
     assert catalogue == {"lidar": 1, "mine": 3}
 
 
-TOYS = {"methods": "toy_siamese", "criteria": "toy_spread", "datasets": "toy_stripes", "oracles": "toy_centroid"}
+TOYS = {
+    "methods": "toy_siamese",
+    "criteria": "toy_spread",
+    "datasets": "toy_stripes",
+    "oracles": "toy_centroid",
+    "observers": "toy_journal",
+}
 """Group -> the toy of that group."""
 
 
 def catalogues() -> dict[str, dict[str, Any]]:
-    return {"methods": METHODS, "criteria": CRITERIA, "datasets": DATASETS, "oracles": ORACLES}
+    return {
+        "methods": METHODS,
+        "criteria": CRITERIA,
+        "datasets": DATASETS,
+        "oracles": ORACLES,
+        "observers": OBSERVERS,
+    }
 
 
 @pytest.mark.usefixtures("toys")
-@pytest.mark.parametrize("lost", [("criteria",), ("methods", "criteria", "datasets", "oracles")], ids="+".join)
+@pytest.mark.parametrize("lost", [("criteria",), ("observers",), tuple(TOYS)], ids="+".join)
 def test_a_sweep_whose_plugin_is_gone_says_which_package_to_install(
     lost: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = {f"sweeper.{group}": [Entry(name, catalogues()[group][name])] for group, name in TOYS.items()}
     monkeypatch.setattr(plugins, "entry_points", lambda group: there.get(group, []))
-    create_folder(tmp_path / "toy", parse_config(TOY, source="toy"), study="toy")
+    config = parse_config(TOY | {"observers": JOURNAL}, source="toy", observers=observer_options())
+    create_folder(tmp_path / "toy", config, study="toy")
     for group in lost:
         del there[f"sweeper.{group}"]
         monkeypatch.delitem(catalogues()[group], TOYS[group])
@@ -254,12 +267,13 @@ def test_a_sweep_whose_plugin_is_gone_says_which_package_to_install(
         for group in TOYS:
             assert (f"`{TOYS[group]}` (`sweeper.{group}`)" in said) == (group in lost), said
         assert said.endswith("; install the package sweeper-toy 1.0\n")
+    assert execute(["show", str(tmp_path / "toy")]) == (0 if lost == ("observers",) else 2)  # no run, no observer
 
 
 def test_a_name_that_may_be_a_plugin_says_where_plugins_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "entry_points", lambda group: [])
     with pytest.raises(ConfigError) as caught:
-        parse_config(TOY | {"space": {}}, source="toy")
+        parse_config(TOY | {"space": {}, "observers": JOURNAL}, source="toy", observers=observer_options())
     lines = str(caught.value).splitlines()
     for group, name in TOYS.items():
         (line,) = [line for line in lines if f'"{name}"' in line and "objective" not in line]

@@ -115,6 +115,7 @@ def test_labels_without_a_pattern_are_guessed() -> None:
     assert PAPER.score(noise, labels, noise.flip(0), test_labels).accuracy == pytest.approx(0.25, abs=0.08)
 
 
+@pytest.mark.slow
 def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
     torch.manual_seed(99)
     before = torch.get_rng_state()
@@ -125,6 +126,7 @@ def test_the_score_is_a_function_of_its_inputs_and_seed() -> None:
     assert len({score(noise=1.0, seed=seed).accuracy for seed in range(6)}) > 1
 
 
+@pytest.mark.slow
 def test_shifts_scales_and_dead_features_do_not_matter() -> None:
     train, labels = blobs(500, noise=0.7)
     test, test_labels = blobs(250, noise=0.7, seed=1)
@@ -217,6 +219,7 @@ def by_hand(trial: TrialConfig, checkpoint: Path | None) -> float:
     return PAPER.score(features[0], labels[0], features[1], labels[1]).accuracy
 
 
+@pytest.mark.slow
 def test_it_reads_the_network_of_the_checkpoint_or_the_untrained_one(pictures: Path, tmp_path: Path) -> None:
     trial = config(pictures, seed=2)
     for _ in train(trial, folder=tmp_path):
@@ -239,6 +242,7 @@ def test_raw_pixels_tell_bright_from_dark(pictures: Path) -> None:
     assert probe_pixels(config(pictures))["lidar_paper"].accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_raw_digits_score_as_a_linear_classifier_does() -> None:
     digits = TrialConfig(
         method="simclr", dataset={"name": "mnist5k"}, encoder={}, epochs=1, batch_size=1, oracle=("lidar_paper",)

@@ -358,6 +358,7 @@ def test_unequal_criteria_are_told_apart_with_enough_trials() -> None:
     assert row["difference_low"] > 0
 
 
+@pytest.mark.slow
 def test_the_probability_is_that_of_resamples_judged_by_scipy() -> None:
     table = two_criteria(1, 1, 12, np.random.default_rng(8))
     row = compare(table, ["a", "b"], resamples=300, seed=5).iloc[0]

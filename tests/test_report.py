@@ -372,6 +372,8 @@ def test_pairs_are_told_by_the_criterion_that_ranks_better() -> None:
         "The loss ranks these trials better than LiDAR and RankMe.",
         "12 trials do not show which ranks better: LiDAR or RankMe.",
     )
+    many = pd.concat([pairs.assign(verdict="")] * 2)
+    assert comparisons(many) == ("12 trials do not show which ranks better in 6 of 6 pairs of criteria.",)
     assert comparisons(pairs.assign(difference=np.nan)) == ()
     assert comparisons(DataFrame()) == ()
 

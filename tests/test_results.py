@@ -81,6 +81,7 @@ def record(number: int, status: str, **changes: object) -> TrialRecord:
     return TrialRecord(**values)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_sweep_yaml_is_the_configuration_and_where_it_came_from(folder: SweepFolder, config: SweepConfig) -> None:
     again, read, origin = read_manifest(folder.path)
     assert read == config
@@ -164,6 +165,7 @@ def test_reports_come_back_as_they_went(folder: SweepFolder) -> None:
     assert rows[3]["verdict"] == "pruned"
 
 
+@pytest.mark.slow
 def test_a_torn_last_line_is_cut_and_the_numbering_goes_on(folder: SweepFolder) -> None:
     log = ReportLog(folder)
     log.append(report(0, 1), {})

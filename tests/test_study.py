@@ -46,6 +46,7 @@ def sweep(images: Path, sampler: str, **changes: object) -> SweepConfig:
     return parse_config(mapping(images, **changes), source="test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "qmc", "grid", "axes"])
 def test_configuration_k_is_a_function_of_seed_and_k(images: Path, sampler: str) -> None:
     fixed = CENTRE if sampler == "axes" else {}
@@ -81,6 +82,7 @@ def test_a_new_hyperparameter_leaves_the_random_draws_of_the_others(images: Path
     assert narrow == {name: value for name, value in wide.items() if name != "lr"}
 
 
+@pytest.mark.slow
 def test_qmc_puts_one_point_in_every_eighth(images: Path) -> None:
     """The first 2^m points of a scrambled Sobol' sequence meet every dyadic interval of length 2^-m once."""
     drawn = [configuration(sweep(images, "qmc"), number) for number in range(8)]
@@ -110,6 +112,7 @@ def test_axes_want_a_centre_inside(images: Path) -> None:
         configuration(sweep(images, "axes"), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "there"), [("grid", 60), ("axes", 9)])
 def test_more_trials_than_configurations_are_refused(images: Path, sampler: str, there: int) -> None:
     fixed = CENTRE if sampler == "axes" else {}
@@ -253,6 +256,7 @@ def test_tpe_sees_pruned_trials_as_pruned(images: Path) -> None:
     assert drawn[0] != drawn[1]
 
 
+@pytest.mark.slow
 def test_a_storage_that_cannot_serve_says_so_without_the_password(images: Path, tmp_path: Path) -> None:
     config = sweep(images, "random")
     url = f"sqlite:///{tmp_path}/study.db"

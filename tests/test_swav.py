@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from trainers.encoders import build_encoder
 from trainers.methods.base import Batch
-from trainers.methods.dino import distillation_loss
 from trainers.methods.swav import SwAV, SwAVParams, sinkhorn
+from trainers.multi_crop import distillation_loss
 from trainers.optim import Optimizer, build_optimizer
 from trainers.records import Scalar
 

@@ -14,11 +14,16 @@ import yaml
 from rich.console import Console, RenderableType
 from small_sweeps import make_images, small_config
 
-from sweeper.cli import screens
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.entry import OneLine
 from sweeper.cli.plan import Estimate
+from sweeper.cli.screens.choice import choice_text
+from sweeper.cli.screens.ending import next_steps
+from sweeper.cli.screens.plan import plan_parts
+from sweeper.cli.screens.search_space import yaml_lines, yaml_short
+from sweeper.cli.screens.sweeps import list_data, list_table, sweep_parts
+from sweeper.cli.screens.trials import trial_data, trial_parts, trials_table
 from sweeper.cli.verdicts import Check
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.observers.live import LiveTable
@@ -78,42 +83,42 @@ def data(text: str, times: int = 1) -> None:
 
 
 def test_the_list_of_sweeps(listing: Listing) -> None:
-    rows = screens.list_data([listing])
-    data(printed(screens.list_table([{**rows[0], "name": HOSTILE, "objective": HOSTILE}])), 4)
+    rows = list_data([listing])
+    data(printed(list_table([{**rows[0], "name": HOSTILE, "objective": HOSTILE}])), 4)
 
 
 def test_one_sweep(listing: Listing) -> None:
-    text = printed(*screens.sweep_parts(listing))
+    text = printed(*sweep_parts(listing))
     assert not ORDERS & set(text)
-    table = printed(screens.trials_table(listing))
+    table = printed(trials_table(listing))
     data(table, 6)
     assert len(table.splitlines()) == 4  # the headings, two trials and a baseline
 
 
 def test_one_trial(listing: Listing) -> None:
-    text = printed(*screens.trial_parts({**screens.trial_data(listing, 0), "log": HOSTILE}))
+    text = printed(*trial_parts({**trial_data(listing, 0), "log": HOSTILE}))
     data(text, 4)
 
 
 def test_the_choice_stays_a_comment_and_its_yaml_keeps_the_values(listing: Listing) -> None:
     choice = choose(listing)
-    text = screens.choice_text(choice)
+    text = choice_text(choice)
     assert not ORDERS & set(text)
     assert yaml.safe_load(text) == choice.file
     assert choice.file["fixed"] == {HOSTILE: HOSTILE, "lr": 0.1}
 
 
 def test_yaml_of_other_languages_stays_readable() -> None:
-    assert screens._yaml_lines({"name": "größe 大きさ"}) == "name: größe 大きさ\n"
-    assert not ORDERS & set(screens._yaml({"a": "\u202ex", "b": "x\u2028", "c": "\x9b1m"}))
+    assert yaml_lines({"name": "größe 大きさ"}) == "name: größe 大きさ\n"
+    assert not ORDERS & set(yaml_short({"a": "\u202ex", "b": "x\u2028", "c": "\x9b1m"}))
 
 
 def test_the_plan_and_the_next_steps(listing: Listing) -> None:
     config = TrialConfig("simclr", {}, {}, 1, 2, hyperparameters={HOSTILE: HOSTILE}, swept=(HOSTILE,))
     estimate = Estimate(1.0, 1.0, 1.0, 1.0, 1.0, 1, (HOSTILE,))
-    data(printed(*screens.plan_parts({"name": HOSTILE}, [config], 1, estimate)), 3)
+    data(printed(*plan_parts({"name": HOSTILE}, [config], 1, estimate)), 3)
     for measured in (True, False):
-        steps = screens.next_steps(Summary(listing.folder, {"completed": 1}, 1.0, interrupted=False, measured=measured))
+        steps = next_steps(Summary(listing.folder, {"completed": 1}, 1.0, interrupted=False, measured=measured))
         assert not ORDERS & set(steps)
 
 
@@ -121,11 +126,13 @@ def test_without_an_oracle_the_next_steps_are_what_works() -> None:
     summary = Summary(
         Path("r/s"), {"completed": 2}, 1.0, interrupted=False, measured=False, runs=2, criteria=("rankme", "lidar")
     )
-    assert screens.next_steps(summary).splitlines()[2:] == [
+    assert next_steps(summary).splitlines()[2:] == [
         "  sweeper best r/s                     the trial that rankme selects",
         "  sweeper best r/s --criterion lidar   the trial that lidar selects",
     ]
-    first = screens.next_steps(replace(summary, measured=True)).splitlines()[2]
+    (quoted, _) = next_steps(replace(summary, folder=Path("r/my sweep"))).splitlines()[2:]
+    assert quoted == "  sweeper best 'r/my sweep'                     the trial that rankme selects"
+    first = next_steps(replace(summary, measured=True)).splitlines()[2]
     assert first == "  sweeper analyze r/s   how each criterion ranked the trials"
 
 
@@ -133,11 +140,11 @@ def test_an_interrupted_trial_has_one_word_everywhere(listing: Listing, tmp_path
     rows = [row(0), row(1, status="interrupted")]
     cut = replace(listing, trials=rows, settings={**listing.settings, "trials": 4, "seeds": 1})
     counts = "1 completed, 1 interrupted of 4"
-    assert counts in printed(*screens.sweep_parts(cut))
-    assert counts in printed(screens.list_table(screens.list_data([cut])))
-    assert counts in screens.next_steps(Summary(cut.folder, cut.counts, 1.0, interrupted=True, runs=4))
+    assert counts in printed(*sweep_parts(cut))
+    assert counts in printed(list_table(list_data([cut])))
+    assert counts in next_steps(Summary(cut.folder, cut.counts, 1.0, interrupted=True, runs=4))
     console = Console(file=io.StringIO(), width=200, force_terminal=False, color_system=None)
-    live = LiveTable(console)
+    live = LiveTable(console=console)
     live.on_begin(SweepStart(small_config(make_images(tmp_path / "images")), Path("s"), 4))
     live.on_trial_start(TrialConfig("simclr", {}, {}, epochs=1, batch_size=2, trial=1))
     live.close()
@@ -189,7 +196,7 @@ def test_a_warning_of_another_package_is_one_line(
         warnings.warn(f"ignored: {HOSTILE}", UserWarning, stacklevel=1)
 
     monkeypatch.setattr("sweeper.store.listing.find_listings", answer)
-    monkeypatch.setattr("sweeper.cli.screens.list_data", lambda _: [])
+    monkeypatch.setattr("sweeper.cli.screens.sweeps.list_data", lambda _: [])
     assert execute(["list"]) == 0
     said = capsys.readouterr().err
     assert said.startswith("sweeper: UserWarning: ignored: ")

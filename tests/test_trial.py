@@ -21,7 +21,7 @@ from sweeper.run.tasks import Message, Task
 from sweeper.run.worker import run_task
 from sweeper.search.storage import in_memory
 from sweeper.search.study import Study
-from sweeper.store.layout import LOG, SweepFolder
+from sweeper.store.layout import TRIAL_LOG, SweepFolder
 from sweeper.store.manifest import create_folder
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.tables import oracle_cells
@@ -84,6 +84,7 @@ def test_a_trial_reports_every_epoch_and_ends_with_its_oracle(task: Task, arrays
     assert set(outcome.result.oracles) == set(outcome.probed) == {"lidar_paper"}
 
 
+@pytest.mark.slow
 def test_a_trial_reads_its_images_where_it_is_given_none(task: Task, arrays: Images) -> None:
     with_images = sent_by(task, arrays)
     (task.trial_folder / "checkpoint.pt").unlink()
@@ -105,9 +106,9 @@ def test_a_trial_that_is_told_to_stop_stops_and_is_not_probed(task: Task, arrays
     assert epochs(sent_by(task, arrays, stop_after=2)) == [1, 2]
     assert read_outcome(task.trial_folder) is None
     assert (task.trial_folder / "checkpoint.pt").is_file()
-    assert "stopped after epoch 2" in (task.trial_folder / LOG).read_text()
+    assert "stopped after epoch 2" in (task.trial_folder / TRIAL_LOG).read_text()
     assert epochs(sent_by(task, arrays)) == [1, 2, 3]
-    assert "continues from its checkpoint" in (task.trial_folder / LOG).read_text()
+    assert "continues from its checkpoint" in (task.trial_folder / TRIAL_LOG).read_text()
 
 
 def test_a_stopped_trial_is_probed_as_it_was(task: Task, arrays: Images) -> None:
@@ -141,7 +142,7 @@ def test_an_exception_is_written_down_and_sent(task: Task, arrays: Images) -> No
     outcome = read_outcome(task.trial_folder)
     assert outcome is not None
     assert (outcome.result.status, outcome.result.reason) == ("failed", failure.reason)
-    log = (task.trial_folder / LOG).read_text()
+    log = (task.trial_folder / TRIAL_LOG).read_text()
     assert "Traceback (most recent call last)" in log
     assert failure.reason.partition(":")[2] in log
 
@@ -198,7 +199,7 @@ def test_a_probe_that_fails_leaves_a_trained_trial_completed(
     assert outcome is not None
     assert (outcome.result.status, outcome.result.oracles) == ("completed", {})
     assert outcome.probe_error == "ValueError: no such labels"
-    assert "no such labels" in (task.trial_folder / LOG).read_text()
+    assert "no such labels" in (task.trial_folder / TRIAL_LOG).read_text()
 
 
 def test_a_full_disk_is_no_failure_of_the_trial(task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +239,7 @@ def test_a_worker_waits_for_the_one_before_it(task: Task, arrays: Images) -> Non
     """The lock is the log's: a worker that outlives its driver holds it until the kernel has ended it."""
     task.trial_folder.mkdir(parents=True)
     code = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)"
-    command = [sys.executable, "-c", f"{code}; input()", str(task.trial_folder / LOG)]
+    command = [sys.executable, "-c", f"{code}; input()", str(task.trial_folder / TRIAL_LOG)]
     old = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert old.stdout is not None
     assert old.stdout.readline() == "held\n"
@@ -252,7 +253,7 @@ def test_a_worker_waits_for_the_one_before_it(task: Task, arrays: Images) -> Non
     old.communicate()
     new.join(timeout=60)
     assert epochs(sent) == [1, 2, 3]
-    with (task.trial_folder / LOG).open("a") as log:
+    with (task.trial_folder / TRIAL_LOG).open("a") as log:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

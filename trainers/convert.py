@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from trainers.export import ExportedEncoder
 
+ONNX_PACKAGES: Final = ("onnx", "onnxruntime", "onnxscript")
 TOLERANCE: Final = 1e-5
 """Largest difference of a converted encoder's features, relative to the largest feature."""
 
@@ -21,12 +23,15 @@ def to_torchscript(encoder: ExportedEncoder, folder: Path) -> Path:
     """Write model.torchscript.pt, which takes any number of images, with pixels in [0, 1].
 
     Raises:
-        ValueError: its features differ from the encoder's.
+        ValueError: it cannot be traced, or its features differ from the encoder's.
     """
     file = folder / "model.torchscript.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls TorchScript deprecated; its tracer warns of fixed shapes
-        traced = torch.jit.trace(encoder, pixels_like(encoder, 2), check_trace=False)
+        try:
+            traced = torch.jit.trace(encoder, pixels_like(encoder, 2), check_trace=False)
+        except Exception as error:  # whatever the tracer meets in a model of timm
+            raise ValueError(f"TorchScript cannot hold this encoder: {first_line(error)}") from error
         torch.jit.save(traced, str(file))
         loaded = torch.jit.load(str(file))
     check_equal(encoder, loaded, file)
@@ -37,29 +42,29 @@ def to_onnx(encoder: ExportedEncoder, folder: Path) -> Path:
     """Write model.onnx, whose input `pixels` takes any number of images, with pixels in [0, 1].
 
     Raises:
-        ValueError: a package is missing, or its features differ from the encoder's.
+        ValueError: a package is missing, the encoder has operations without a form in ONNX, or its features differ.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"`--onnx` needs the package {error.name}; run: pip install 'ssl-sweeper[onnx]'") from None
+    check_packages(["onnx"])
+    import onnxruntime
+
     file = folder / "model.onnx"
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
-        torch.onnx.export(
-            encoder,
-            (pixels_like(encoder, 2),),
-            str(file),
-            input_names=["pixels"],
-            output_names=["features"],
-            dynamic_shapes=({0: batch},),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            torch.onnx.export(
+                encoder,
+                (pixels_like(encoder, 2),),
+                str(file),
+                input_names=["pixels"],
+                output_names=["features"],
+                dynamic_shapes=({0: batch},),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # whatever the exporter meets in a model of timm
+            raise ValueError(f"ONNX cannot hold this encoder: {first_line(error)}") from error
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     check_equal(encoder, lambda pixels: torch.from_numpy(session.run(None, {"pixels": pixels.numpy()})[0]), file)
     return file
@@ -69,6 +74,23 @@ CONVERTERS: Final[Mapping[str, Callable[[ExportedEncoder, Path], Path]]] = {
     "onnx": to_onnx,
     "torchscript": to_torchscript,
 }
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, on one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def check_packages(kinds: Collection[str]) -> None:
+    """Asked before anything is written.
+
+    Raises:
+        ValueError: a package that one of these CONVERTERS needs is not installed.
+    """
+    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if "onnx" in kinds else []
+    if missing:
+        raise ValueError(f"`--onnx` needs the package {missing[0]}; run: pip install 'ssl-sweeper[onnx]'")
 
 
 def pixels_like(encoder: ExportedEncoder, count: int) -> Tensor:

@@ -108,7 +108,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     """Read sweep.yaml as a mapping."""
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # an impossible date is a ValueError
         said = " ".join(str(error).split())
         raise ResultsUnreadable(f"`{path}` must be YAML, but it does not parse: {said}") from error
     if not isinstance(settings, dict):

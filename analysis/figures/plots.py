@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from analysis.figures.axes import (
     PATCH,
@@ -47,14 +48,32 @@ def scatter(table: DataFrame, criterion: str, baselines: DataFrame | None = None
             axes.scatter([x], [y], s=95, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
             note = f"selected: {accuracy(y)}"
             axes.text(1, 1.035, note, ha="right", transform=axes.transAxes, fontsize=8, color=colour)
+        far = []
         for row in [] if baselines is None else baselines.to_dict("records"):
-            level = float(row["oracle"])
-            level_line(axes, level, str(row["baseline"]).replace("_", " "), left=emptier_left(table, level))
+            level, name = float(row["oracle"]), str(row["baseline"]).replace("_", " ")
+            if is_near(table["oracle"], level):
+                level_line(axes, level, name, left=emptier_left(table, level))
+            elif math.isfinite(level):
+                far.append(f"{name} {accuracy(level)}")
+        if far:
+            note = for_figure(f"off the scale: {', '.join(far)}")
+            axes.text(0.5, 1.035, note, ha="center", transform=axes.transAxes, fontsize=7.5, color=MUTED)
         accuracy_axis(axes.yaxis, table["oracle"])
         few_ticks(axes.xaxis)
         name_axes(axes, label_of(criterion) + ("" if better_right else " (lower is better)"), "oracle accuracy")
         axes.margins(x=0.06, y=0.12)
     return figure
+
+
+def is_near(values: Series[float], level: float) -> bool:
+    """Whether a level is within the range of the values, extended by its width on both sides; a line further away would
+    leave the values in a narrow band.
+
+    >>> is_near(Series([0.5, 0.6]), 0.41), is_near(Series([0.5, 0.6]), 0.2), is_near(Series([0.5]), 0.2)
+    (True, False, True)
+    """
+    low, high = float(values.min()), float(values.max())
+    return not high > low or low - (high - low) <= level <= high + (high - low)
 
 
 def emptier_left(table: DataFrame, level: float) -> bool:

@@ -69,7 +69,7 @@ def cautions(
             *about_images(sweeps.get(str(sweep), {})),
             *about_start(part, base, ranks),
             *about_proxies(given),
-            *about_moved(part, ranks),
+            *about_moved(part, ranks, sweeps.get(str(sweep), {})),
             *about_repeats(part),
             *about_conditions(part),
             *about_noise(part),
@@ -166,12 +166,12 @@ def about_proxy(row: dict[Any, Any]) -> str:
     return f"{text}: no clear relation remains. To check, run a sweep with {name} fixed (`fixed.{name}=VALUE`)."
 
 
-def about_moved(trials: DataFrame, ranks: DataFrame) -> list[Caution]:
-    """The loss, where a swept hyperparameter is in its formula."""
+def about_moved(trials: DataFrame, ranks: DataFrame, settings: Mapping[str, Any]) -> list[Caution]:
+    """The loss, where a swept hyperparameter is in its formula; `settings` is the sweep's sweep.yaml."""
     if LOSS not in set(ranks["criterion"]) or "method" not in trials:
         return []
     names = {name.removeprefix(CONFIG_PREFIX) for name in swept(trials)}
-    moved = [name for name in moves_loss(str(trials["method"].iloc[0])) if name in names]
+    moved = [name for name in moves_loss(str(trials["method"].iloc[0]), settings) if name in names]
     if not moved:
         return []
     which = f"{listed(moved)} {'is' if len(moved) == 1 else 'are'} in the formula of the loss, and swept"

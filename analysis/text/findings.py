@@ -19,6 +19,8 @@ from trainers.records import COMPLETED, STATUSES
 
 MOST: Final = 0.8
 """The share of the trials from which most of them are said to be better than the untrained encoder."""
+PAIRS: Final = 3
+"""The most pairs of criteria that a sentence names; more are counted."""
 EVEN: Final = 1.1
 """Two costs within a tenth of each other count as the same."""
 
@@ -99,7 +101,10 @@ def comparisons(comparison: DataFrame) -> tuple[str, ...]:
     undecided = pairs[pairs["verdict"] == ""]
     names = [f"{subject(row['first'])} or {subject(row['second'])}" for row in undecided.to_dict("records")]
     if names:
-        lines.append(f"{counted(undecided['n'].max(), 'trial')} do not show which ranks better: {'; '.join(names)}.")
+        which = (
+            f": {'; '.join(names)}" if len(names) <= PAIRS else f" in {len(names)} of {len(pairs)} pairs of criteria"
+        )
+        lines.append(f"{counted(undecided['n'].max(), 'trial')} do not show which ranks better{which}.")
     return tuple(lines)
 
 

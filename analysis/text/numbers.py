@@ -30,12 +30,12 @@ def subject(criterion: str) -> str:
 
 
 def capitalised(text: str) -> str:
-    """Text at the start of a sentence.
+    """Text at the start of a sentence; the Greek letter of a name stays as it is.
 
-    >>> capitalised("the loss and LiDAR"), capitalised("LiDAR")
-    ('The loss and LiDAR', 'LiDAR')
+    >>> capitalised("the loss and LiDAR"), capitalised("LiDAR"), capitalised("α-ReQ")
+    ('The loss and LiDAR', 'LiDAR', 'α-ReQ')
     """
-    return text[:1].upper() + text[1:]
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
 
 
 def interval(row: Mapping[Any, Any], name: str = "tau", show: Callable[[object], str] | None = None) -> str:

@@ -110,10 +110,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         configuration=int(row.get("configuration", row["trial"])),
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
-        untrained_value=next(
-            (one[column.name] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get(column.name)),
-            None,
-        ),
+        untrained_value=next((one.get(column.name) for one in listing.baselines if one["baseline"] == UNTRAINED), None),
         **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
     return _with_configuration(_with_oracle(choice, listing, row, completed), column, completed)
@@ -154,9 +151,7 @@ def _with_oracle(
         best_trial=int(best["trial"]),
         best_accuracy=best["oracle"],
         regret=best["oracle"] - row["oracle"],
-        untrained_accuracy=next(
-            (one["oracle"] for one in listing.baselines if one["baseline"] == UNTRAINED and one.get("oracle")), None
-        ),
+        untrained_accuracy=next((one.get("oracle") for one in listing.baselines if one["baseline"] == UNTRAINED), None),
     )
 
 

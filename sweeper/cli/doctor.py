@@ -100,8 +100,7 @@ def check_optional_packages() -> Iterator[Check]:
 
 def check_plugins() -> Iterator[Check]:
     """The plug-ins of each package, or that there is none; one that cannot be loaded would end every sweep."""
-    from sweeper.run.observers import make_observers
-    from sweeper.run.options import RunOptions
+    from sweeper.run.observers import observer_options
     from trainers.plugins import installed_plugins, load_all_plugins
 
     found: dict[str, list[str]] = {}
@@ -112,7 +111,7 @@ def check_plugins() -> Iterator[Check]:
         return
     try:
         load_all_plugins()
-        make_observers(RunOptions(quiet=True))
+        observer_options()
     except (ValueError, ConfigError) as error:
         yield Check("plug-ins", "fail", str(error))
     for package, names in found.items():

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sweeper import __version__
+from sweeper.cli.again import as_written
 from sweeper.cli.choice import choose
-from sweeper.errors import ResultsError
-from sweeper.run.images import read_images
+from sweeper.errors import ConfigError, ResultsError
+from sweeper.run.images import same_images
 from sweeper.search.configurations import make_trial_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE, read_manifest
-from trainers.records import CHECKPOINT, ORACLE_PREFIX
+from trainers.records import ORACLE_PREFIX
 
 
 def export_trial(
@@ -24,29 +25,35 @@ def export_trial(
 
     Raises:
         ResultsError: there is no such trial, it kept no checkpoint, or the folder holds something.
-        ConfigError: sweep.yaml does not fit this version.
+            Or the images have changed since the sweep began: mean, deviation and BatchNorm are from them.
+        ConfigError: sweep.yaml does not fit this version, or a package is missing.
     """
-    from trainers.convert import CONVERTERS
+    from trainers.convert import CONVERTERS, check_packages
     from trainers.export import export_encoder
 
+    try:
+        check_packages(kinds)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ResultsError(f"`--out` must be a new or an empty folder, but {out} holds something; choose another")
     number = choose(listing, criterion).trial if trial is None else trial
     row = next((row for row in listing.trials if row["trial"] == number), None)
     if row is None:
         raise ResultsError(f"{listing.name} has no trial {number}; `sweeper show {listing.folder}` lists its trials")
-    checkpoint = SweepFolder(listing.folder).trial(number) / CHECKPOINT
+    checkpoint = SweepFolder(listing.folder).checkpoint(number)
     if not checkpoint.is_file():
         kept = ", ".join(str(one["trial"]) for one in listing.trials if _has_checkpoint(listing, one)) or "none"
         raise ResultsError(
             f"trial {number} of {listing.name} kept no checkpoint (kept: {kept}); a sweep with "
             "keep_checkpoints=last keeps that of every trial"
         )
-    _, config, _ = read_manifest(listing.folder, cluster=True)
-    swept = {name: value for name, value in hyperparameters_of(row).items() if name in config.space}
+    folder, config, _ = read_manifest(listing.folder, cluster=True)
+    written = as_written(listing.settings, hyperparameters_of(row))
+    swept = {name: value for name, value in written.items() if name in config.space}
     try:
         encoder = export_encoder(
-            make_trial_config(config, number, swept), read_images(config), checkpoint, out, about(listing, row)
+            make_trial_config(config, number, swept), same_images(config, folder), checkpoint, out, about(listing, row)
         )
         for kind in kinds:
             CONVERTERS[kind](encoder, out)
@@ -56,7 +63,7 @@ def export_trial(
 
 
 def _has_checkpoint(listing: Listing, row: Mapping[str, Any]) -> bool:
-    return (SweepFolder(listing.folder).trial(row["trial"]) / CHECKPOINT).is_file()
+    return SweepFolder(listing.folder).checkpoint(row["trial"]).is_file()
 
 
 def about(listing: Listing, row: Mapping[str, Any]) -> dict[str, Any]:

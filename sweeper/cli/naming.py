@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sweeper.errors import ConfigError, ResultsError
+from sweeper.store.layout import SweepFolder
 from trainers.fields import shortened
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
 
-
 RESERVED: Final = ("analysis", "reference")
 """Folders of results/ that are no sweeps."""
-
-
 LONGEST_NAME: Final = 200
 """Characters; file systems take 255 bytes."""
 
@@ -47,7 +45,7 @@ def check_free(folder: Path) -> None:
     """A new sweep needs a folder of its own."""
     from sweeper.store.manifest import is_free
 
-    if (folder / "sweep.yaml").is_file():
+    if SweepFolder(folder).sweep_file.is_file():
         raise ResultsError(f"{folder} exists; continue it with `sweeper resume {folder}`, or choose another --name")
     if not is_free(folder):
         raise ResultsError(f"{folder} exists and is not a sweep; choose another --name")

@@ -83,7 +83,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
       sweeper best results/dino-photos-20260101-120000 > best.yaml && sweeper run best.yaml epochs=50
     """
     from sweeper.cli.choice import choose
-    from sweeper.cli.screens import choice_text
+    from sweeper.cli.screens.choice import choice_text
     from sweeper.store.listing import open_listing
 
     choice = choose(open_listing(sweep, results), criterion)
@@ -137,7 +137,7 @@ def export(
 @json_option
 def list_sweeps(results: Path, as_json: bool) -> None:
     """List the sweeps: their trials by status, the best by the objective, their date."""
-    from sweeper.cli.screens import list_data, list_table
+    from sweeper.cli.screens.sweeps import list_data, list_table
     from sweeper.store.listing import find_listings
 
     rows = list_data(find_listings(results))
@@ -156,7 +156,8 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 @json_option
 def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
     """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
-    from sweeper.cli.screens import sweep_parts, trial_data, trial_parts
+    from sweeper.cli.screens.sweeps import sweep_parts
+    from sweeper.cli.screens.trials import trial_data, trial_parts
     from sweeper.store.listing import open_listing
 
     listing = open_listing(sweep, results)

@@ -122,7 +122,7 @@ def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:
 def _dry_run(config: SweepConfig, options: RunOptions) -> int:
     """What would run, and how long it would take."""
     from sweeper.cli.plan import estimate_seconds, first_configurations
-    from sweeper.cli.screens import plan_parts
+    from sweeper.cli.screens.plan import plan_parts
     from sweeper.config.model import to_mapping
     from sweeper.config.storage import whole_url
     from sweeper.run.devices import check_device
@@ -145,7 +145,7 @@ def _dry_run(config: SweepConfig, options: RunOptions) -> int:
 
 def _finish(summary: Summary, options: RunOptions) -> int:
     """Say how the sweep ended and what to do next."""
-    from sweeper.cli.screens import next_steps
+    from sweeper.cli.screens.ending import next_steps
 
     if options.as_json:
         content = {**summary.__dict__, "folder": str(summary.folder), "counts": dict(summary.counts)}

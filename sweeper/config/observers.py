@@ -11,8 +11,8 @@ from typing import Any
 
 from sweeper.config.document import Document, refuse
 from trainers.fields import as_yaml
-from trainers.names import did_you_mean
 from trainers.options import check_options, options_of
+from trainers.plugins import hint_for
 from trainers.records import Scalar
 
 Known = Mapping[str, type[Any]]
@@ -60,7 +60,7 @@ def resolve_observer(
         return dict(given), {}
     if name not in known:
         expected = f"`{key}` must be one of {', '.join(known)}"
-        return {}, {"name": f"{expected}, but got {as_yaml(name)}{did_you_mean(name, known)}"}
+        return {}, {"name": f"{expected}, but got {as_yaml(name)}{hint_for(name, known, 'sweeper.observers')}"}
     options = {option: value for option, value in given.items() if option != "name"}
     good, problems = check_options(options_of(known[name]), options, path=path, owner=f"an option of {name}")
     return ({}, problems) if problems else ({"name": name, **asdict(known[name](**good))}, {})

@@ -33,7 +33,7 @@ def machine_bytes(*, cluster: bool) -> int:
 
 
 def read_shape(document: Document, dataset: Mapping[str, Scalar], *, cluster: bool) -> Shape:
-    """The shape of the training images, which both splits together with must fit into memory.
+    """The shape (n, h, w, c) of the training images; they and the test images must fit into memory together.
 
     Raises:
         ConfigError: they do not.

@@ -13,7 +13,7 @@ from trainers.datasets.base import Images
 from trainers.fields import shortened
 
 LONGEST_NOTE: Final = 300
-"""Letters of a note in sweep.yaml."""
+"""Characters of a note in sweep.yaml."""
 
 
 def read_images(config: SweepConfig) -> Images:

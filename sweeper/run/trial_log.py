@@ -11,14 +11,14 @@ from io import FileIO
 from pathlib import Path
 
 from sweeper.store.atomic import FULL
-from sweeper.store.layout import LOG
+from sweeper.store.layout import TRIAL_LOG
 from trainers.records import EpochReport, OracleScore
 
 
 @contextmanager
 def trial_log(folder: Path) -> Iterator[FileIO]:
     """Open and lock the trial's log; wait for an earlier worker that still holds it."""
-    with (folder / LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
+    with (folder / TRIAL_LOG).open("ab", buffering=0) as file:  # nothing is left to be written at the end
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         yield file
 

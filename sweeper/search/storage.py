@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage
 from sweeper.config.model import SweepConfig
 from sweeper.config.pruners import make_pruner
 from sweeper.config.storage import hide_password, mask_password, whole_url
-from sweeper.errors import ResultsError
+from sweeper.errors import ConfigError, ResultsError
 from sweeper.search.study import Study, release
 
 SQLITE: Final = "sqlite:///"
@@ -43,9 +43,16 @@ def storage_url(config: SweepConfig, own: str, given: str | None = None) -> str:
     """The URL of the study: the file `own` in the sweep's folder, unless the config names another storage.
 
     Raises:
-        ConfigError: the password of the storage is needed again.
+        ConfigError: the password of the storage is needed again, or the folder's path is none that a URL can hold.
     """
-    return own if config.storage is None else whole_url(config.storage, given)
+    if config.storage is not None:
+        return whole_url(config.storage, given)
+    if "?" in own:  # what follows would be a query, and the file another one
+        folder = Path(own.removeprefix(SQLITE)).parent
+        raise ConfigError(
+            f"the sweep's folder must have a path without `?`, but got {folder}; choose another --results"
+        )
+    return own
 
 
 def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again: bool = False) -> Study:

@@ -9,7 +9,7 @@ from typing import Final
 from trainers.records import CHECKPOINT
 
 SWEEP_FILE: Final = "sweep.yaml"
-LOG: Final = "log.txt"
+TRIAL_LOG: Final = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,16 @@ class SweepFolder:
         return self.path / "reports.jsonl"
 
     @property
+    def trials_table(self) -> Path:
+        """One row per trial."""
+        return self.path / "trials.parquet"
+
+    @property
+    def reports_table(self) -> Path:
+        """One row per report."""
+        return self.path / "reports.parquet"
+
+    @property
     def baselines(self) -> Path:
         """The oracle and the criteria without any training."""
         return self.path / "baselines.parquet"
@@ -44,9 +54,14 @@ class SweepFolder:
         return self.path / "unreadable.txt"
 
     @property
+    def study_file(self) -> Path:
+        """The study, unless the configuration names another storage."""
+        return self.path / "study.db"
+
+    @property
     def storage_url(self) -> str:
-        """Where the study is, unless the configuration says otherwise."""
-        return f"sqlite:///{self.path / 'study.db'}"
+        """The URL of the study's file."""
+        return f"sqlite:///{self.study_file}"
 
     def trial(self, number: int) -> Path:
         """The folder of one trial."""
@@ -59,7 +74,7 @@ class SweepFolder:
 
     def log(self, number: int) -> Path:
         """What one trial's worker wrote down as it went."""
-        return self.trial(number) / LOG
+        return self.trial(number) / TRIAL_LOG
 
     def checkpoint(self, number: int) -> Path:
         """The checkpoint of one trial's last epoch."""

@@ -142,13 +142,13 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
 
 
 def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    criteria = criteria_columns(settings_criteria(settings))
-    trials = _rows(folder / "trials.parquet", (*TRIAL_COLUMNS, *criteria))
+    criteria, sweep = criteria_columns(settings_criteria(settings)), SweepFolder(folder)
+    trials = _rows(sweep.trials_table, (*TRIAL_COLUMNS, *criteria))
     for row in trials:
         if row["status"] == FAILED and row.get("finished_at") is None and row.get("started_at") is not None:
             row["status"] = INTERRUPTED
-    reports = _rows(folder / "reports.parquet", (*EPOCH_COLUMNS, *criteria))
-    baselines = _rows(folder / "baselines.parquet", (*BASELINE_COLUMNS, *criteria))
+    reports = _rows(sweep.reports_table, (*EPOCH_COLUMNS, *criteria))
+    baselines = _rows(sweep.baselines, (*BASELINE_COLUMNS, *criteria))
     return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
@@ -156,15 +156,17 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     from sweeper.search.storage import open_study, storage_url
 
     sweep, config, origin = read_manifest(folder, cluster=True)
-    if config.storage is None and not (folder / "study.db").is_file():  # killed before anything ran
+    if config.storage is None and not sweep.study_file.is_file():  # killed before anything ran
         return Listing(folder, settings, [], [], [], held)
     url = storage_url(config, sweep.storage_url)
     study = open_study(config, url=url, name=origin["study"], create=False)
     records, reports = study.records(), read_log(sweep)
     rows, _ = trials_table(sweep, config, reports, records)
     unfinished = {"status": RUNNING if held else INTERRUPTED, "reason": ""}
-    trials = [dict(row) if record.status else {**row, **unfinished} for row, record in zip(rows, records, strict=True)]
-    baselines = _rows(folder / "baselines.parquet", BASELINE_COLUMNS)
+    trials = [
+        _plain_row(row if record.status else {**row, **unfinished}) for row, record in zip(rows, records, strict=True)
+    ]
+    baselines = _rows(sweep.baselines, BASELINE_COLUMNS)
     return Listing(folder, settings, trials, reports, baselines, held)
 
 
@@ -175,7 +177,11 @@ def settings_criteria(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _rows(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """A table's rows as JSON can hold them."""
-    return [{key: _plain(value) for key, value in row.items()} for row in read_parquet(path, columns)]
+    return [_plain_row(row) for row in read_parquet(path, columns)]
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -190,14 +196,18 @@ def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
 
     Their dates are not asked, because a copy or a wrong clock changes them.
     """
-    tables, sweep = folder / "trials.parquet", SweepFolder(folder)
-    if not tables.is_file():
+    sweep = SweepFolder(folder)
+    if not sweep.trials_table.is_file():
         return False
-    if not sweep.reports_log.is_file() or (settings.get("storage") is None and not (folder / "study.db").is_file()):
+    if not sweep.reports_log.is_file() or (settings.get("storage") is None and not sweep.study_file.is_file()):
         return True
-    if count_rows(folder / "reports.parquet") < len(read_log(sweep)):
+    if count_rows(sweep.reports_table) < len(read_log(sweep)):
         return False
-    ended = {row["trial"]: row["status"] for row in read_parquet(tables, ()) if "trial" in row and "status" in row}
+    ended = {
+        row["trial"]: row["status"]
+        for row in read_parquet(sweep.trials_table, ())
+        if "trial" in row and "status" in row
+    }
     outcomes = {number: read_outcome(sweep.trial(number)) for number in sweep.numbers()}
     return all(
         number in ended and (outcome is None or ended[number] == outcome.result.status)

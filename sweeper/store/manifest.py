@@ -75,7 +75,7 @@ def write_manifest(folder: SweepFolder, config: SweepConfig, origin: Mapping[str
 def read_manifest(
     path: Path, *, cluster: bool = False, observers: Known | None = None
 ) -> tuple[SweepFolder, SweepConfig, dict[str, Any]]:
-    """A sweep's folder, its configuration and its provenance.
+    """A sweep's folder, its configuration and its provenance; `observers` as for `load_config`.
 
     Raises:
         ResultsError: it is missing, or its sweep.yaml is, or a plug-in that it uses.
@@ -83,7 +83,7 @@ def read_manifest(
     """
     folder = SweepFolder(path.absolute())
     content, origin = _read(folder)
-    check_plugins(origin, str(path))
+    check_plugins(origin, str(path), observed=observers is not None)
     config = parse_config(content, source=str(folder.sweep_file), cluster=cluster, observers=observers)
     return folder, config, origin
 
@@ -121,8 +121,9 @@ def record_once(folder: SweepFolder, key: str, value: Any) -> Any:
 
 
 def provenance(config: SweepConfig) -> dict[str, Any]:
-    """Where and with what the sweep was started, and what its criteria say of themselves, which the judge reads."""
+    """Where and with what the sweep was started, and what the judge must know of its criteria and its method."""
     from trainers.criteria import CRITERIA
+    from trainers.methods import METHODS
 
     packages = {"sweeper": __version__}
     for name in PACKAGES:
@@ -138,6 +139,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
+        "moves_loss": list(METHODS[config.method].moves_loss),
         **({PLUGINS: plugins} if (plugins := used_plugins(config)) else {}),
     }
 

@@ -11,6 +11,7 @@ from trainers.plugins import GROUPS, Plugin, installed_plugins
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
 
+OBSERVERS: Final = "sweeper.observers"
 PLUGINS: Final = "plugins"
 """The key of the provenance: group -> name -> package."""
 
@@ -22,6 +23,7 @@ def used_plugins(config: SweepConfig) -> dict[str, dict[str, str]]:
         "sweeper.criteria": config.criteria,
         "sweeper.datasets": (str(config.dataset["name"]),),
         "sweeper.oracles": config.oracle,
+        OBSERVERS: tuple(str(observer["name"]) for observer in config.observers),
     }
     used: dict[str, dict[str, str]] = {}
     for plugin in installed_plugins():
@@ -30,14 +32,15 @@ def used_plugins(config: SweepConfig) -> dict[str, dict[str, str]]:
     return used
 
 
-def check_plugins(origin: Mapping[str, Any], sweep: str) -> None:
-    """Check that the plug-ins in the provenance of a sweep are installed.
+def check_plugins(origin: Mapping[str, Any], sweep: str, *, observed: bool) -> None:
+    """Check that the plug-ins in the provenance of a sweep are installed; its observers only where it is `observed`.
 
     Raises:
         ResultsError: one is not; the message names it, its group and its package.
     """
     there = {(plugin.group, plugin.name) for plugin in installed_plugins()}
-    missing = [plugin for plugin in recorded(origin) if (plugin.group, plugin.name) not in there]
+    needed = [plugin for plugin in recorded(origin) if observed or plugin.group != OBSERVERS]
+    missing = [plugin for plugin in needed if (plugin.group, plugin.name) not in there]
     if missing:
         names = ", ".join(f"the {GROUPS[one.group]} `{one.name}` (`{one.group}`)" for one in missing)
         packages = dict.fromkeys(one.package for one in missing)

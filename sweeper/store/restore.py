@@ -22,7 +22,7 @@ def restore_log(folder: SweepFolder) -> int:
     nothing to give, and is written anew.
     """
     try:
-        table = read_parquet(folder.path / "reports.parquet", EPOCH_COLUMNS)
+        table = read_parquet(folder.reports_table, EPOCH_COLUMNS)
     except ResultsError:
         return 0
     rows = read_log(folder)
@@ -46,7 +46,7 @@ def restore_outcomes(folder: SweepFolder) -> list[int]:
     A trial with a checkpoint is left alone: it is probed again. A damaged table has nothing to give.
     """
     try:
-        table = read_parquet(folder.path / "trials.parquet", TRIAL_COLUMNS)
+        table = read_parquet(folder.trials_table, TRIAL_COLUMNS)
     except ResultsError:
         return []
     restored = []

@@ -49,8 +49,8 @@ def criterion_settings(sample: CriteriaSample, criteria: Sequence[str]) -> dict[
 def write_tables(folder: SweepFolder, config: SweepConfig, records: Sequence[TrialRecord]) -> None:
     """Write reports.parquet and trials.parquet from the log, the study's records and the trials' results."""
     rows = read_log(folder)
-    write_parquet(folder.path / "reports.parquet", *_reports_table(folder, config, rows))
-    write_parquet(folder.path / "trials.parquet", *trials_table(folder, config, rows, records))
+    write_parquet(folder.reports_table, *_reports_table(folder, config, rows))
+    write_parquet(folder.trials_table, *trials_table(folder, config, rows, records))
 
 
 def criteria_columns(criteria: Iterable[str]) -> list[Column]:

@@ -2,8 +2,8 @@
 
 Chen and He (SimSiam), CVPR 2021, arXiv 2011.10566. It is 1/√d for even directions.
 
-Collapse onto a point: 0, the lowest. Collapse onto a line: it may stay at its
-highest, so it does not see it. Cost: one pass over n rows of d.
+Collapse onto a point: 0, the lowest. Collapse onto a line: it is blind to it, because the value may stay at its
+highest. Cost: one pass over n rows of d.
 """
 
 from __future__ import annotations

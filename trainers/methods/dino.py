@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -14,6 +13,7 @@ from trainers.augment import Augmentation
 from trainers.ema import Teacher
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
+from trainers.multi_crop import distillation_loss, local_views, whole_views
 from trainers.optim import Optimizer
 
 
@@ -39,6 +39,13 @@ class DINOParams(MaskedParams):
     """Whether BatchNorm follows the head's two hidden layers, as in small convolutional recipes."""
     freeze_prototypes: float = 0.01
     """Share of the updates during which the prototypes are not trained (one epoch of the paper's 100)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prototypes < 2:
+            raise ValueError(f"`prototypes` must be at least 2, but got {self.prototypes}")
+        if not 0 <= self.freeze_prototypes <= 1:
+            raise ValueError(f"`freeze_prototypes` must be in [0, 1], but got {self.freeze_prototypes}")
 
 
 class DINOHead(nn.Module):
@@ -152,30 +159,3 @@ class DINO(Method):
     @torch.no_grad()
     def _move_center(self, outputs: Tensor) -> None:
         self.center.lerp_(self.world.mean(outputs.mean(0)), 1 - self.params.center_momentum)
-
-
-def whole_views(batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """The two whole-size views as one batch, and the patches kept of them."""
-    first, second = batch.kept[:2]
-    return torch.cat(batch.views[:2]), None if first is None or second is None else torch.cat((first, second))
-
-
-def local_views(batch: Batch) -> tuple[Tensor] | None:
-    """The local crops as one batch."""
-    return (torch.cat(batch.views[2:]),) if len(batch.views) > 2 else None
-
-
-def distillation_loss(students: Sequence[Tensor], targets: Sequence[Tensor], temperature: float) -> Tensor:
-    """Mean over pairs of a target view and another student view of −Σ t ln softmax(s / temperature).
-
-    students: views of (b, prototypes) logits; targets: the first views' (b, prototypes) distributions.
-    Source: Caron et al. 2021, equation 3, averaged over pairs as in the reference code.
-    """
-    log_probabilities = [(logits / temperature).log_softmax(-1) for logits in students]
-    terms = [
-        -(target * log_probability).sum(-1).mean()
-        for t, target in enumerate(targets)
-        for s, log_probability in enumerate(log_probabilities)
-        if s != t
-    ]
-    return torch.stack(terms).mean()

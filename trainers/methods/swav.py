@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from trainers.augment import Augmentation
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, MaskedParams, Method, MethodParams
-from trainers.methods.dino import distillation_loss, local_views, whole_views
+from trainers.multi_crop import distillation_loss, local_views, whole_views
 from trainers.optim import Optimizer
 from trainers.queue import Queue, check_queue
 

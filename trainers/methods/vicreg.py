@@ -35,6 +35,12 @@ class VICRegParams(ExpanderParams):
     covariance_weight: float = 1.0
     """Weight of the squared off-diagonal covariances."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("invariance_weight", "variance_weight", "covariance_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"`{name}` must be at least 0, but got {getattr(self, name)}")
+
 
 class VICReg(Method):
     """Pulls two views together, keeps the variance of each dimension up, and pushes covariances down."""
