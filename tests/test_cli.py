@@ -300,11 +300,48 @@ def test_list(results: Path) -> None:
 
 def test_show(results: Path) -> None:
     text = sweeper("show", "small", "--results", results).out
-    assert len(re.findall(r"^[0-3] +completed +3 ", text, flags=re.MULTILINE)) == 4
+    assert len(re.findall(r"^[0-3]\*? +completed +3 ", text, flags=re.MULTILINE)) == 4
     assert re.search(r"^– +untrained ", text, flags=re.MULTILINE)
     assert re.search(r"^– +raw pixels ", text, flags=re.MULTILINE)
-    config = yaml.safe_load(text.partition("\n\n")[0])
+    config = yaml.safe_load("method:" + text.partition("\nmethod:")[2])
     assert config == {key: value for key, value in show(results)["config"].items() if key != "provenance"}
+
+
+def test_show_marks_what_is_chosen_and_sorts(results: Path) -> None:
+    data = show(results, "--sort", "rankme")
+    trials = pd.DataFrame(data["trials"])
+    assert list(trials["rankme"]) == sorted(trials["rankme"], reverse=True)
+    assert list(show(results)["trials"][0]) == list(data["trials"][0])
+    by_number = trials.set_index("trial").sort_index()
+    assert data["chosen"] == {
+        "loss": by_number["loss"].idxmin(),
+        "lidar": by_number["lidar"].idxmax(),
+        "rankme": by_number["rankme"].idxmax(),
+        "oracle.lidar_paper": by_number["oracle.lidar_paper"].idxmax(),
+    }
+    lines = sweeper("show", "small", "--results", results, "--sort", "lr").out.splitlines()
+    rows = [line.split() for line in lines if re.match(r"[0-3]\*? ", line)]
+    assert [row[0].rstrip("*") for row in rows] == [str(one) for one in trials.sort_values("config.lr")["trial"]]
+    headings = lines[0].split()
+    for column in ("loss", "lidar", "rankme", "lidar_paper"):
+        (marked,) = [row[0].rstrip("*") for row in rows if row[headings.index(column)].endswith("*")]
+        assert int(marked) == data["chosen"]["oracle.lidar_paper" if column == "lidar_paper" else column]
+    assert [row[0] for row in rows if row[0].endswith("*")] == [f"{data['chosen']['lidar']}*"]
+    assert "did you mean `temperature`?" in refused("show", "small", "--results", results, "--sort", "temprature")
+    assert "without --trial" in refused("show", "small", "--results", results, "--sort", "lr", "--trial", "1")
+
+
+def test_show_fits_a_terminal_of_80_columns(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of the images is the only word that may be longer."""
+    wide = sweeper("show", "small", "--results", results).out
+    monkeypatch.setenv("COLUMNS", "80")
+    for more in ([], ["--trial", "1"]):
+        text = sweeper("show", "small", "--results", results, *more).out
+        assert not [line for line in text.splitlines() if len(line.rstrip()) > 80 and str(results.parent) not in line]
+    text = sweeper("show", "small", "--results", results).out
+    assert len(re.findall(r"^trial ", text, flags=re.MULTILINE)) >= 2
+    assert set(text.partition("\nmethod:")[0].split()) == set(wide.partition("\nmethod:")[0].split())
+    assert text.partition("\nmethod:")[2] == wide.partition("\nmethod:")[2]
 
 
 def test_show_a_trial(results: Path) -> None:
@@ -511,7 +548,7 @@ def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: 
     assert sweeper("analyze", tmp_path / "blind").code == 0
     before = sweeper("best", "blind", "--results", tmp_path, "--json").json
     assert (before["oracle"], before["accuracy"], before["regret"]) == (None, None, None)
-    assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("trial  status")[2]
+    assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("\nmethod:")[0]
     assert "`--oracle` must be one of lidar_paper" in refused("probe", "blind", "--results", tmp_path, "--local")
     ran = sweeper("probe", "blind", "--results", tmp_path, "--local", "--device", "cpu", "--oracle", "lidar_paper")
     assert ran.code == 0, ran

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -152,20 +153,35 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 @click.option(
     "--trial", type=click.IntRange(0, 1_000_000_000), help="One trial: its hyperparameters, and its criteria by epoch."
 )
+@click.option("--sort", metavar="COLUMN", help="Order the trials: by a criterion or an oracle, the best first.")
 @results_option
 @json_option
-def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
-    """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
+def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json: bool) -> None:
+    """Show SWEEP: its trials and its config; with --trial, one trial epoch by epoch.
+
+    A mark (*) is beside the value of the trial that a criterion selects, and beside the best accuracy. What does not
+    fit on the terminal beside the other columns is in a table below.
+
+    
+      sweeper show latest --sort lidar
+      sweeper show latest --sort lr
+    """
+    from sweeper.cli.order import chosen_trials, sort_trials
     from sweeper.cli.screens.sweeps import sweep_parts
     from sweeper.cli.screens.trials import trial_data, trial_parts
     from sweeper.store.listing import open_listing
 
+    if trial is not None and sort is not None:
+        raise ConfigError("`--sort` must be given without --trial: it orders the trials")
     listing = open_listing(sweep, results)
+    if sort is not None:
+        listing = replace(listing, trials=sort_trials(listing, sort))
     if trial is not None:
         data = trial_data(listing, trial)
         parts = trial_parts(data)
     else:
-        data = {"name": listing.name, "state": listing.state, "config": listing.settings, "trials": listing.trials}
+        about = {"name": listing.name, "state": listing.state, "config": listing.settings}
+        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing)}
         parts = sweep_parts(listing)
     if as_json:
         print_json(data)
