@@ -260,6 +260,7 @@ def show(results: Path, *more: str) -> Any:
     return sweeper("show", "small", "--results", results, "--json", *more).json
 
 
+@pytest.mark.slow
 def test_more_trials_than_a_grid_has_are_refused(results: Path, tmp_path: Path) -> None:
     line = ["run", file_of(results), "--local", "--results", tmp_path / "r", "search.sampler=grid", "trials=26"]
     for more in ([], ["--dry-run"]):
@@ -418,6 +419,7 @@ def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     assert {name: trial[f"config.{name}"] for name in again.fixed} == choice.json["hyperparameters"]
 
 
+@pytest.mark.slow
 def test_best_says_why_there_is_no_checkpoint_and_what_to_do(copied: Path) -> None:
     kept = sweeper("best", "small", "--results", copied, "--json").json["checkpoint"]
     assert f"# checkpoint: {kept}" in sweeper("best", "small", "--results", copied).out
@@ -511,6 +513,7 @@ def test_a_results_folder_that_is_a_file_is_named(results: Path, tmp_path: Path)
     assert ran == Ran(2, "", f"sweeper: {said}\n")
 
 
+@pytest.mark.slow
 def test_run_resume_goes_on_with_the_same_file_only(results: Path) -> None:
     again = ["run", file_of(results), "--local", "--device", "cpu", "--results", results, "--name", "small", "--resume"]
     said = refused(*again, "keep_checkpoints=all", "epochs=7", "space.lr.high=0.2")

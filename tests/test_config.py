@@ -166,6 +166,7 @@ def test_a_later_override_wins(file: Path) -> None:
     assert load_config(file, ["trials=3", "trials=4"]).trials == 4
 
 
+@pytest.mark.slow
 def test_null_takes_only_hyperparameters_out_of_the_space(file: Path) -> None:
     assert load_config(file, ["fixed.clip_norm=null"]).fixed["clip_norm"] is None
     assert "temperature" not in load_config(file, ["space.hue=null"]).space
@@ -205,6 +206,7 @@ def test_an_override_that_is_none(file: Path, override: str, said: str) -> None:
 # Numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "number"), [("1e-3", 1e-3), ("1E+1", 10.0), ("-2", None), (".5", 0.5), ("1.e-2", 0.01)]
 )
@@ -402,6 +404,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "said"), MISTAKES, ids=[override for override, _ in MISTAKES])
 def test_a_mistake_is_told_in_one_line(file: Path, override: str, said: str) -> None:
     message = complaint(file, override)
@@ -409,6 +412,7 @@ def test_a_mistake_is_told_in_one_line(file: Path, override: str, said: str) -> 
     assert said in message
 
 
+@pytest.mark.slow
 def test_an_error_names_file_and_line(file: Path) -> None:
     wrong = {
         "trials": ("trials: 12", "trials: 0"),
@@ -555,12 +559,14 @@ def test_a_missing_key_is_named(file: Path, key: str) -> None:
     assert "is missing; it must be" in message
 
 
+@pytest.mark.slow
 def test_a_section_with_nothing_below_it_is_as_if_it_were_not_there(file: Path) -> None:
     plain = load_config(file)
     file.write_text(FILE + "search:\npruner:\nresources:\ncollapse:\ncriteria_sample:\n")
     assert load_config(file) == plain
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40))
 def test_any_text_at_all_is_a_config_or_a_config_error(file: Path, text: str) -> None:
@@ -613,6 +619,7 @@ def test_an_empty_space_is_said_to_be_so(file: Path, caplog: pytest.LogCaptureFi
     assert caplog.messages == [said]
 
 
+@pytest.mark.slow
 def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = load_config(file, ["fixed.lr=0.01", "search.sampler=axes"])
     assert "lr" in config.space
@@ -627,6 +634,7 @@ def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture)
     )
 
 
+@pytest.mark.slow
 def test_ends_that_only_fit_together_are_not_refused(file: Path) -> None:
     together = [
         "space.crop_scale_min={type: float, low: 0.05, high: 0.2}",
@@ -858,6 +866,7 @@ def test_what_masks_do_not_depend_on_may_be_swept(tmp_path: Path) -> None:
 SEARCH_SPACES = Path(__file__).parents[1] / "search_spaces"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "override", "words"),
     [

@@ -106,6 +106,7 @@ def test_a_sweep_goes_before_the_catalogue_but_not_for_the_loss() -> None:
         assert dict(known_criteria(settings)) == dict(shelf())
 
 
+@pytest.mark.slow
 def test_a_direction_that_is_not_clear_is_refused(tmp_path: Path) -> None:
     write_toy(tmp_path, "one", TOY)
     write_toy(tmp_path, "two", {"toy_spread": {"higher_is_better": True}})

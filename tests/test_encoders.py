@@ -51,6 +51,7 @@ def test_a_vit_that_keeps_every_patch_sees_the_image() -> None:
         torch.testing.assert_close(encoder(images, every), encoder(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "size", "channels"),
     [
@@ -119,6 +120,7 @@ def test_an_encoder_says_its_true_width(name: str) -> None:
     check_encoder({"name": name}, 32, 3)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_cannot_read_the_images_says_so() -> None:
     with pytest.raises(ValueError, match="timm/swin_tiny_patch4_window7_224 cannot read the images"):
         check_encoder({"name": "timm/swin_tiny_patch4_window7_224"}, 32, 3)

@@ -83,11 +83,13 @@ def test_ray_is_used_in_its_room_alone() -> None:
     assert not {file for file in importers("ray") if not file.startswith("sweeper/on_ray/")} - {"sweeper/cli/doctor.py"}
 
 
+@pytest.mark.slow
 def test_optuna_is_used_by_config_search_and_the_replay() -> None:
     files = importers("optuna", types=False)
     assert not files - within(files, "sweeper/config", "sweeper/search", "analysis/stats")
 
 
+@pytest.mark.slow
 def test_parquet_is_written_and_read_in_one_place_each() -> None:
     assert importers("pyarrow") <= {"sweeper/store/tables.py"}
     for path in FILES:

@@ -107,6 +107,7 @@ def test_contexts_lie_in_the_middle_of_the_image() -> None:
     assert float(torch.stack(rows).mean()) == pytest.approx(3.5, abs=0.15)
 
 
+@pytest.mark.slow
 def test_too_small_a_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="must leave `min_context` = 10 patches beside the targets, but 3×3 patches"):
         IJEPA.check(build_encoder(VIT, 12, 1), IJEPAParams())
@@ -129,6 +130,7 @@ def test_impossible_numbers_are_refused(params: dict[str, float], words: str) ->
         IJEPAParams(**params)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_ratios_that_a_grid_cannot_have_are_refused() -> None:
     with pytest.raises(ValueError, match=r"`mask_ratio` must be at least 0.0611, .* but got 0.01"):
         IJEPA.check(build_encoder(VIT, 32, 1), IJEPAParams(mask_ratio=0.01))

@@ -37,6 +37,7 @@ def scikit_learn(features: Tensor, labels: Tensor, penalty: float) -> tuple[Tens
     return torch.from_numpy(fitted.coef_.T), torch.from_numpy(fitted.intercept_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
 def test_the_optimum_is_scikit_learns(noise: float) -> None:
     features, labels = mixture(400, seed=0, noise=noise)
@@ -83,6 +84,7 @@ def test_the_score_is_scikit_learns_on_standardised_features() -> None:
     assert found.seconds > 0
 
 
+@pytest.mark.slow
 def test_the_penalty_is_the_one_that_names_most_of_the_held_out_images() -> None:
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(300) % 5

@@ -38,6 +38,7 @@ def test_a_sweeps_folder_is_read_whole(tmp_path: Path) -> None:
     assert (results.trials["weight"] == 1).all()
 
 
+@pytest.mark.slow
 def test_a_folder_of_sweeps_is_read_sweep_by_sweep_without_analysis_and_reference(tmp_path: Path) -> None:
     three_methods(tmp_path)
     write_sweep(tmp_path / "reference", World(name="old"))
@@ -116,6 +117,7 @@ def test_a_criterion_of_unknown_direction_is_noted(tmp_path: Path) -> None:
     assert not any("taken as better" in note for note in load(path, criteria=["-train_loss"]).notes)
 
 
+@pytest.mark.slow
 def test_two_sweeps_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [write_sweep(tmp_path / place, World(name="same", trials=3)) for place in ("a", "b")]
     results = load(folders)
@@ -334,6 +336,7 @@ def test_the_lines_of_a_csv_leave_no_trace(tmp_path: Path) -> None:
     assert trials["trial"].tolist() == list(range(len(TINY)))
 
 
+@pytest.mark.slow
 def test_a_damaged_sweep_is_left_out_of_many_and_named(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         write_sweep(tmp_path, World(name=name, trials=4, epochs=2))

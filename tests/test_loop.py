@@ -276,6 +276,7 @@ def test_untrained_is_the_network_before_any_update(images: Images) -> None:
     assert measure(network, sample, config().criteria, "simclr").criteria == report.criteria
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_says_so(images: Images) -> None:
     last = list(train(config(hyperparameters={"lr": 1e30}), images=images))[-1]
     assert not math.isfinite(last.loss)

@@ -61,6 +61,7 @@ def test_criteria_are_measured_every_second_epoch_and_at_the_last(reports: dict[
         assert set(sparse.seconds) == {"train", "criteria"} | ({"lidar", "rankme"} if sparse.measured else set())
 
 
+@pytest.mark.slow
 def test_without_rankme_no_rank_is_computed(images: Images) -> None:
     trial = config(epochs=2, criteria=("lidar",), criteria_every=2)
     assert all(math.isnan(report.embedding_rank) for report in train(trial, images=images))
@@ -133,6 +134,7 @@ def test_small_passes_give_the_same_criteria(
     assert {name: pytest.approx(value, rel=1e-4) for name, value in expected.items()} == dict(first.criteria)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_an_earlier_version_continues(images: Images, tmp_path: Path) -> None:
     trial = config(epochs=2)
     next(iter(train(trial, images=images, folder=tmp_path)))

@@ -175,6 +175,7 @@ def test_what_cannot_be_trained_is_said(params: dict[str, Scalar], words: str) -
         Trainer(trial("moco", batch_size=8, hyperparameters=params), random_images())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "override", "words"),
     [

@@ -150,12 +150,14 @@ def test_standardising_is_by_the_training_split_alone() -> None:
         assert (ours_[:, 4] == 0).all()
 
 
+@pytest.mark.slow
 def test_half_precision_features_are_probed_in_float32() -> None:
     train, labels = blobs(500)
     test, test_labels = blobs(500, seed=1)
     assert PAPER.score(train.bfloat16(), labels, test.bfloat16(), test_labels).accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_labels_may_be_any_numbers_and_unseen_ones_are_mistakes() -> None:
     train, labels = blobs(500)
     test, test_labels = blobs(500, seed=1)
@@ -258,6 +260,7 @@ def test_without_labels_there_is_no_score(pictures: Path) -> None:
     assert probe_pixels(unlabelled) == {}
 
 
+@pytest.mark.slow
 def test_without_an_oracle_no_label_is_opened(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(self: Folder, split: str) -> None:
         raise AssertionError(f"labels of {split} opened")

@@ -209,6 +209,7 @@ def test_a_criterion_that_was_not_reported_is_named() -> None:
         replay(as_reports(make_curves(2)), optuna.pruners.NopPruner(), criterion="nesum")
 
 
+@pytest.mark.slow
 def test_the_frontier_says_what_each_pruner_saves_and_loses() -> None:
     curves = make_curves(20)
     trials = DataFrame({"trial": range(20), "status": "completed", "lidar": curves[:, -1]})

@@ -140,6 +140,7 @@ def test_a_weight_is_that_many_equal_trials() -> None:
     assert tau_of_counts(make_pairs(score, truth), counts, weights=times.astype(float))[0] == pytest.approx(known)
 
 
+@pytest.mark.slow
 def test_audited_trials_stand_for_the_pruned_ones() -> None:
     table = table_of(
         np.arange(6.0),
@@ -392,6 +393,7 @@ def test_partial_tau_is_kendalls_formula() -> None:
     assert (row["tau_criterion"], row["tau_oracle"]) == pytest.approx((b, c))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [4, 5, 6])
 def test_no_order_of_a_few_trials_has_an_interval_of_no_width(n: int) -> None:
     places = np.arange(n, dtype=float)

@@ -321,6 +321,7 @@ def test_the_tables_have_the_columns_of_the_contract(folder: SweepFolder, config
     assert "interrupted" in fourth["reason"]
 
 
+@pytest.mark.slow
 def test_without_an_oracle_its_columns_are_absent(tmp_path: Path, config: SweepConfig) -> None:
     none = small_config(Path(str(config.dataset["root"])), oracle="none")
     folder = create_folder(tmp_path / "none", none, study="s")

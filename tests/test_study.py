@@ -58,12 +58,14 @@ def test_configuration_k_is_a_function_of_seed_and_k(images: Path, sampler: str)
         assert all(few.space[name]._contains(few.space[name].to_internal_repr(values[name])) for name in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "qmc", "grid"])
 def test_another_seed_draws_others(images: Path, sampler: str) -> None:
     one, other = (sweep(images, sampler, search={"sampler": sampler, "seed": seed}) for seed in (0, 1))
     assert [configuration(one, k) for k in range(8)] != [configuration(other, k) for k in range(8)]
 
 
+@pytest.mark.slow
 def test_random_draws_are_uniform_and_independent(images: Path) -> None:
     config = sweep(images, "random")
     drawn = [configuration(config, number) for number in range(800)]
@@ -76,6 +78,7 @@ def test_random_draws_are_uniform_and_independent(images: Path) -> None:
     assert stats.chisquare(counts).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_a_new_hyperparameter_leaves_the_random_draws_of_the_others(images: Path) -> None:
     without = {name: axis for name, axis in SPACE.items() if name != "lr"}
     wide, narrow = configuration(sweep(images, "random"), 5), configuration(sweep(images, "random", space=without), 5)
@@ -90,6 +93,7 @@ def test_qmc_puts_one_point_in_every_eighth(images: Path) -> None:
     assert eighths == list(range(8))
 
 
+@pytest.mark.slow
 def test_a_grid_is_every_combination_once_in_an_order_that_spans_it(images: Path) -> None:
     config = sweep(images, "grid", trials=60)
     drawn = [tuple(configuration(config, number).values()) for number in range(60)]
@@ -168,6 +172,7 @@ def test_a_study_that_is_opened_again_and_again_draws_what_one_sitting_draws(
     assert resumed.start() is None
 
 
+@pytest.mark.slow
 def test_samplers_that_learn_do_learn(images: Path) -> None:
     config = sweep(images, "tpe", trials=40, space={name: SPACE[name] for name in ("lr", "temperature")})
     study = Study(config, in_memory(config))
@@ -221,6 +226,7 @@ def test_how_trials_end_in_the_study(images: Path) -> None:
     assert [record.reason for record in study.records()] == [f"because {record.status}" for record in study.records()]
 
 
+@pytest.mark.slow
 def test_a_report_that_is_there_stays(images: Path) -> None:
     config = sweep(images, "random")
     study = Study(config, in_memory(config))

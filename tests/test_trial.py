@@ -76,6 +76,7 @@ def epochs(messages: list[Message]) -> list[int]:
     return [message.epoch for message in messages if isinstance(message, EpochReport)]
 
 
+@pytest.mark.slow
 def test_a_trial_reports_every_epoch_and_ends_with_its_oracle(task: Task, arrays: Images) -> None:
     assert epochs(sent_by(task, arrays)) == [1, 2, 3]
     outcome = read_outcome(task.trial_folder)
@@ -92,6 +93,7 @@ def test_a_trial_reads_its_images_where_it_is_given_none(task: Task, arrays: Ima
     assert [report.loss for report in with_images] == [report.loss for report in without]  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_images_in_shared_memory_are_only_read(task: Task, arrays: Images) -> None:
     for array in (arrays.train, arrays.test):
         array.flags.writeable = False
@@ -183,6 +185,7 @@ def test_a_full_gpu_is_known_by_other_words_too(
     assert sent_by(task, arrays) == [Failure(f"RuntimeError: {said}", "memory")]
 
 
+@pytest.mark.slow
 def test_a_probe_that_fails_leaves_a_trained_trial_completed(
     task: Task, arrays: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
