@@ -308,6 +308,7 @@ def test_show(results: Path) -> None:
     assert config == {key: value for key, value in show(results)["config"].items() if key != "provenance"}
 
 
+@pytest.mark.slow
 def test_show_marks_what_is_chosen_and_sorts(results: Path) -> None:
     data = show(results, "--sort", "rankme")
     trials = pd.DataFrame(data["trials"])
@@ -332,6 +333,7 @@ def test_show_marks_what_is_chosen_and_sorts(results: Path) -> None:
     assert "without --trial" in refused("show", "small", "--results", results, "--sort", "lr", "--trial", "1")
 
 
+@pytest.mark.slow
 def test_show_fits_a_terminal_of_80_columns(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The path of the images is the only word that may be longer."""
     wide = sweeper("show", "small", "--results", results).out
@@ -452,6 +454,7 @@ def test_a_misspelt_sweep_is_told_the_nearest(results: Path) -> None:
     assert "is it small?" in refused("show", "smll", "--results", results)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_named_by_the_beginning_of_its_name_or_as_the_latest(results: Path, tmp_path: Path) -> None:
     for name, made in (("small-1", "2026-01-03"), ("small-2", "2026-01-04"), ("other", "2026-01-01")):
         shutil.copytree(results / "small", tmp_path / name)
@@ -763,6 +766,7 @@ def test_what_is_optional_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None
     assert worst(checks) == "optional"
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_what_a_file_needs(results: Path, tmp_path: Path) -> None:
     config = yaml.safe_load((results / "small" / "sweep.yaml").read_text())
     del config["provenance"]

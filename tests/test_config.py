@@ -778,6 +778,7 @@ def test_the_schema_refuses_what_the_reader_refuses(plain_file: Path, override: 
     assert complaint(plain_file, override)
 
 
+@pytest.mark.slow
 def test_a_name_alone_is_the_mapping_with_that_name(plain_file: Path) -> None:
     names = {"dataset": "photos", "encoder": "timm/resnet18", "pruner": "median"}
     whole = [f"{key}={{name: {name}}}" for key, name in names.items()]

@@ -118,6 +118,7 @@ def test_yaml_of_other_languages_stays_readable() -> None:
 TEXTS = st.text(alphabet=", -#:'\"[]{}&*!|>%@\\ta\nß", max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS | st.floats(allow_nan=False), max_size=9), max_size=3))
 def test_broken_lines_read_back_as_the_same_values(mapping: dict[str, Any]) -> None:
