@@ -83,6 +83,8 @@ def differences(networks: DataFrame, oracle: str) -> DataFrame:
 def tested(drawn: Floats) -> dict[str, float]:
     """The value, its percentile interval and its p, from a statistic of the study and of its resamples."""
     known = drawn[1:][np.isfinite(drawn[1:])]
+    if not len(known):  # a constant criterion or accuracy has no τ
+        return dict.fromkeys(("value", "low", "high", "p"), math.nan)
     low, high = np.quantile(known, [0.025, 0.975])
     wrong = min((known <= 0).mean(), (known >= 0).mean())
     return {"value": drawn[0], "low": low, "high": high, "p": min(1.0, max(2 * wrong, 2 / RESAMPLES))}

@@ -75,10 +75,9 @@ def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int
     for row in trials[trials["status"] == COMPLETED].to_dict("records"):
         trial = drawn[row["trial"]]
         for name, value in trial.hyperparameters.items():
-            if row[f"config.{name}"] != value:
-                raise SystemExit(
-                    f"trial {trial.trial}: {name} is {row[f'config.{name}']} in trials.parquet, not {value}"
-                )
+            known = row[f"config.{name}"]
+            if known != value and not (value is None and pd.isna(known)):  # parquet reads null as NaN
+                raise SystemExit(f"trial {trial.trial}: {name} is {known} in trials.parquet, but {value} here")
         found = values_by_q(trial, images, folder.checkpoint(trial.trial), views)
         parts.append(found.assign(trial=trial.trial, **{name: row[name] for name in about}))
         print(f"trial {trial.trial} of {len(trials)}", flush=True)

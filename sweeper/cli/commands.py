@@ -20,7 +20,7 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
 
     \b
       sweeper doctor                               is this machine ready?
-      sweeper run search_spaces/dino.yaml          about five minutes on two cores
+      sweeper run search_spaces/dino.yaml          some minutes on two cores
       sweeper analyze results/                     how well did each criterion rank the trials?
       sweeper best NAME                            the trial that the criterion selects
 
