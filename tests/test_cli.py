@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.metadata
 import io
 import json
 import os
@@ -24,14 +25,16 @@ from small_sweeps import make_images, mapping
 from sweeper import __version__
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
-from sweeper.cli.doctor import Check, check_devices, check_disk, worst
+from sweeper.cli.doctor import check_devices, check_disk, check_optional_packages
+from sweeper.cli.needs import check_file
 from sweeper.cli.screens.choice import choice_text
+from sweeper.cli.verdicts import Check, worst
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
+COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ("arguments", "said"),
     [
         (["rum"], "there is no command 'rum'; did you mean `run`?"),
-        (["frobnicate"], "there is no command 'frobnicate'; the commands are run, resume"),
+        (["frobnicate"], "there is no command 'frobnicate'; the commands are init, run"),
         (["run"], "missing argument 'FILE'; see `sweeper run --help`"),
         (["run", "search_spaces/dino.yaml", "--nmae", "x"], "Did you mean '--name'?"),
         (
@@ -298,11 +301,50 @@ def test_list(results: Path) -> None:
 
 def test_show(results: Path) -> None:
     text = sweeper("show", "small", "--results", results).out
-    assert len(re.findall(r"^[0-3] +completed +3 ", text, flags=re.MULTILINE)) == 4
+    assert len(re.findall(r"^[0-3]\*? +completed +3 ", text, flags=re.MULTILINE)) == 4
     assert re.search(r"^– +untrained ", text, flags=re.MULTILINE)
     assert re.search(r"^– +raw pixels ", text, flags=re.MULTILINE)
-    config = yaml.safe_load(text.partition("\n\n")[0])
+    config = yaml.safe_load("method:" + text.partition("\nmethod:")[2])
     assert config == {key: value for key, value in show(results)["config"].items() if key != "provenance"}
+
+
+@pytest.mark.slow
+def test_show_marks_what_is_chosen_and_sorts(results: Path) -> None:
+    data = show(results, "--sort", "rankme")
+    trials = pd.DataFrame(data["trials"])
+    assert list(trials["rankme"]) == sorted(trials["rankme"], reverse=True)
+    assert list(show(results)["trials"][0]) == list(data["trials"][0])
+    by_number = trials.set_index("trial").sort_index()
+    assert data["chosen"] == {
+        "loss": by_number["loss"].idxmin(),
+        "lidar": by_number["lidar"].idxmax(),
+        "rankme": by_number["rankme"].idxmax(),
+        "oracle.lidar_paper": by_number["oracle.lidar_paper"].idxmax(),
+    }
+    lines = sweeper("show", "small", "--results", results, "--sort", "lr").out.splitlines()
+    rows = [line.split() for line in lines if re.match(r"[0-3]\*? ", line)]
+    assert [row[0].rstrip("*") for row in rows] == [str(one) for one in trials.sort_values("config.lr")["trial"]]
+    headings = lines[0].split()
+    for column in ("loss", "lidar", "rankme", "lidar_paper"):
+        (marked,) = [row[0].rstrip("*") for row in rows if row[headings.index(column)].endswith("*")]
+        assert int(marked) == data["chosen"]["oracle.lidar_paper" if column == "lidar_paper" else column]
+    assert [row[0] for row in rows if row[0].endswith("*")] == [f"{data['chosen']['lidar']}*"]
+    assert "did you mean `temperature`?" in refused("show", "small", "--results", results, "--sort", "temprature")
+    assert "without --trial" in refused("show", "small", "--results", results, "--sort", "lr", "--trial", "1")
+
+
+@pytest.mark.slow
+def test_show_fits_a_terminal_of_80_columns(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of the images is the only word that may be longer."""
+    wide = sweeper("show", "small", "--results", results).out
+    monkeypatch.setenv("COLUMNS", "80")
+    for more in ([], ["--trial", "1"]):
+        text = sweeper("show", "small", "--results", results, *more).out
+        assert not [line for line in text.splitlines() if len(line.rstrip()) > 80 and str(results.parent) not in line]
+    text = sweeper("show", "small", "--results", results).out
+    assert len(re.findall(r"^trial ", text, flags=re.MULTILINE)) >= 2
+    assert set(text.partition("\nmethod:")[0].split()) == set(wide.partition("\nmethod:")[0].split())
+    assert text.partition("\nmethod:")[2] == wide.partition("\nmethod:")[2]
 
 
 def test_show_a_trial(results: Path) -> None:
@@ -409,7 +451,28 @@ def test_best_by_what_is_no_criterion(results: Path, criterion: str, said: str) 
 
 
 def test_a_misspelt_sweep_is_told_the_nearest(results: Path) -> None:
-    assert "is it small?" in refused("show", "smal", "--results", results)
+    assert "is it small?" in refused("show", "smll", "--results", results)
+
+
+@pytest.mark.slow
+def test_a_sweep_is_named_by_the_beginning_of_its_name_or_as_the_latest(results: Path, tmp_path: Path) -> None:
+    for name, made in (("small-1", "2026-01-03"), ("small-2", "2026-01-04"), ("other", "2026-01-01")):
+        shutil.copytree(results / "small", tmp_path / name)
+        file = tmp_path / name / "sweep.yaml"
+        file.write_text(re.sub(r"created: .*", f"created: '{made}T00:00:00+00:00'", file.read_text()))
+    assert sweeper("show", "oth", "--json", "--results", tmp_path).json["name"] == "other"
+    assert sweeper("best", "latest", "--json", "--results", tmp_path).json["sweep"] == "small-2"
+    said = refused("best", "sma", "--results", tmp_path)
+    assert said == "sma is the beginning of 2 sweeps: small-1, small-2; write more of it"
+    assert "which means the newest sweep" in refused("run", "search_spaces/dino.yaml", "--name", "latest")
+
+
+def test_a_shell_completes_the_names_of_sweeps(results: Path) -> None:
+    environment = {**os.environ, "_SWEEPER_COMPLETE": "bash_complete", "COMP_CWORD": "4"}
+    environment["COMP_WORDS"] = f"sweeper show --results {results} s"
+    command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert (done.stdout, done.stderr) == ("plain,small\n", "")
 
 
 @pytest.mark.slow
@@ -491,7 +554,7 @@ def test_probe_measures_the_trials_that_lack_an_oracle(results: Path, tmp_path: 
     assert sweeper("analyze", tmp_path / "blind").code == 0
     before = sweeper("best", "blind", "--results", tmp_path, "--json").json
     assert (before["oracle"], before["accuracy"], before["regret"]) == (None, None, None)
-    assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("trial  status")[2]
+    assert "lidar_paper" not in sweeper("show", "blind", "--results", tmp_path).out.partition("\nmethod:")[0]
     assert "`--oracle` must be one of lidar_paper" in refused("probe", "blind", "--results", tmp_path, "--local")
     ran = sweeper("probe", "blind", "--results", tmp_path, "--local", "--device", "cpu", "--oracle", "lidar_paper")
     assert ran.code == 0, ran
@@ -692,6 +755,46 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert f"{os.cpu_count()} cores" in [one.found for one in check_devices()]
 
 
+def test_what_is_optional_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    checks = list(check_optional_packages())
+    assert {check.verdict for check in checks} == {"optional"}
+    assert checks[0].advice == "pip install 'ssl-sweeper[onnx]'"
+    assert worst(checks) == "optional"
+
+
+@pytest.mark.slow
+def test_the_doctor_looks_at_what_a_file_needs(results: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((results / "small" / "sweep.yaml").read_text())
+    del config["provenance"]
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(config))
+    storage = f"storage=sqlite:///{tmp_path}/no/study.db"
+    checks = {check.name: check for check in check_file(file, ["search.sampler=tpe", storage])}
+    assert checks["data set"].found == "folder: 72 images to train and 24 to test, of 12×12×1"
+    assert checks["sampler"].found.startswith("tpe draws")
+    assert (checks["storage"].verdict, f"no folder {tmp_path}/no" in checks["storage"].found) == ("fail", True)
+    assert checks["time"].found.startswith("an epoch takes")
+    assert [check.verdict for check in checks.values()] == ["ok", "ok", "ok", "fail", "ok"]
+    assert not (tmp_path / "no").exists()
+    (tmp_path / "no").mkdir()
+    checks = {check.name: check for check in check_file(file, [storage])}
+    assert checks["storage"].verdict == "ok"
+    assert list((tmp_path / "no").iterdir()) == []
+
+
+def test_the_doctor_names_every_mistake_of_a_file() -> None:
+    checks = list(check_file(ROOT / "search_spaces" / "dino.yaml", ["trials=0", "method=dinno"]))
+    assert [check.verdict for check in checks] == ["fail", "fail"]
+    assert "`trials` must be a whole number" in checks[0].found
+    assert checks[1].found.endswith("did you mean `dino`?")
+    (missing,) = check_file(Path("dinno"), [])
+    assert "no such file" in missing.found
+
+
 @pytest.mark.ray
 def test_the_doctor_looks_at_everything() -> None:
     command = [sys.executable, "-c", "from sweeper.cli.commands import main; main()", "doctor", "--json"]
@@ -701,4 +804,4 @@ def test_the_doctor_looks_at_everything() -> None:
     assert checks["mnist5k"]["found"] == "4000 training images of 28×28×1"
     assert checks["step"]["verdict"] == "ok", checks["step"]
     assert done.returncode == (1 if any(check["verdict"] == "fail" for check in checks.values()) else 0)
-    assert {check["verdict"] for check in checks.values()} <= {"ok", "warn"}, done.stdout
+    assert {check["verdict"] for check in checks.values()} <= {"ok", "optional", "warn"}, done.stdout

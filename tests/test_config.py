@@ -254,7 +254,9 @@ MISTAKES = [
     ("method=Sim-CLR", "did you mean `simclr`?"),
     ("method=", f"`method` is missing; it must be one of {METHOD_NAMES}"),
     ("dataset.name=mnist", 'but got "mnist"; did you mean `mnist5k`?'),
-    ("dataset=mnist5k", '`dataset` must be a mapping (key: value), but got "mnist5k"; write `dataset.name`'),
+    ("dataset=5", "`dataset` must be a name or a mapping (key: value), but got 5"),
+    ("dataset=mnist", "override dataset=mnist: `dataset.name` must be one of"),
+    ("encoder=timm/resnet18x", "did you mean timm/resnet18?"),
     ("dataset.rot=x", "`dataset.rot` is not an option of mnist5k"),
     ("dataset.name=folder", "`dataset.root` must be a folder of images"),
     ("encoder.name=resnett", f'one of {ENCODER_NAMES} or timm/MODEL, but got "resnett"; did you mean `resnet`?'),
@@ -289,6 +291,10 @@ MISTAKES = [
         "`objective` must be one of the `criteria` of this sweep (rankme), but got lidar; add it to `criteria`",
     ),
     ("search.sampler=tpee", 'but got "tpee"; did you mean `tpe`?'),
+    (
+        "search.sampler=bayes",
+        'must be one of random, tpe, gp, cmaes, qmc, grid, axes, but got "bayes"; did you mean `tpe` or `gp`, which do',
+    ),
     ("search=tpe", '`search` must be a mapping (key: value), but got "tpe"; write `search.sampler`'),
     ("search.seed=-1", "`search.seed` must be a whole number of at least 0, but got -1"),
     # keys
@@ -353,7 +359,9 @@ MISTAKES = [
     ("resources.cpus=0", "`resources.cpus` must be a number of at least 0.01, but got 0"),
     ("resources.cpus=4096", "`resources.cpus` must be at most the"),
     # pruner
-    ("pruner=median", '`pruner` must be a mapping (key: value), but got "median"; write `pruner.name`'),
+    ("pruner=[median]", '`pruner` must be a name or a mapping (key: value), but got ["median"]'),
+    ("pruner=medain", "override pruner=medain: `pruner.name` must be one of"),
+    ("pruner=percentile", "`pruner.percentile` is missing"),
     ("pruner.name=medain", "did you mean `median`?"),
     ("pruner.audit=0.5", "`pruner.name` is missing; it must be one of median"),
     ("pruner={name: none, audit: 2}", "`pruner.audit` must be a number from 0 to 1, but got 2"),
@@ -768,6 +776,29 @@ def test_what_is_read_fits_the_schema(plain_file: Path, overrides: tuple[str, ..
 def test_the_schema_refuses_what_the_reader_refuses(plain_file: Path, override: str) -> None:
     assert by_schema(plain_file, override)
     assert complaint(plain_file, override)
+
+
+@pytest.mark.slow
+def test_a_name_alone_is_the_mapping_with_that_name(plain_file: Path) -> None:
+    names = {"dataset": "photos", "encoder": "timm/resnet18", "pruner": "median"}
+    whole = [f"{key}={{name: {name}}}" for key, name in names.items()]
+    config = load_config(plain_file, whole)
+    assert load_config(plain_file, [f"{key}={name}" for key, name in names.items()]) == config
+    document = read_document(plain_file, whole).values
+    assert not list(VALIDATOR.iter_errors(document))
+    alone = {**document, **names}
+    assert parse_config(alone, source="x") == config
+    assert not list(VALIDATOR.iter_errors(alone))
+    for key, wrong in {"dataset": "photo", "encoder": "timm/", "pruner": "percentile"}.items():
+        assert list(VALIDATOR.iter_errors({**alone, key: wrong})), key
+
+
+def test_an_override_may_stand_below_a_name_alone(file: Path) -> None:
+    pruner = load_config(file, ["pruner=median", "pruner.audit=0.5"]).pruner
+    assert (pruner.name, pruner.audit) == ("median", 0.5)
+    beside = file.with_name("alone.yaml")
+    beside.write_text(f"{file.read_text()}pruner: median\n")
+    assert load_config(beside, ["pruner.audit=0.5"]).pruner == pruner
 
 
 def test_editors_show_meanings_and_defaults() -> None:

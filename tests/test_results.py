@@ -20,7 +20,8 @@ from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
 from sweeper.search.study import TrialRecord
 from sweeper.store.atomic import disk_full, is_disk_full, write_text
-from sweeper.store.layout import SweepFolder, find_sweep
+from sweeper.store.find import find_sweep
+from sweeper.store.layout import SweepFolder
 from sweeper.store.lock import locked
 from sweeper.store.manifest import create_folder, read_manifest, write_manifest
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
@@ -114,6 +115,41 @@ def test_sweeps_are_found_by_path_and_by_name(folder: SweepFolder) -> None:
         find_sweep("swep", results)
     with pytest.raises(ResultsError, match="holds none yet; start one with"):
         find_sweep("x", results / "nowhere")
+
+
+def test_a_whole_name_comes_before_a_prefix_and_a_sweep_may_be_called_latest(tmp_path: Path) -> None:
+    def put(name: str, created: str) -> Path:
+        (tmp_path / name).mkdir()
+        text = "method: simclr\ndataset: {name: photos}\ntrials: 1\nseeds: 1\nobjective: lidar\n"
+        (tmp_path / name / "sweep.yaml").write_text(f"{text}provenance: {{created: '{created}'}}\n")
+        return tmp_path / name
+
+    dino, second = put("dino", "2026-01-02"), put("dino-2", "2026-01-01")
+    assert find_sweep("dino", tmp_path) == dino
+    assert find_sweep("dino-", tmp_path) == second
+    put("dino-1", "2025-12-31")
+    assert find_sweep("latest", tmp_path) == dino
+    with pytest.raises(
+        ResultsError, match=r"^din is the beginning of 3 sweeps: dino, dino-1, dino-2; write more of it$"
+    ):
+        find_sweep("din", tmp_path)
+    (tmp_path / "din").mkdir()  # a damaged sweep is not taken for the beginning of another
+    with pytest.raises(ResultsError, match=r"din is not a sweep: it has no sweep\.yaml"):
+        find_sweep("din", tmp_path)
+    latest = put("latest", "2025-01-01")
+    assert find_sweep("latest", tmp_path) == latest
+
+
+def test_a_damaged_sweep_is_never_the_latest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "sweep.yaml").write_text("trials: [")
+    with pytest.raises(ResultsError, match="is damaged"):
+        find_sweep("latest", tmp_path)
+    (tmp_path / "a").mkdir()
+    text = "method: simclr\ndataset: {name: photos}\ntrials: 1\nseeds: 1\nobjective: lidar\n"
+    (tmp_path / "a" / "sweep.yaml").write_text(text)
+    assert find_sweep("latest", tmp_path).name == "a"
+    assert "left out" in caplog.text
 
 
 def test_reports_come_back_as_they_went(folder: SweepFolder) -> None:

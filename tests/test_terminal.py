@@ -11,20 +11,22 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 from small_sweeps import make_images, small_config
 
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
-from sweeper.cli.doctor import Check
 from sweeper.cli.entry import OneLine
 from sweeper.cli.plan import Estimate
 from sweeper.cli.screens.choice import choice_text
 from sweeper.cli.screens.ending import next_steps
 from sweeper.cli.screens.plan import plan_parts
-from sweeper.cli.screens.search_space import yaml_lines, yaml_short
+from sweeper.cli.screens.search_space import yaml_lines, yaml_narrow, yaml_short
 from sweeper.cli.screens.sweeps import list_data, list_table, sweep_parts
 from sweeper.cli.screens.trials import trial_data, trial_parts, trials_table
+from sweeper.cli.verdicts import Check
 from sweeper.run.observers.base import Observer, SweepStart
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
@@ -111,6 +113,23 @@ def test_the_choice_stays_a_comment_and_its_yaml_keeps_the_values(listing: Listi
 def test_yaml_of_other_languages_stays_readable() -> None:
     assert yaml_lines({"name": "größe 大きさ"}) == "name: größe 大きさ\n"
     assert not ORDERS & set(yaml_short({"a": "\u202ex", "b": "x\u2028", "c": "\x9b1m"}))
+
+
+TEXTS = st.text(alphabet=", -#:'\"[]{}&*!|>%@\\ta\nß", max_size=30)
+
+
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS | st.floats(allow_nan=False), max_size=9), max_size=3))
+def test_broken_lines_read_back_as_the_same_values(mapping: dict[str, Any]) -> None:
+    for width in (8, 80):
+        assert yaml.safe_load(yaml_narrow({"x": mapping, **mapping}, width)) == {"x": mapping, **mapping}
+
+
+def test_narrow_lines_are_no_wider_than_a_terminal() -> None:
+    text = yaml_narrow({"fixed": {f"second_solarize_probability_{k}": k / 7 for k in range(20)}})
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) == 20
 
 
 def test_the_plan_and_the_next_steps(listing: Listing) -> None:

@@ -90,7 +90,7 @@ def check_packages(kinds: Collection[str]) -> None:
     """
     missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if "onnx" in kinds else []
     if missing:
-        raise ValueError(f"`--onnx` needs the package {missing[0]}; run: pip install 'sweeper[onnx]'")
+        raise ValueError(f"`--onnx` needs the package {missing[0]}; run: pip install 'ssl-sweeper[onnx]'")
 
 
 def pixels_like(encoder: ExportedEncoder, count: int) -> Tensor:

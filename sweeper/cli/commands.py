@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 import click
 
 from sweeper import __version__
-from sweeper.cli import entry, reading, running
+from sweeper.cli import entry, reading, running, starting
 from sweeper.cli.output import guard_stdout
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -20,14 +21,20 @@ HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steer
 
     \b
       sweeper doctor                               is this machine ready?
+      sweeper init                                 write the examples to search_spaces/
       sweeper run search_spaces/dino.yaml          some minutes on two cores
       sweeper analyze results/                     how well did each criterion rank the trials?
       sweeper best NAME                            the trial that the criterion selects
 
+    NAME is a sweep's folder, its name in results/, the beginning of that name if no other has it, or `latest`.
     Every command says more with --help.
     """
 
+COMPLETION: Final = "_SWEEPER_COMPLETE"
+"""The environment variable by which a shell asks click for completions."""
+
 COMMANDS: Final = (
+    starting.init,
     running.run,
     running.resume,
     reading.analyze,
@@ -63,6 +70,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """The `sweeper` script."""
-    guard_stdout()
+    """The `sweeper` script. A shell that asks for completions takes bytes, which the guarded stdout does not."""
+    if COMPLETION not in os.environ:
+        guard_stdout()
     sys.exit(execute(sys.argv[1:]))

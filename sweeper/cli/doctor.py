@@ -1,4 +1,4 @@
-"""Checks whether this machine is ready; each check has a verdict (ok, warn, fail), a finding and advice."""
+"""Checks whether this machine is ready; each check has a verdict (ok, optional, warn, fail), a finding and advice."""
 
 from __future__ import annotations
 
@@ -7,61 +7,47 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from packaging.requirements import Requirement
-from rich.text import Text
 
 from sweeper import __version__
+from sweeper.cli.needs import check_file
+from sweeper.cli.verdicts import Check, guarded
 from sweeper.config.resources import usable_cores
 from sweeper.errors import ConfigError
 from sweeper.store.manifest import PACKAGES
-from trainers.formats import one_line
 
-Verdict = Literal["ok", "warn", "fail"]
-STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
+OPTIONAL: Final = {
+    **dict.fromkeys(
+        ("onnx", "onnxruntime", "onnxscript"), ("`sweeper export --onnx` needs it", "pip install 'ssl-sweeper[onnx]'")
+    ),
+    "pillow-heif": ("`dataset: folder` needs it for .heic images", "pip install pillow-heif"),
+}
+"""Package -> what needs it, and the command that installs it."""
+DISTRIBUTION: Final = "ssl-sweeper"
+"""The name under which pip installs sweeper."""
 ROOM: Final = 2.0
 """GB of free space below which the disk check warns: 100 checkpoints of a ResNet-18 with optimiser take about 10."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-
-    def line(self) -> Text:
-        """The check on one line."""
-        text = Text(f"{self.verdict:<5}", style=STYLES[self.verdict]) + Text(one_line(f"{self.name:<10} {self.found}"))
-        return text + Text(one_line(f"; {self.advice}") if self.advice else "")
-
-
-def check_machine(results: Path) -> Iterator[Check]:
-    """Yield the result of each check as soon as it is done."""
+def check_machine(results: Path, file: Path | None = None, overrides: Sequence[str] = ()) -> Iterator[Check]:
+    """Yield the result of each check as soon as it is done; those of a file stand for the data sets and the step."""
     yield check_python()
     yield from check_packages()
+    yield from check_optional_packages()
     yield from check_plugins()
     yield from check_devices()
-    yield from check_datasets()
+    if file is not None:
+        yield from check_file(file, overrides)
+    else:
+        yield from check_datasets()
+        yield guarded("step", check_step)
     yield check_disk(results)
-    yield _guarded("step", check_step)
-    yield _guarded("ray", check_ray)
-
-
-def worst(checks: Iterable[Check]) -> Verdict:
-    """The worst of the verdicts.
-
-    >>> worst([Check("a", "ok", ""), Check("b", "warn", "")])
-    'warn'
-    """
-    order: Sequence[Verdict] = ("ok", "warn", "fail")
-    return max((check.verdict for check in checks), key=order.index, default="ok")
+    yield guarded("ray", check_ray)
 
 
 def check_python() -> Check:
@@ -73,13 +59,22 @@ def check_python() -> Check:
 def check_packages() -> Iterator[Check]:
     """Whether each required package is installed, in a sufficient version."""
     try:
-        requirements = importlib.metadata.requires("sweeper") or []
+        requirements = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
-        requirements = list(PACKAGES)
+        requirements = _requirements_of_the_source()
         yield Check("sweeper", "warn", "runs from its folder and is not installed", "pip install -e .")
     for requirement in map(Requirement, requirements):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield check_package(requirement)
+
+
+def _requirements_of_the_source() -> list[str]:
+    """What pyproject.toml beside the package asks for; without it, the packages whose versions a sweep records."""
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    if not file.is_file():
+        return list(PACKAGES)
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    return list(project["dependencies"]) if project.get("name") == DISTRIBUTION else list(PACKAGES)
 
 
 def check_package(requirement: Requirement) -> Check:
@@ -94,6 +89,15 @@ def check_package(requirement: Requirement) -> Check:
     return Check(name, "ok", version)
 
 
+def check_optional_packages() -> Iterator[Check]:
+    """Whether the packages are installed that only some commands or images need."""
+    for name, (purpose, wanted) in OPTIONAL.items():
+        try:
+            yield Check(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(name, "optional", f"is not installed; {purpose}", wanted)
+
+
 def check_plugins() -> Iterator[Check]:
     """The plug-ins of each package, or that there is none; one that cannot be loaded would end every sweep."""
     from sweeper.run.observers import observer_options
@@ -103,7 +107,7 @@ def check_plugins() -> Iterator[Check]:
     for plugin in installed_plugins():
         found.setdefault(plugin.package, []).append(f"{plugin.name} ({plugin.group})")
     if not found:
-        yield Check("plug-ins", "ok", "none is installed")
+        yield Check("plug-ins", "optional", "none is installed")
         return
     try:
         load_all_plugins()
@@ -129,18 +133,18 @@ def check_devices() -> Iterator[Check]:
             "cuda", "warn", f"an NVIDIA driver is installed, but torch {torch.__version__} finds no GPU", advice
         )
     else:
-        yield Check("cuda", "ok", "no GPU; trials run on the CPU")
+        yield Check("cuda", "optional", "no GPU; trials run on the CPU")
 
 
 def check_datasets() -> Iterator[Check]:
-    """Whether each data set can be opened with its default options."""
+    """Whether each data set can be opened with its default options; no sweep needs them all."""
     from trainers.datasets import DATASETS, open_dataset
 
     for name in DATASETS:
         try:
             count, *side = open_dataset({"name": name}).shape("train")
         except ValueError as error:
-            yield Check(name, "ok" if name == "folder" else "warn", f"not set up: {error}")
+            yield Check(name, "optional", f"not set up: {error}")
         else:
             yield Check(name, "ok", f"{count} training images of {'×'.join(map(str, side))}")
 
@@ -197,15 +201,3 @@ def check_ray() -> Check:
     if pid == os.getpid():
         return Check("ray", "fail", "a task ran in this process, not in a worker", "run with --local")
     return Check("ray", "ok", f"started, ran a task and ended in {seconds:.1f} s")
-
-
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """Run a check of which any exception is a failure, because it runs much code of other packages."""
-    try:
-        return check()
-    except Exception as error:
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        advice = (
-            "run with --local, which does not use Ray" if name == "ray" else "SWEEPER_DEBUG=1 sweeper run … --local"
-        )
-        return Check(name, "fail", found, advice)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from sweeper import __version__
 from sweeper.cli.again import as_written
 from sweeper.cli.choice import choose
 from sweeper.errors import ConfigError, ResultsError
@@ -80,7 +80,7 @@ def about(listing: Listing, row: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": row.get("epochs"),
         "batch_size": settings.get("batch_size"),
         "trained": origin.get("created"),
-        "exported_by": f"sweeper {version('sweeper')}",
+        "exported_by": f"sweeper {__version__}",
         "hyperparameters": hyperparameters_of(row),
         "criteria": {name: row[name] for name in find_criteria(row) if row[name] is not None},
         "oracles": {

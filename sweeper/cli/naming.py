@@ -24,6 +24,8 @@ def check_name(name: str) -> str:
     """The name of a sweep, which is also that of its folder."""
     if name in RESERVED:
         raise ConfigError(f"`--name` must not be {' or '.join(RESERVED)}, which are other folders of the results")
+    if name == "latest":
+        raise ConfigError("`--name` must not be latest, which means the newest sweep")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*", name):
         raise ConfigError(
             "`--name` must begin with a letter, a digit or _, and may contain letters, digits and . _ + = -, but got "

@@ -15,6 +15,7 @@ from trainers.fields import shortened
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+RESULTS: Final = Path("results")
 SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 """Unit -> seconds."""
 LONGEST: Final = 3650 * 86400
@@ -41,12 +42,25 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+def complete_sweep(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The names of sweeps that begin with what has been typed, and `latest`, for the completion of a shell."""
+    from sweeper.store.layout import sweep_names
+
+    results = Path(context.params.get("results") or RESULTS)
+    return [name for name in (*sweep_names(results), "latest") if name.startswith(incomplete)]
+
+
+def sweep_argument(command: Command) -> Command:
+    """SWEEP of every command that takes one."""
+    return click.argument("sweep", shell_complete=complete_sweep)(command)
+
+
 def results_option(command: Command) -> Command:
     """--results of every command that looks for a sweep."""
     return click.option(
         "--results",
         type=click.Path(path_type=Path, file_okay=False),
-        default=Path("results"),
+        default=RESULTS,
         show_default=True,
         help="The folder that holds the sweeps.",
     )(command)

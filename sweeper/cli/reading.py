@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from sweeper.cli.options import json_option, results_option
+from sweeper.cli.options import json_option, results_option, sweep_argument
 from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
 from trainers.formats import one_line
@@ -68,7 +69,7 @@ def analyze(
 
 
 @click.command(short_help="Show the trial that a criterion selects.")
-@click.argument("sweep")
+@sweep_argument
 @click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @results_option
 @json_option
@@ -94,7 +95,7 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
 
 
 @click.command(short_help="Write the encoder of a trial for other programs.")
-@click.argument("sweep")
+@sweep_argument
 @click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
 @click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
@@ -148,24 +149,39 @@ def list_sweeps(results: Path, as_json: bool) -> None:
 
 
 @click.command(short_help="Show one sweep, or one trial.")
-@click.argument("sweep")
+@sweep_argument
 @click.option(
     "--trial", type=click.IntRange(0, 1_000_000_000), help="One trial: its hyperparameters, and its criteria by epoch."
 )
+@click.option("--sort", metavar="COLUMN", help="Order the trials: by a criterion or an oracle, the best first.")
 @results_option
 @json_option
-def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
-    """Show SWEEP: its config, its trials, and with --trial one of them epoch by epoch."""
+def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json: bool) -> None:
+    """Show SWEEP: its trials and its config; with --trial, one trial epoch by epoch.
+
+    A mark (*) is beside the value of the trial that a criterion selects, and beside the best accuracy. What does not
+    fit on the terminal beside the other columns is in a table below.
+
+    
+      sweeper show latest --sort lidar
+      sweeper show latest --sort lr
+    """
+    from sweeper.cli.order import chosen_trials, sort_trials
     from sweeper.cli.screens.sweeps import sweep_parts
     from sweeper.cli.screens.trials import trial_data, trial_parts
     from sweeper.store.listing import open_listing
 
+    if trial is not None and sort is not None:
+        raise ConfigError("`--sort` must be given without --trial: it orders the trials")
     listing = open_listing(sweep, results)
+    if sort is not None:
+        listing = replace(listing, trials=sort_trials(listing, sort))
     if trial is not None:
         data = trial_data(listing, trial)
         parts = trial_parts(data)
     else:
-        data = {"name": listing.name, "state": listing.state, "config": listing.settings, "trials": listing.trials}
+        about = {"name": listing.name, "state": listing.state, "config": listing.settings}
+        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing)}
         parts = sweep_parts(listing)
     if as_json:
         print_json(data)
@@ -173,15 +189,26 @@ def show(sweep: str, trial: int | None, results: Path, as_json: bool) -> None:
         print_parts(*parts)
 
 
-@click.command(short_help="Check this machine.")
+@click.command(short_help="Check this machine, or what a file needs.")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @results_option
 @json_option
-def doctor(results: Path, as_json: bool) -> int:
-    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step."""
-    from sweeper.cli.doctor import check_machine, worst
+def doctor(file: Path | None, overrides: tuple[str, ...], results: Path, as_json: bool) -> int:
+    """Check this machine: versions, devices, Ray, data sets, disk, and the time of one training step.
+
+    With FILE, a search-space file or the name of an example, check what its sweep needs: the file itself, its images,
+    its sampler and storage, and the time of a trial. `optional` is what is missing and only some sweeps need.
+
+    
+      sweeper doctor
+      sweeper doctor search_spaces/simclr.yaml dataset='{name: folder, root: ~/photos}'
+    """
+    from sweeper.cli.doctor import check_machine
+    from sweeper.cli.verdicts import worst
 
     checks = []
-    for check in check_machine(results):
+    for check in check_machine(results, file, overrides):
         checks.append(check)
         if not as_json:
             print_parts(check.line())

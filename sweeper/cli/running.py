@@ -10,7 +10,7 @@ import click
 
 from sweeper.cli.entry import INTERRUPTED
 from sweeper.cli.naming import check_free, check_name, check_same, default_name
-from sweeper.cli.options import results_option, run_options
+from sweeper.cli.options import results_option, run_options, sweep_argument
 from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
 from sweeper.run.options import RunOptions
@@ -43,7 +43,7 @@ def run(
     dry_run: bool,
     options: RunOptions,
 ) -> int:
-    """Run the sweep that FILE describes.
+    """Run the sweep that FILE describes; a name such as dino is an example that comes with sweeper.
 
     KEY=VALUE after FILE overrides a key of the file. Values are read as YAML. null removes a hyperparameter from the
     space:
@@ -56,12 +56,13 @@ def run(
 
     Ctrl-C interrupts the sweep; `sweeper resume` continues it.
     """
+    from sweeper.config.examples import find_file
     from sweeper.config.read import load_config
     from sweeper.run.observers import make_observers, observer_options
 
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
-    config = load_config(file, overrides, cluster=options.on_cluster, observers=observer_options())
+    config = load_config(find_file(file), overrides, cluster=options.on_cluster, observers=observer_options())
     name = check_name(name) if name is not None else default_name(config)
     folder = results / name
     if dry_run:
@@ -76,7 +77,7 @@ def run(
 
 
 @click.command(short_help="Continue a sweep.")
-@click.argument("sweep")
+@sweep_argument
 @results_option
 @click.option("--trials", type=click.IntRange(1, 1_000_000), help="The new total number of configurations.")
 @run_options
@@ -89,13 +90,13 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
       sweeper resume results/dino-photos-20260101-120000
       sweeper resume results/dino-photos-20260101-120000 --trials 40
     """
-    from sweeper.store.layout import find_sweep
+    from sweeper.store.find import find_sweep
 
     return _resume(find_sweep(sweep, results), options, trials=trials)
 
 
 @click.command(short_help="Measure trials that lack an oracle.")
-@click.argument("sweep")
+@sweep_argument
 @click.option(
     "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
 )
@@ -105,7 +106,7 @@ def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptio
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
     from sweeper.run.observers import make_observers
     from sweeper.run.sweep import probe_sweep
-    from sweeper.store.layout import find_sweep
+    from sweeper.store.find import find_sweep
 
     folder = find_sweep(sweep, results)
     return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)

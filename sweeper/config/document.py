@@ -11,6 +11,9 @@ from sweeper.errors import ConfigError
 SHOWN: Final = 50
 """Mistakes that are printed."""
 
+NAMED: Final = ("dataset", "encoder", "pruner")
+"""Sections that may be written as a name alone."""
+
 Key = tuple[str, ...]
 """A key as its path from the top: ("space", "lr", "high")."""
 
@@ -46,6 +49,9 @@ class Document:
     mistakes: tuple[Mistake, ...] = ()
     """Overrides that could not be applied."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", {key: spelt_out(key, value) for key, value in self.values.items()})
+
     def get(self, key: Key) -> object:
         """The value at `key`, or None if there is none."""
         value: object = self.values
@@ -64,11 +70,12 @@ class Document:
         return Mistake(position, f"{place}: {problem}")
 
     def _place(self, key: Key) -> tuple[tuple[int, int], str]:
-        """The position and the name of the override or the line that is nearest to `key`."""
-        for length in range(len(key), -1, -1):
-            above = key[:length]
+        """The position and the name of the override that is nearest to `key`; without one, of the nearest line."""
+        nearest = [key[:length] for length in range(len(key), -1, -1)]
+        for above in nearest:
             if above in self.overrides:
                 return (1, list(self.overrides).index(above)), f"override {self.overrides[above]}"
+        for above in nearest:
             if above in self.lines:
                 line = self.lines[above]
                 return (0, line), f"{self.source}, line {line}{self._neighbouring_override(key)}"
@@ -117,6 +124,15 @@ class Parts:
         except Mistakes as error:
             self.mistakes += error.mistakes
             return []
+
+
+def spelt_out(section: str, value: object) -> object:
+    """A section that is written as a name alone, as the mapping with that name; any other value as it is.
+
+    >>> spelt_out("pruner", "median"), spelt_out("method", "dino")
+    ({'name': 'median'}, 'dino')
+    """
+    return {"name": value} if section in NAMED and isinstance(value, str) else value
 
 
 def refuse(mistakes: Iterable[Mistake]) -> None:

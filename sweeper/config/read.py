@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeper.config.axes import Axis, Choices, FloatRange, IntRange
-from sweeper.config.document import Document, Parts
+from sweeper.config.document import Document, Mistake, Mistakes, Parts, dotted
 from sweeper.config.model import SECTIONS, CollapseRule, Search, SweepConfig, section_options
 from sweeper.config.names import (
     check_batch_size,
@@ -87,7 +88,7 @@ def _parse(document: Document, *, cluster: bool, observers: Known | None) -> Swe
     parts = Parts(document)
     parts.mistakes += document.mistakes
     _read_plain_keys(parts)
-    parts.read("search", partial(read_section, Search, key=("search",)))
+    parts.read("search", _read_search)
     parts.read("collapse", partial(read_section, CollapseRule, key=("collapse",)))
     parts.read("resources", partial(read_resources, cluster=cluster))
     parts.read("pruner", read_pruner)
@@ -158,6 +159,26 @@ def _read_plain_keys(parts: Parts) -> None:
             problem = _right_place(document, name, [*others, *options]) or problem
         parts.mistakes.append(document.mistake((name,), problem))
     parts.values.update(values)
+
+
+def _read_search(document: Document) -> Search:
+    """How configurations are drawn; a word for Bayesian optimisation is told the samplers that do it."""
+    try:
+        return read_section(Search, document, ("search",))
+    except Mistakes as error:
+        if not str(document.get(_SAMPLER)).lower().startswith("bayes"):
+            raise
+        raise Mistakes(map(_name_bayesian, error.mistakes)) from None
+
+
+def _name_bayesian(mistake: Mistake) -> Mistake:
+    """The mistake; about the sampler, with the samplers of Bayesian optimisation in place of the nearest name."""
+    text, _, _ = mistake.text.partition("; did you mean")
+    told = f"{text}; did you mean `tpe` or `gp`, which do Bayesian optimisation?"
+    return replace(mistake, text=told) if dotted(_SAMPLER) in text else mistake
+
+
+_SAMPLER: Final = ("search", "sampler")
 
 
 def _right_place(document: Document, name: str, known: Sequence[str]) -> str:

@@ -79,8 +79,9 @@ def _keys() -> str:
 
 _TOP: Final[Mapping[str, tuple[str, str]]] = {
     "method": ("a [method](#methods)", ""),
-    "dataset": ("a mapping with `name`, see [data sets](#data-sets)", ""),
-    "encoder": ("a mapping with `name`, see [encoders](#encoders)", ""),
+    "dataset": ("a name, or a mapping with `name`, see [data sets](#data-sets)", ""),
+    "encoder": ("a name, or a mapping with `name`, see [encoders](#encoders)", ""),
+    "pruner": ("a name, or a mapping with `name`, see [below](#pruner)", "`none`"),
     "space": ("a mapping, see [below](#space-and-fixed)", "nothing varies"),
     "fixed": ("a mapping, see [below](#space-and-fixed)", "the method's defaults"),
     "criteria": (
@@ -145,7 +146,13 @@ def _datasets() -> str:
     from trainers.datasets import DATASETS
 
     parts = [f"### {name}\n\n{summary(kind)}\n\n{_field_table(kind.Options)}" for name, kind in DATASETS.items()]
-    return "\n\n".join(["## Data sets", "The options follow the `name`: `dataset: {name: …, option: …}`.", *parts])
+    return "\n\n".join(
+        [
+            "## Data sets",
+            "The options follow the `name`: `dataset: {name: …, option: …}`; a name alone takes the defaults.",
+            *parts,
+        ]
+    )
 
 
 def _encoders() -> str:
@@ -153,7 +160,13 @@ def _encoders() -> str:
 
     kinds: dict[str, type[Any]] = {**ENCODERS, f"{TIMM_PREFIX}MODEL": TimmOptions}
     parts = [f"### {name}\n\n{summary(kind)}\n\n{_field_table(kind)}" for name, kind in kinds.items()]
-    return "\n\n".join(["## Encoders", "The options follow the `name`: `encoder: {name: …, option: …}`.", *parts])
+    return "\n\n".join(
+        [
+            "## Encoders",
+            "The options follow the `name`: `encoder: {name: …, option: …}`; a name alone takes the defaults.",
+            *parts,
+        ]
+    )
 
 
 def _criteria() -> str:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from sweeper.config.document import Document, Key, Mistakes, dotted, refuse
+from sweeper.config.document import NAMED, Document, Key, Mistakes, dotted, refuse
 from trainers.fields import as_yaml, read_value
 from trainers.options import Option, check_options, options_of, unknown_keys
 
 Part = TypeVar("Part")
-
-
-FIRST_KEYS: Final = MappingProxyType({"dataset": "name", "encoder": "name", "pruner": "name", "search": "sampler"})
-"""Section -> the key whose value is often written in place of the whole section, as in `pruner: median`."""
 
 
 def read_section(
@@ -67,10 +62,11 @@ def read_mapping(document: Document, key: Key) -> Mapping[str, object]:
         return {}
     if isinstance(value, Mapping):
         return value
-    advice = f"; write `{key[0]}.{FIRST_KEYS[key[0]]}`" if isinstance(value, str) and key[0] in FIRST_KEYS else ""
+    expected = "a name or a mapping (key: value)" if key[0] in NAMED and len(key) == 1 else "a mapping (key: value)"
+    advice = "; write `search.sampler`" if key == ("search",) and isinstance(value, str) else ""
     if key[0] == "space" and len(key) == 2:
         advice = f"; to hold the value, write `fixed.{key[1]}`"
-    raise document.error(key, f"{dotted(key)} must be a mapping (key: value), but got {as_yaml(value)}{advice}")
+    raise document.error(key, f"{dotted(key)} must be {expected}, but got {as_yaml(value)}{advice}")
 
 
 def refuse_unknown(document: Document, key: Key, known: Collection[str], *, owner: str, advice: str = "") -> None:

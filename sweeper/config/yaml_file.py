@@ -8,7 +8,8 @@ from typing import Final
 
 import yaml
 
-from sweeper.config.document import Document, Key, Mistake, dotted, refuse
+from sweeper.config.document import Document, Key, Mistake, dotted, refuse, spelt_out
+from sweeper.config.examples import examples
 from sweeper.config.yaml_text import parse_yaml, read_text
 from sweeper.errors import ConfigError
 from trainers.fields import as_yaml, shortened
@@ -54,13 +55,14 @@ def _read_text(path: Path) -> str:
 
 
 def _similar_file(path: Path) -> str:
-    """The nearest file in the same folder or in search_spaces/, if the name is misspelt or lacks suffix or folder."""
+    """The nearest file in the same folder or in search_spaces/, or example, if the name is misspelt or incomplete."""
     folders = [path.parent, path.parent / "search_spaces"]
-    stems = {file.stem: file for folder in reversed(folders) if folder.is_dir() for file in folder.glob("*.yaml")}
+    stems: dict[str, Path | str] = {name: name for name in examples()}
+    stems |= {file.stem: file for folder in reversed(folders) if folder.is_dir() for file in folder.glob("*.yaml")}
     hint = did_you_mean(path.stem, stems)
     for stem, file in stems.items():
         hint = hint.replace(f"`{stem}`", str(file))
-    return hint or "; the sweeps that come with sweeper are in search_spaces/"
+    return hint or f"; the sweeps that come with sweeper are {', '.join(examples())}"
 
 
 def _yaml_within(folder: Path) -> str:
@@ -125,7 +127,7 @@ def _apply_override(values: dict[str, object], override: str) -> Key:
             raise ConfigError(mistake.text)
     branch = values
     for depth, part in enumerate(key[:-1], start=1):
-        below = branch.get(part)
+        below = spelt_out(part, branch.get(part)) if depth == 1 else branch.get(part)
         if below is not None and not isinstance(below, dict):
             raise ConfigError(f"{place}: {dotted(key[:depth])} is {as_yaml(below)}, so it cannot have `{key[depth]}`")
         # A copy, because two keys that share a YAML anchor share one mapping.

@@ -87,6 +87,31 @@ def open_study(config: SweepConfig, *, url: str, name: str, create: bool, again:
         raise ResultsError(f"the storage {mask_password(url)} cannot be opened: {reason}") from None
 
 
+def connect(url: str) -> None:
+    """Connect to a storage, and write nothing to it; a file of SQLite need not be there yet, but its folder.
+
+    Raises:
+        ResultsError: it does not answer, or its driver is not installed.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    file = Path(url.removeprefix(SQLITE))
+    if url.startswith(SQLITE) and not file.exists():
+        if not file.absolute().parent.is_dir():
+            raise ResultsError(f"the storage {url} cannot be opened: there is no folder {file.absolute().parent}")
+        return
+    try:
+        engine = create_engine(url, **_engine(url))
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except (ImportError, RuntimeError, ValueError, SQLAlchemyError) as error:
+        reason = hide_password(_first_line(error), url)
+        raise ResultsError(f"the storage {mask_password(url)} cannot be opened: {reason}") from None
+
+
 def _open(config: SweepConfig, storage: RDBStorage, name: str, *, create: bool, again: bool) -> optuna.Study:
     pruner = make_pruner(config)
     if not create:

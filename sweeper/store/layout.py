@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sweeper.errors import ResultsError
 from trainers.records import CHECKPOINT
 
 SWEEP_FILE: Final = "sweep.yaml"
@@ -83,20 +81,6 @@ class SweepFolder:
         return self.trial(number) / CHECKPOINT
 
 
-def find_sweep(name_or_path: str, results: Path) -> Path:
-    """The folder of a sweep that is named by its name below `results` or by its path.
-
-    Raises:
-        ResultsError: no such sweep; the message names the nearest.
-    """
-    for path in (Path(name_or_path), results / name_or_path):
-        if (path / SWEEP_FILE).is_file():
-            return path
-    for path in (Path(name_or_path), results / name_or_path):
-        if path.is_dir() and path.resolve() != results.resolve():
-            raise ResultsError(f"{path} is not a sweep: it has no {SWEEP_FILE}")
-    names = sorted(file.parent.name for file in results.glob(f"*/{SWEEP_FILE}"))
-    if not names:
-        raise ResultsError(f"there is no sweep {name_or_path}: {results} holds none yet; start one with `sweeper run`")
-    near = difflib.get_close_matches(name_or_path, names, n=3, cutoff=0.4) or names[-3:]
-    raise ResultsError(f"there is no sweep {name_or_path} in {results}; is it {' or '.join(near)}?")
+def sweep_names(results: Path) -> list[str]:
+    """The names of the sweeps in a results folder, in alphabetical order."""
+    return sorted(file.parent.name for file in results.glob(f"*/{SWEEP_FILE}"))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sweeper.errors import ResultsError
-from sweeper.store.layout import SWEEP_FILE, SweepFolder, find_sweep
+from sweeper.store.find import find_sweep
+from sweeper.store.layout import SWEEP_FILE, SweepFolder
 from sweeper.store.lock import is_held
 from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
 from sweeper.store.outcomes import read_outcome
@@ -91,7 +92,7 @@ def find_listings(results: Path) -> list[Listing]:
         raise ResultsError(f"there is no folder {results}; `sweeper run` makes it, and --results names another")
     folders = [file.parent for file in results.glob(f"*/{SWEEP_FILE}")]
     if not folders:
-        raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run search_spaces/dino.yaml`")
+        raise ResultsError(f"{results} holds no sweep yet; start one: `sweeper run dino`")
     listings, problems = [], []
     for folder in folders:
         try:

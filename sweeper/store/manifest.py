@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from sweeper import __version__
 from sweeper.config.model import SweepConfig, to_mapping
 from sweeper.config.observers import Known
 from sweeper.config.read import parse_config
@@ -124,8 +125,8 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
     from trainers.criteria import CRITERIA
     from trainers.methods import METHODS
 
-    packages = {}
-    for name in ("sweeper", *PACKAGES):
+    packages = {"sweeper": __version__}
+    for name in PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeper.cli.choice import choose
+from sweeper.cli.order import chosen_trials
 from sweeper.cli.screens.cells import add_row, date, literal, make_table, number
-from sweeper.cli.screens.search_space import yaml_short
-from sweeper.cli.screens.trials import trials_table
+from sweeper.cli.screens.search_space import yaml_narrow
+from sweeper.cli.screens.trials import legend, trials_table
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.layout import SweepFolder
@@ -73,15 +74,16 @@ def count_words(counts: Mapping[str, int], runs: int, state: str) -> Text:
 
 
 def sweep_parts(listing: Listing) -> list[RenderableType]:
-    """The output for one sweep: its config, then its trials."""
+    """The output for one sweep: its trials, the chosen ones marked, then its config."""
     config = {key: value for key, value in listing.settings.items() if key != PROVENANCE}
-    parts: list[RenderableType] = [Text(yaml_short(config)), trials_table(listing)]
+    chosen = chosen_trials(listing)
+    parts: list[RenderableType] = [trials_table(listing, chosen), *legend(listing, chosen)]
     counts = literal(f"{listing.name}: ") + count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
     parts += [literal(f"dataset: {note}") for note in _dataset_notes(listing)]
     if listing.state == INTERRUPTED:
         parts.append(literal(f"continue with: sweeper resume {listing.folder}"))
-    return parts
+    return [*parts, Text(f"\n{yaml_narrow(config).rstrip()}")]
 
 
 def _dataset_notes(listing: Listing) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from sweeper.cli.screens.cells import add_row, literal, make_table, number
+from sweeper.cli.order import is_oracle, oracle_columns, score_columns
+from sweeper.cli.screens.cells import literal, number
 from sweeper.cli.screens.search_space import yaml_lines
+from sweeper.cli.screens.wide import WideTable
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.layout import SweepFolder
@@ -18,37 +20,48 @@ from sweeper.store.listing import Listing, hyperparameters_of
 from trainers.formats import accuracy, one_line
 from trainers.records import LAYERS, NULL, ORACLE_PREFIX
 
+MARK: Final = "*"
+NO_CHOICE: Final[Mapping[str, int]] = MappingProxyType({})
 
-def trials_table(listing: Listing) -> Table:
-    """One row per trial: status, criteria, oracles, and the swept hyperparameters."""
-    criteria = ["loss", *(listing.settings.get("criteria") or ())]
-    oracles = oracle_columns(listing.trials)
+
+def trials_table(listing: Listing, chosen: Mapping[str, int] = NO_CHOICE) -> WideTable:
+    """One row per trial: status, criteria, oracles, and the swept hyperparameters.
+
+    `chosen` is the trial that each column selects: its cell has a mark there, and its number for the objective.
+    """
+    scores = score_columns(listing)
     swept = list(listing.settings.get("space") or ())
-    table = make_table(
-        "trial", "status", "epochs", *criteria, *(name.removeprefix(ORACLE_PREFIX) for name in oracles), *swept
-    )
+    rows: list[tuple[list[str | Text], str | None]] = []
     for row in listing.trials:
         values = hyperparameters_of(row)
-        add_row(
-            table,
-            str(row["trial"]),
+        marks = {name: MARK for name, trial in chosen.items() if trial == row["trial"]}
+        cells: list[str | Text] = [
+            f"{row['trial']}{marks.get(listing.objective, '')}",
             Text(row["status"], style=STATUS_STYLES[row["status"]]),
             str(row.get("epochs", row.get("epoch", 0))),
-            *(number(row.get(name)) for name in criteria),
-            *(accuracy(row.get(name)) for name in oracles),
+            *(_score(row, name) + marks.get(name, "") for name in scores),
             *(number(values.get(name)) for name in swept),
-        )
+        ]
+        rows.append((cells, None))
     for row in listing.baselines:
-        cells = [*(number(row.get(name)) for name in criteria), *(accuracy(row.get(name)) for name in oracles)]
-        add_row(table, "–", str(row["baseline"]).replace("_", " "), "0", *cells, *("–" for _ in swept), style="dim")
-    return table
+        name = str(row["baseline"]).replace("_", " ")
+        rows.append((["–", name, "0", *(_score(row, name) for name in scores), *("–" for _ in swept)], "dim"))
+    headings = ("trial", "status", "epochs", *(name.removeprefix(ORACLE_PREFIX) for name in scores), *swept)
+    return WideTable(headings, rows)
 
 
-def oracle_columns(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The oracle columns in which any trial has a value."""
-    names = dict.fromkeys(key for row in trials for key in row if key == "oracle" or key.startswith(ORACLE_PREFIX))
-    named = [key for key in names if key.startswith(ORACLE_PREFIX)]
-    return [key for key in named or names if any(row.get(key) is not None for row in trials)]
+def _score(row: Mapping[str, Any], column: str) -> str:
+    return accuracy(row.get(column)) if is_oracle(column) else number(row.get(column))
+
+
+def legend(listing: Listing, chosen: Mapping[str, int]) -> list[Text]:
+    """What the marks mean, if there are any."""
+    if not chosen:
+        return []
+    lines = [f"{MARK} the completed trial that the column selects (an oracle: its best trial)"]
+    if listing.objective in chosen:
+        lines.append(f"{MARK} beside a number: the trial that the objective, {listing.objective}, selects")
+    return [literal(line) for line in lines]
 
 
 def trial_data(listing: Listing, trial: int) -> dict[str, Any]:
@@ -83,7 +96,5 @@ def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
     known = dict.fromkeys(key for row in reports for key in row)
     criteria = [key for key in known if f"{key}.{LAYERS[0]}" in known and not key.endswith(NULL)]
     names = ["epoch", "step", "loss", *criteria, "spread", "train_seconds", "criteria_seconds"]
-    table = make_table(*names)
-    for row in reports:
-        add_row(table, *(number(row.get(name)) for name in names))
+    table = WideTable(names, [([number(row.get(name)) for name in names], None) for row in reports])
     return [head, Text("\n".join(lines)), table if reports else Text("no epoch has been reported")]

@@ -82,7 +82,11 @@ def _required(name: str, option: Option) -> bool:
 
 def _section(name: str) -> Schema:
     if name == "pruner":
-        return {**_pruner(fields_schema(SECTIONS[name], {"audit": section_options(name)["audit"]})), "type": NULLABLE}
+        audit = fields_schema(SECTIONS[name], {"audit": section_options(name)["audit"]})
+        alone = [
+            one for one in PRUNERS if all(option.default is not MISSING for option in pruner_options(one).values())
+        ]
+        return {"anyOf": [{"enum": alone}, {**_pruner(audit), "type": NULLABLE}]}
     return {**object_schema(fields_schema(SECTIONS[name], section_options(name))), "type": NULLABLE}
 
 
@@ -114,10 +118,11 @@ def _named() -> dict[str, Schema]:
     criteria["anyOf"] += [{"enum": ["default", "all", None]}]
     criteria["anyOf"][1]["minItems"] = 1
     observer: Schema = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]}
+    names: Schema = {"enum": list(DATASETS)}
     datasets = [({"const": name}, fields_schema(kind.Options), ()) for name, kind in DATASETS.items()]
     return {
         "method": {"enum": list(METHODS)},
-        "dataset": chosen_schema("name", {"enum": list(DATASETS)}, datasets),
+        "dataset": {"anyOf": [names, chosen_schema("name", names, datasets)]},
         "encoder": _encoder(),
         "space": {"type": NULLABLE},
         "fixed": {"type": NULLABLE},
@@ -136,7 +141,8 @@ def _encoder() -> Schema:
         *(({"const": name}, fields_schema(kind), ()) for name, kind in ENCODERS.items()),
         (timm, fields_schema(TimmOptions), ()),
     ]
-    return chosen_schema("name", {"anyOf": [{"enum": list(ENCODERS)}, timm]}, kinds)
+    names: Schema = {"anyOf": [{"enum": list(ENCODERS)}, timm]}
+    return {"anyOf": [names, chosen_schema("name", names, kinds)]}
 
 
 def _hyperparameters(method: str) -> dict[str, Schema]:
