@@ -54,25 +54,25 @@ def judgement(results: Results) -> Judgement:
     return judge(results)
 
 
-def make_all(results: Results, judgement: Judgement, folder: Path) -> list[figures.Drawn]:
+def make_all(results: Results, judgement: Judgement, files: figures.FigureFiles) -> list[figures.Drawn]:
     criteria = [make_score_column(name) for name in ("lidar", "rankme", "loss")]
     return [
-        *figures.ranking_figures(results, judgement, criteria, folder),
-        *figures.curve_figures(results, criteria, folder),
-        *figures.epoch_figures(judgement, folder),
-        *figures.selection_figure(results, judgement, folder),
-        *figures.pruning_figure(judgement, folder),
-        *figures.forest_figure(judgement, folder),
+        *figures.ranking_figures(results, judgement, criteria, files),
+        *figures.curve_figures(results, criteria, files),
+        *figures.epoch_figures(judgement, files),
+        *figures.selection_figure(results, judgement, files),
+        *figures.pruning_figure(judgement, files),
+        *figures.forest_figure(judgement, files),
     ]
 
 
 @pytest.fixture(scope="module")
 def drawn(results: Results, judgement: Judgement, tmp_path_factory: pytest.TempPathFactory) -> dict[str, figures.Drawn]:
     folder = tmp_path_factory.mktemp("figures")
-    return {one.name: one for one in make_all(results, judgement, folder)} | {"folder": folder}  # type: ignore[dict-item]
+    return {one.name: one for one in make_all(results, judgement, figures.FigureFiles(folder))} | {"folder": folder}  # type: ignore[dict-item]
 
 
-def test_every_figure_is_on_disk_as_png_and_pdf_with_its_table(drawn: dict[str, figures.Drawn]) -> None:
+def test_every_figure_is_on_disk_as_png_with_its_table(drawn: dict[str, figures.Drawn]) -> None:
     folder = Path(str(drawn["folder"]))
     names = {name for name in drawn if name != "folder"}
     assert names == {
@@ -81,9 +81,13 @@ def test_every_figure_is_on_disk_as_png_and_pdf_with_its_table(drawn: dict[str, 
     }
     for name in names:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert len(pd.read_csv(folder / f"{name}.csv"))
-    assert len(list(folder.iterdir())) == 3 * len(names)
+    assert len(list(folder.iterdir())) == 2 * len(names)
+
+
+def test_a_figure_is_a_pdf_too_if_it_is_asked_for(results: Results, judgement: Judgement, tmp_path: Path) -> None:
+    (one,) = figures.selection_figure(results, judgement, figures.FigureFiles(tmp_path, pdf=True))
+    assert (tmp_path / f"{one.name}.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_names_that_differ_in_odd_characters_or_case_are_files_of_their_own() -> None:
@@ -175,7 +179,7 @@ def test_of_many_trials_some_are_drawn_evenly_and_the_caption_says_so(tmp_path: 
     table, shown, there = figures.curve_table(many, make_score_column("lidar"))
     assert (shown, there, table["trial"].nunique()) == (figures.LINES, 300, figures.LINES)
     assert {trials["oracle"].min(), trials["oracle"].max()} <= set(table["oracle"])
-    (one,) = figures.curve_figures(many, [make_score_column("lidar")], tmp_path)
+    (one,) = figures.curve_figures(many, [make_score_column("lidar")], figures.FigureFiles(tmp_path))
     assert "80 of 300 trials" in one.caption
 
 

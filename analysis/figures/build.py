@@ -1,4 +1,4 @@
-"""The figures of a report, each drawn from a table that is saved as CSV beside its PNG and PDF."""
+"""The figures of a report, each drawn from a table that is saved as CSV beside its PNG."""
 
 from __future__ import annotations
 
@@ -32,26 +32,36 @@ LONGEST_STEM = 200
 
 
 @dataclass(frozen=True)
+class FigureFiles:
+    """Where figures are written."""
+
+    folder: Path
+    pdf: bool = False
+    """Whether each figure is also written as PDF, which takes as long as everything else about it."""
+
+
+@dataclass(frozen=True)
 class Drawn:
-    """A figure on disk as PNG, PDF and CSV, and as inline SVG."""
+    """A figure on disk as PNG and CSV, and as inline SVG."""
 
     name: str
     svg: str
     caption: str
 
 
-def save(name: str, table: DataFrame, figure: Figure, caption: str, folder: Path) -> Drawn:
-    """Write the PNG, PDF and CSV of one figure to `folder`."""
-    for_csv(table).to_csv(folder / f"{name}.csv", index=False)
+def save(name: str, table: DataFrame, figure: Figure, caption: str, files: FigureFiles) -> Drawn:
+    """Write the PNG, the CSV and, if asked for, the PDF of one figure."""
+    for_csv(table).to_csv(files.folder / f"{name}.csv", index=False)
     with quiet():
         settle(figure)
-        figure.savefig(folder / f"{name}.png")
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(files.folder / f"{name}.png")
+        if files.pdf:
+            figure.savefig(files.folder / f"{name}.pdf", metadata={"CreationDate": None})
     return Drawn(name, to_svg(figure, name), caption)
 
 
 def ranking_figures(
-    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
+    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], files: FigureFiles
 ) -> Iterator[Drawn]:
     """Criterion against oracle, one figure per criterion that has data."""
     names = file_names([criterion.name for criterion in criteria])
@@ -63,7 +73,7 @@ def ranking_figures(
         caption = captions.scatter(criterion.name, row.to_dict())
         baselines = results.baselines if "oracle" in results.baselines else None
         figure = plots.scatter(table, criterion.name, baselines)
-        yield save(f"oracle-{names[criterion.name]}", table, figure, caption, folder)
+        yield save(f"oracle-{names[criterion.name]}", table, figure, caption, files)
 
 
 def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
@@ -79,7 +89,7 @@ def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColum
     return table.iloc[np.flatnonzero(finite)].reset_index(drop=True)
 
 
-def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Path) -> Iterator[Drawn]:
+def curve_figures(results: Results, criteria: Sequence[ScoreColumn], files: FigureFiles) -> Iterator[Drawn]:
     """Each criterion over epochs, one line per trial."""
     names = file_names([criterion.name for criterion in criteria])
     for criterion in criteria:
@@ -91,7 +101,7 @@ def curve_figures(results: Results, criteria: Sequence[ScoreColumn], folder: Pat
         has_oracle = bool((table["step"] != plots.NO_ORACLE).any())
         caption = captions.curves(criterion.name, drawn, trials, has_oracle=has_oracle)
         figure = plots.curves(table, criterion.name)
-        yield save(f"epochs-{names[criterion.name]}", table, figure, caption, folder)
+        yield save(f"epochs-{names[criterion.name]}", table, figure, caption, files)
 
 
 def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
@@ -115,22 +125,22 @@ def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, in
     return table.reset_index(drop=True), len(kept), len(order)
 
 
-def epoch_figures(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+def epoch_figures(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
     """τ and regret of each criterion at each epoch."""
     table = judgement.by_epoch
     if "tau" in table and table["tau"].notna().any():
         figure = plots.over_epochs(table, "tau", "τ with the accuracy at the end")
-        yield save("epochs-tau", table, figure, captions.TAU_BY_EPOCH, folder)
+        yield save("epochs-tau", table, figure, captions.TAU_BY_EPOCH, files)
     if "regret" in table and table["regret"].notna().any():
         figure = plots.over_epochs(table, "regret", "regret of selecting at the epoch")
-        yield save("epochs-regret", table, figure, captions.REGRET_BY_EPOCH, folder)
+        yield save("epochs-regret", table, figure, captions.REGRET_BY_EPOCH, files)
 
 
-def selection_figure(results: Results, judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+def selection_figure(results: Results, judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
     """The accuracy of the trial that each criterion selects."""
     table = selection_table(judgement.selection, results.baselines)
     if len(table):
-        yield save("selection", table, plots.kept(table), captions.SELECTION, folder)
+        yield save("selection", table, plots.kept(table), captions.SELECTION, files)
 
 
 def selection_table(selection: DataFrame, baselines: DataFrame) -> DataFrame:
@@ -158,20 +168,20 @@ def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
     ]
 
 
-def pruning_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+def pruning_figure(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
     """Epochs saved against regret."""
     table = judgement.pruning
     if "regret" not in table or table["regret"].isna().all():
         return
     table = table.dropna(subset=["regret", "epochs_saved"])
-    yield save("pruning", table, plots.frontier(table), captions.PRUNING, folder)
+    yield save("pruning", table, plots.frontier(table), captions.PRUNING, files)
 
 
-def forest_figure(judgement: Judgement, folder: Path) -> Iterator[Drawn]:
+def forest_figure(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
     """A forest plot: τ of every sweep and plain criterion."""
     table = judgement.ranking[~judgement.ranking["criterion"].map(is_layer)].dropna(subset=["tau"])
     if len(table):
-        yield save("forest", table, plots.forest(table), captions.FOREST, folder)
+        yield save("forest", table, plots.forest(table), captions.FOREST, files)
 
 
 def file_names(criteria: Iterable[str]) -> dict[str, str]:

@@ -108,7 +108,7 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def settle(figure: Figure) -> None:
-    """Compute the layout once, so that saving in three formats does not repeat it."""
+    """Compute the layout once, so that saving in several formats does not repeat it."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pandas import DataFrame
 
@@ -21,9 +20,9 @@ from analysis.text import captions, cautions, findings, pruning_findings, questi
 
 
 def sweep_sections(
-    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], folder: Path
+    results: Results, judgement: Judgement, criteria: Sequence[ScoreColumn], files: figures.FigureFiles
 ) -> list[Section]:
-    """The sections of one sweep's report; its figures are written to `folder`."""
+    """The sections of one sweep's report; its figures are written to `files`."""
     measured = has_oracle(results)
     found = (
         findings.relations_and_selections(judgement)
@@ -39,18 +38,18 @@ def sweep_sections(
         Section(
             questions.RANKING,
             tables=(summary(results, judgement),) if measured else (),
-            figures=tuple(figures.ranking_figures(results, judgement, criteria, folder)),
+            figures=tuple(figures.ranking_figures(results, judgement, criteria, files)),
         ),
         Section(
             questions.SELECTION,
             tables=selection_tables(judgement),
-            figures=tuple(figures.selection_figure(results, judgement, folder)),
+            figures=tuple(figures.selection_figure(results, judgement, files)),
         ),
         comparison_section(judgement),
         Section(
             questions.EPOCHS if measured else questions.EPOCHS_WITHOUT_ORACLE,
             text=findings.earliest_epochs(judgement.ranking),
-            figures=(*figures.epoch_figures(judgement, folder), *figures.curve_figures(results, criteria, folder)),
+            figures=(*figures.epoch_figures(judgement, files), *figures.curve_figures(results, criteria, files)),
         ),
         Section(
             questions.PRUNING if measured else questions.PRUNING_WITHOUT_ORACLE,
@@ -63,7 +62,7 @@ def sweep_sections(
                 *optional_table("Pruning as the sweep ran", judgement.audit, table_columns.AUDIT),
                 *crosstabs.pruning(judgement.pruning),
             ),
-            figures=tuple(figures.pruning_figure(judgement, folder)),
+            figures=tuple(figures.pruning_figure(judgement, files)),
         ),
         Section(
             questions.HYPERPARAMETERS,
@@ -99,7 +98,7 @@ def sweep_sections(
     )
 
 
-def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], folder: Path) -> list[Section]:
+def combined_sections(results: Results, judgement: Judgement, across: Sequence[str], files: figures.FigureFiles) -> list[Section]:
     """The sections of the report over several sweeps; no statistic is pooled across sweeps."""
     audited = judgement.audit["sweep"] if len(judgement.audit) else ()
     pruned = zip(audited, pruning_findings.pruning_as_it_ran(judgement.audit), strict=True)
@@ -112,7 +111,7 @@ def combined_sections(results: Results, judgement: Judgement, across: Sequence[s
         Section(
             questions.RANKING,
             tables=(summary(results, judgement),),
-            figures=tuple(figures.forest_figure(judgement, folder)),
+            figures=tuple(figures.forest_figure(judgement, files)),
             warnings=tuple(across),
         ),
         Section(questions.CAUTIONS, warnings=cautions.of_each_sweep(judgement.cautions)),

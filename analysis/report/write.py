@@ -16,6 +16,7 @@ from analysis.data.criteria import labels_of
 from analysis.data.folders import folders_below
 from analysis.data.load import load
 from analysis.data.results import Results
+from analysis.figures.build import FigureFiles
 from analysis.report.html import Section, make_markdown, make_page
 from analysis.report.judge import judge, plain_criteria, write_tables
 from analysis.report.sections import combined_sections, sweep_sections
@@ -61,25 +62,32 @@ def analyze(
     criteria: Criteria = None,
     hyperparameters: Sequence[str] = (),
     pruners: Mapping[str, BasePruner] | None = None,
+    pdf: bool = False,
 ) -> Report:
     """Analyse the sweeps at `paths`, and write the reports to each sweep's analysis/, or to `out`.
 
-    Several sweeps get one report each, and one over all of them. `pruners`: name -> pruner to replay.
+    Several sweeps get one report each, and one over all of them. `pruners`: name -> pruner to replay. `pdf`: write
+    each figure as PDF too.
 
     Raises:
         ResultsUnreadable: there are no trials to analyse, or a column is missing.
     """
     results = load(list(paths), oracle=oracle, criteria=criteria, hyperparameters=hyperparameters)
     with labels_of(results.criteria):
-        return write_report(results, out, criteria, pruners)
+        return write_report(results, out, criteria, pruners, pdf=pdf)
 
 
 def write_report(
-    results: Results, out: Path | None, criteria: Criteria, pruners: Mapping[str, BasePruner] | None
+    results: Results,
+    out: Path | None,
+    criteria: Criteria,
+    pruners: Mapping[str, BasePruner] | None,
+    *,
+    pdf: bool = False,
 ) -> Report:
     """Analyse the results, and write all files."""
     home, folders = where(results, out)
-    figures = {folder: prepared(folder) for folder in dict.fromkeys([*folders.values(), home])}
+    figures = {folder: FigureFiles(prepared(folder), pdf) for folder in dict.fromkeys([*folders.values(), home])}
     judgement = judge(results, criteria, pruners=pruners)
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)

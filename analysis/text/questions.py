@@ -32,8 +32,8 @@ METHOD_ACROSS: Final = (
     "sweeps, because resampling gives intervals that are too narrow for few sweeps."
 )
 METHOD_FILES: Final = (
-    "Every number is in the CSV files beside this page. Every figure is in figures/ as PNG and PDF, with the table "
-    "that it was drawn from."
+    "Every number is in the CSV files beside this page. Every figure is in figures/ as PNG (with `--pdf` also as "
+    "PDF), beside the table that it was drawn from."
 )
 METHOD_ANSWER: Final = (
     "τ is Kendall's τ-b between a criterion and accuracy. Its 95% confidence interval (CI) is Fisher's z transform of "

@@ -32,6 +32,7 @@ from trainers.formats import one_line
     type=click.Path(path_type=Path),
     help="Where the report goes.  [default: analysis/ in a sweep, NAME-analysis/ beside a table]",
 )
+@click.option("--pdf", is_flag=True, help="Write each figure as PDF too, for a paper.")
 @json_option
 def analyze(
     paths: tuple[Path, ...],
@@ -39,6 +40,7 @@ def analyze(
     criteria: str | None,
     hyperparameters: str | None,
     out: Path | None,
+    pdf: bool,
     as_json: bool,
 ) -> None:
     """Measure how well each criterion ranked the trials, and the accuracy of the trial that it selects.
@@ -56,7 +58,7 @@ def analyze(
 
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
-    report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given)
+    report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given, pdf=pdf)
     for line in report.left_out:
         click.echo(f"sweeper: {one_line(line)}", err=True)
     if as_json:
