@@ -102,7 +102,7 @@ def test_the_replay_stops_each_trial_where_a_live_study_does(name: str, side_by_
     played = replay(reports, pruners[name], study_name="a name")
     found = {row["trial"]: row["pruned_epoch"] for row in played.to_dict("records")}
     assert {trial: None if pd.isna(epoch) else epoch for trial, epoch in found.items()} == known
-    if name not in ("none", "median, second half", "worst quarter, second half") and not side_by_side:
+    if name != "none" and "n_warmup_steps" not in name and not side_by_side:
         assert any(known.values())  # otherwise the test has no power
 
 

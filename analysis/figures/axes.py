@@ -85,11 +85,11 @@ def accuracy_axis(axis: Any, values: Any) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.10g}%"))
 
 
-def few_ticks(axis: Any) -> None:
-    """About five ticks at round numbers."""
+def few_ticks(axis: Any, most: int = 5) -> None:
+    """A few ticks at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
 def whole_epochs(axes: Axes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,22 +11,27 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from analysis.data.columns import ScoreColumn, is_layer
+from analysis.data.columns import ScoreColumn, is_layer, swept
 from analysis.data.headings import NAME
 from analysis.data.results import Results
 from analysis.figures import plots
 from analysis.figures.style import STEPS, quiet, settle, to_svg
+from analysis.stats.importance import as_plain, is_log
 from analysis.stats.judgement import Judgement, without_layers
 from analysis.text import captions
 from analysis.text.numbers import label_of
 from analysis.text.safe import for_csv
-from trainers.records import COMPLETED
+from trainers.records import COMPLETED, CONFIG_PREFIX
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 80
 """The most trials in a figure of curves; of more trials, a sample spread evenly over the oracle's ranks is drawn."""
+FRONTIERS = 3
+"""The most criteria in the figure of pruners."""
+COLUMNS = 7
+"""The most hyperparameters in the figure of slices."""
 LONGEST_STEM = 200
 """Bytes of a criterion in a file's name, which also holds the figure's kind and an ending."""
 
@@ -47,9 +52,16 @@ class Drawn:
     name: str
     svg: str
     caption: str
+    criterion: str = ""
+    """The criterion that it is about, if it is about one."""
 
 
-def save(name: str, table: DataFrame, figure: Figure, caption: str, files: FigureFiles) -> Drawn:
+def of_criterion(figures: Iterable[Drawn], criterion: str) -> tuple[Drawn, ...]:
+    """The figure of a criterion, if there is one."""
+    return tuple(figure for figure in figures if figure.criterion == criterion)
+
+
+def save(name: str, table: DataFrame, figure: Figure, caption: str, files: FigureFiles, criterion: str = "") -> Drawn:
     """Write the PNG, the CSV and, if asked for, the PDF of one figure."""
     for_csv(table).to_csv(files.folder / f"{name}.csv", index=False)
     with quiet():
@@ -57,7 +69,7 @@ def save(name: str, table: DataFrame, figure: Figure, caption: str, files: Figur
         figure.savefig(files.folder / f"{name}.png")
         if files.pdf:
             figure.savefig(files.folder / f"{name}.pdf", metadata={"CreationDate": None})
-    return Drawn(name, to_svg(figure, name), caption)
+    return Drawn(name, to_svg(figure, name), caption, criterion)
 
 
 def ranking_figures(
@@ -73,7 +85,7 @@ def ranking_figures(
         caption = captions.scatter(criterion.name, row.to_dict())
         baselines = results.baselines if "oracle" in results.baselines else None
         figure = plots.scatter(table, criterion.name, baselines)
-        yield save(f"oracle-{names[criterion.name]}", table, figure, caption, files)
+        yield save(f"oracle-{names[criterion.name]}", table, figure, caption, files, criterion.name)
 
 
 def scatter_table(trials: DataFrame, selection: DataFrame, criterion: ScoreColumn) -> DataFrame:
@@ -101,7 +113,7 @@ def curve_figures(results: Results, criteria: Sequence[ScoreColumn], files: Figu
         has_oracle = bool((table["step"] != plots.NO_ORACLE).any())
         caption = captions.curves(criterion.name, drawn, trials, has_oracle=has_oracle)
         figure = plots.curves(table, criterion.name)
-        yield save(f"epochs-{names[criterion.name]}", table, figure, caption, files)
+        yield save(f"epochs-{names[criterion.name]}", table, figure, caption, files, criterion.name)
 
 
 def curve_table(results: Results, criterion: ScoreColumn) -> tuple[DataFrame, int, int]:
@@ -130,7 +142,9 @@ def epoch_figures(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
     table = judgement.by_epoch
     if "tau" in table and table["tau"].notna().any():
         figure = plots.over_epochs(table, "tau", "τ with the accuracy at the end")
-        yield save("epochs-tau", table, figure, captions.TAU_BY_EPOCH, files)
+        banded = table["criterion"].nunique() <= plots.BANDS
+        caption = f"{captions.TAU_BY_EPOCH} {captions.BAND}" if banded else captions.TAU_BY_EPOCH
+        yield save("epochs-tau", table, figure, caption, files)
     if "regret" in table and table["regret"].notna().any():
         figure = plots.over_epochs(table, "regret", "regret of selecting at the epoch")
         yield save("epochs-regret", table, figure, captions.REGRET_BY_EPOCH, files)
@@ -168,13 +182,48 @@ def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
     ]
 
 
-def pruning_figure(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:
-    """Epochs saved against regret."""
+def slice_figure(results: Results, judgement: Judgement, criterion: str, files: FigureFiles) -> Iterator[Drawn]:
+    """Accuracy and one criterion against each swept hyperparameter."""
+    names = [name for name in swept(results.trials) if results.trials[name].notna().all()][:COLUMNS]
+    scores = [
+        name for name in (plots.ORACLE, criterion) if name in results.trials and results.trials[name].notna().any()
+    ]
+    if not names or not scores:
+        return
+    settings = next(iter(results.sweeps.values()), {})
+    logs = {name: is_log(name, as_plain(results.trials[name]), settings) for name in names}
+    table = slice_table(results.trials, judgement.selection, criterion, logs, scores)
+    short = [name.removeprefix(CONFIG_PREFIX) for name in names]
+    caption = captions.slices(criterion) if plots.ORACLE in scores else captions.slices_without_oracle(criterion)
+    yield save("hyperparameters", table, plots.slices(table, short, scores), caption, files)
+
+
+def slice_table(
+    trials: DataFrame, selection: DataFrame, criterion: str, logs: Mapping[str, bool], scores: Sequence[str]
+) -> DataFrame:
+    """The columns trial, the scores, the hyperparameters with `log.<name>` each, and selected."""
+    chosen = selection.loc[selection["criterion"] == criterion, "trial"].dropna()
+    table = DataFrame({"trial": trials["trial"]})
+    for score in scores:
+        found = pd.to_numeric(trials[score], errors="coerce").astype(float)
+        table[score] = found.where(np.isfinite(found))
+    for name, log in logs.items():
+        table[name.removeprefix(CONFIG_PREFIX)] = as_plain(trials[name])
+        table[f"log.{name.removeprefix(CONFIG_PREFIX)}"] = log
+    table["selected"] = table["trial"].isin(chosen) & (trials["status"] == COMPLETED)
+    return table.dropna(subset=list(scores), how="all").reset_index(drop=True)
+
+
+def pruning_figure(judgement: Judgement, files: FigureFiles, criterion: str = "") -> Iterator[Drawn]:
+    """Epochs saved against regret, of the criterion and of those with the highest τ."""
     table = judgement.pruning
     if "regret" not in table or table["regret"].isna().all():
         return
-    table = table.dropna(subset=["regret", "epochs_saved"])
-    yield save("pruning", table, plots.frontier(table), captions.PRUNING, files)
+    by_tau = judgement.ranking.sort_values("tau", ascending=False, kind="stable")["criterion"]
+    names = [name for name in dict.fromkeys([criterion, *by_tau]) if name in set(table["criterion"])][:FRONTIERS]
+    table = table[table["criterion"].isin(names)].dropna(subset=["regret", "epochs_saved"])
+    left = captions.BEST_FEW if len(names) < judgement.pruning["criterion"].nunique() else ""
+    yield save("pruning", table, plots.frontier(table), f"{captions.PRUNING} {left}".strip(), files)
 
 
 def forest_figure(judgement: Judgement, files: FigureFiles) -> Iterator[Drawn]:

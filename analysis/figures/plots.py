@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pandas import DataFrame, Series
 
 from analysis.figures.axes import (
+    BESIDE,
     PATCH,
     accuracy_axis,
     colour_key,
@@ -18,7 +20,7 @@ from analysis.figures.axes import (
     row_names,
     whole_epochs,
 )
-from analysis.figures.style import GOOD, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, quiet
+from analysis.figures.style import GOOD, INK, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, new_grid, quiet
 from analysis.text.numbers import label_of, number, points
 from analysis.text.safe import for_figure, for_hover
 from trainers.formats import accuracy, percent
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 SHAPES = ("o", "s", "^", "D", "v")
 """One marker per criterion, in figures that show several criteria."""
+ORACLE: Final = "oracle"
+BANDS: Final = 3
+"""The most criteria in a figure over epochs that shows their intervals; more bands hide one another."""
 NO_ORACLE = -1
 """The colour step of a trial without an oracle."""
 
@@ -109,8 +114,37 @@ def curves(table: DataFrame, criterion: str) -> Figure:
     return figure
 
 
+def slices(table: DataFrame, names: Sequence[str], scores: Sequence[str]) -> Figure:
+    """One row of panels per score (`oracle` or a criterion), one column per hyperparameter, one dot per trial.
+
+    Columns: the names, the scores, selected, and `log.<name>`, the same in all rows.
+    """
+    with quiet():
+        figure, grid = new_grid(len(scores), len(names))
+        for row, score in enumerate(scores):
+            colour = INK if score == ORACLE else colour_of(score, [score])
+            for place, name in enumerate(names):
+                axes = grid[row][place]
+                x, y = table[name], table[score]
+                axes.scatter(x, y, s=12, color=colour, alpha=0.75, linewidths=0, zorder=3)
+                chosen = table["selected"].astype(bool)
+                axes.scatter(x[chosen], y[chosen], s=52, facecolors="none", edgecolors=colour, linewidths=1.2, zorder=4)
+                if bool(table[f"log.{name}"].iloc[0]):
+                    axes.set_xscale("log")
+                elif table[name].dtype.kind in "biuf":
+                    few_ticks(axes.xaxis, 3)
+                axes.tick_params(axis="x", labelbottom=row == len(scores) - 1, which="both")
+                axes.tick_params(axis="y", labelleft=place == 0)
+                axes.margins(0.09)
+                accuracy_axis(axes.yaxis, y) if score == ORACLE else few_ticks(axes.yaxis)
+                if row == len(scores) - 1:
+                    axes.set_xlabel(for_figure(name, BESIDE))
+            grid[row][0].set_ylabel("accuracy" if score == ORACLE else for_figure(label_of(score), BESIDE))
+    return figure
+
+
 def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
-    """One line per criterion over epochs, with its interval if the table has one.
+    """One line per criterion over epochs; of few criteria with the interval, if the table has one.
 
     Columns: criterion, epoch, the one named by `value`, and optionally `<value>_low` and `<value>_high`.
     """
@@ -124,7 +158,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
             if line.empty:
                 continue
             colour = colour_of(name, names)
-            if f"{value}_low" in line:
+            if f"{value}_low" in line and len(names) <= BANDS:
                 low, high = line[f"{value}_low"].astype(float), line[f"{value}_high"].astype(float)
                 axes.fill_between(line["epoch"].astype(float), low, high, color=colour, alpha=0.13, linewidth=0)
             (drawn,) = axes.plot(line["epoch"], line[value], color=colour, linewidth=1.7, zorder=3)

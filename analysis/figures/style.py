@@ -101,6 +101,15 @@ def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def new_grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """A new figure with panels that share the x axis of their column and the y axis of their row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(0.7 + 1.55 * columns, 0.55 + 1.45 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex="col", sharey="row", squeeze=False)
+    return figure, [list(row) for row in grid]
+
+
 def name_axes(axes: Axes, x: str, y: str) -> None:
     """Label the axes; the y label is horizontal and above the axis, which makes it easier to read."""
     axes.set_xlabel(for_figure(x))

@@ -65,6 +65,25 @@ def axis_column(name: str, design: str, n: int) -> TextColumn:
     return TextColumn(name if design == name else f"{name} ({design}, n = {n})", cell)
 
 
+def importance(table: DataFrame) -> tuple[TextTable, ...]:
+    """One row per hyperparameter, one column for accuracy and one per criterion; none if nothing is known."""
+    if table.empty or table["hyperparameter"].nunique() < 2:
+        return ()
+    rows = []
+    for name, part in table.groupby("hyperparameter", sort=False):
+        shares = dict(zip(part["score"], part["importance"], strict=True))
+        rows.append({"hyperparameter": name, "shares": shares})
+    scores = [str(score) for score in dict.fromkeys(table["score"])]
+    columns = [text("hyperparameter"), *map(share_column, scores)]
+    return (format_table("Importance of each hyperparameter", rows, columns, captions.IMPORTANCE),)
+
+
+def share_column(score: str) -> TextColumn:
+    """The column of the oracle or of one criterion."""
+    heading = "accuracy" if score == "oracle" else label_of(score)
+    return TextColumn(heading, lambda row: percent(row["shares"].get(score)))
+
+
 def across_sweeps(table: DataFrame, *, layers: bool = False) -> tuple[TextTable, ...]:
     """One row per criterion, one column per sweep, and the mean τ; of the plain criteria, or of those on one layer."""
     rows = table[table["criterion"].map(is_layer) == layers] if len(table) else table

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,6 +17,9 @@ from analysis.figures.style import page_colours
 from analysis.report.tables import TextTable, to_latex, to_markdown
 from analysis.text.safe import for_address, for_markdown
 from trainers.formats import one_line
+
+FIRST_WARNINGS: Final = 2
+"""The warnings of a section that are not folded away on the page."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,37 @@ class Section:
     tables: tuple[TextTable, ...] = ()
     figures: tuple[Drawn, ...] = ()
     warnings: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    """Names and values, such as the hyperparameters of a trial."""
+    details: tuple[str, ...] = ()
+    """Sentences that are folded away on the page."""
+    beside: bool = False
+    """Whether the figures stand beside the text, if there is room."""
+    wide: bool = False
+    """Whether each figure takes the whole width."""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is anything below the title."""
+        return any((self.text, self.tables, self.figures, self.warnings, self.facts, self.details))
+
+    @property
+    def anchor(self) -> str:
+        """The section's address on the page.
+
+        >>> Section("How high can τ get here?").anchor
+        'how-high-can-τ-get-here'
+        """
+        return "-".join(re.findall(r"\w+", self.title.lower()))
 
 
 def make_page(title: str, headline: str, sections: Sequence[Section], links: Sequence[tuple[str, str]] = ()) -> str:
     """The page as HTML, with style, figures and tables inline and no external resources; `links`: (text, address)."""
     colours = {"light": page_colours(dark=False), "dark": page_colours(dark=True)}
     template = environment().get_template("page.html.jinja")
-    return template.render(title=title, headline=headline, sections=sections, links=links, colours=colours)
+    return template.render(
+        title=title, headline=headline, sections=sections, links=links, colours=colours, first_warnings=FIRST_WARNINGS
+    )
 
 
 @cache
@@ -67,8 +95,11 @@ def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str
     for section in sections:
         parts.append(f"## {section.title}")
         parts += map(for_markdown, section.text)
+        if section.facts:
+            parts.append(" · ".join(f"{for_markdown(name)} **{for_markdown(value)}**" for name, value in section.facts))
         if section.warnings:
             parts.append("\n".join(f"> - {for_markdown(line)}" for line in section.warnings))
+        parts += map(for_markdown, section.details)
         for printed in section.tables:
             parts += [
                 f"**{printed.title}**",

@@ -20,6 +20,7 @@ from analysis.stats.cost import cost
 from analysis.stats.epochs import by_epoch, known_from
 from analysis.stats.frontier import frontier
 from analysis.stats.hyperparameters import partial, select_by_hyperparameter
+from analysis.stats.importance import importance
 from analysis.stats.judgement import Judgement, tables
 from analysis.stats.noise import noise
 from analysis.stats.ranking import kendall
@@ -53,6 +54,7 @@ def judge(results: Results, criteria: Criteria = None, *, pruners: Mapping[str, 
         comparison=compare(trials, criteria),
         partial=given,
         by_axis=by_axis(trials, criteria),
+        importance=importance(trials, criteria, sweeps=results.sweeps),
         ceiling=ceiling(trials),
         noise=noise(trials, results.baselines, criteria),
         by_epoch=epochs,

@@ -62,7 +62,8 @@ def summary(results: Results, judgement: Judgement) -> TextTable:
     """The first table, for one sweep or several."""
     several = judgement.ranking["sweep"].nunique() > 1
     layers = layers_of(results.trials, find_criteria(results.trials.columns))
-    note = captions.layers({label_of(name): layer for name, layer in layers.items()}) if layers and not several else ""
+    where = captions.layers({label_of(name): layer for name, layer in layers.items()}) if layers and not several else ""
+    note = f"{captions.COVERS} {where}".strip()
     columns = (SWEEP, *COLUMNS) if several else COLUMNS
     return format_table(TITLE, summary_rows(results, judgement), columns, note, "sweep")
 

@@ -36,6 +36,16 @@ class TextTable:
     note: str = ""
     groups: tuple[int, ...] = ()
     """The rows that have a line above them."""
+    marked: tuple[int, ...] = ()
+    """The rows that stand out."""
+    addresses: tuple[str, ...] = ()
+    """The address to which the first cell of each row leads, or nothing for it."""
+    sortable: bool = False
+    """Whether the page can sort the rows by a column."""
+    folded: bool = False
+    """Whether the page shows it only if it is asked for."""
+    copies: bool = True
+    """Whether the page offers the table as LaTeX and Markdown."""
 
 
 def format_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +91,8 @@ def write_report(
     judgement = judge(results, criteria, pruners=pruners)
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)
-        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder])
+        address = addresses_of_trials(results.folders.get(sweep), folder)
+        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder], address)
         write_files(folder, sweep, findings.headline(part), sections, own)
     if len(folders) > 1:
         sections = combined_sections(results, judgement, across(results.trials), figures[home])
@@ -119,6 +120,19 @@ def where(results: Results, out: Path | None) -> tuple[Path, dict[str, Path]]:
     if out is None and len(results.folders) > 1:
         return home, dict(results.folders)
     return home, folders_below(home, list(results.folders))
+
+
+def addresses_of_trials(analysis: Path | None, folder: Path) -> Callable[[int], str]:
+    """Trial -> the address of its files from the page in `folder`, or "" if there are none.
+
+    `analysis` is the default folder of the sweep's analysis, which is in the sweep's own.
+    """
+
+    def address(trial: int) -> str:
+        files = analysis.parent / "trials" / f"{trial:04d}" if analysis else None
+        return f"{relative(files, folder)}/" if files and files.is_dir() else ""
+
+    return address
 
 
 def only(results: Results, sweep: str) -> Results:

@@ -19,6 +19,7 @@ class Judgement:
     comparison: DataFrame
     partial: DataFrame
     by_axis: DataFrame
+    importance: DataFrame
     ceiling: DataFrame
     noise: DataFrame
     by_epoch: DataFrame

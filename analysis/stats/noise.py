@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from pandas import DataFrame, Series
@@ -10,6 +11,9 @@ from pandas import DataFrame, Series
 from analysis.data.columns import Criteria, ScoreColumn, is_layer, parse_criteria
 from analysis.stats.selection import completed
 from trainers.records import NULL, UNTRAINED
+
+SAME: Final = 1e-4
+"""The relative difference up to which two values of a criterion, from the same rows in another order, are equal."""
 
 
 def noise(trials: DataFrame, baselines: DataFrame, criteria: Criteria = None) -> DataFrame:
@@ -40,6 +44,8 @@ def noise_of(trials: DataFrame, baselines: DataFrame, criterion: ScoreColumn) ->
     """One row of noise.csv."""
     values = values_of(trials, criterion.name)
     nulls = values_of(trials, null_of(criterion.name))
+    if np.allclose(values, nulls, rtol=SAME, equal_nan=True):
+        nulls = nulls * math.nan  # it reads no pairs of views, so shuffled views give the same value
     start = values_of(untrained(baselines), criterion.name).median()
     return {
         "criterion": criterion.name,

@@ -176,17 +176,21 @@ def take(study: Study, trial: Trial, event: Event, last: int) -> str:
 
 
 def default_pruners(epochs: int) -> dict[str, BasePruner]:
-    """The pruners and settings of a frontier, from mild to strict, for full trials of so many epochs."""
+    """The pruners and settings of a frontier, from mild to strict, for full trials of so many epochs.
+
+    Each has its name in a search-space file, and its `percentile` or `reduction_factor`.
+    """
     from optuna import pruners
 
+    half = epochs // 2
     return {
         "none": pruners.NopPruner(),
-        "worst quarter": pruners.PercentilePruner(75.0),
-        "worst quarter, second half": pruners.PercentilePruner(75.0, n_warmup_steps=epochs // 2),
+        "percentile 75": pruners.PercentilePruner(75.0),
+        f"percentile 75, n_warmup_steps {half}": pruners.PercentilePruner(75.0, n_warmup_steps=half),
         "median": pruners.MedianPruner(),
-        "median, second half": pruners.MedianPruner(n_warmup_steps=epochs // 2),
-        "all but the best quarter": pruners.PercentilePruner(25.0),
-        "halving by 2": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8), reduction_factor=2),
-        "halving by 4": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 16), reduction_factor=4),
-        "hyperband by 3": pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3),
+        f"median, n_warmup_steps {half}": pruners.MedianPruner(n_warmup_steps=half),
+        "percentile 25": pruners.PercentilePruner(25.0),
+        "successive_halving 2": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 8), reduction_factor=2),
+        "successive_halving 4": pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 16), reduction_factor=4),
+        "hyperband 3": pruners.HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3),
     }

@@ -11,9 +11,8 @@ from analysis.text.numbers import capitalised, number, subject, tau_with_trials
 from trainers.formats import accuracy, listed
 from trainers.records import COMPLETED
 
-TAU_BY_EPOCH: Final = (
-    "τ between each criterion at an epoch and the accuracy at the end of the trial. The band is the 95% CI."
-)
+TAU_BY_EPOCH: Final = "τ between each criterion at an epoch and the accuracy at the end of the trial."
+BAND: Final = "The band is the 95% CI."
 REGRET_BY_EPOCH: Final = (
     "The regret of selecting at each epoch: the best accuracy at the end, minus the accuracy at the end of the trial "
     "that the criterion selects at that epoch."
@@ -23,6 +22,7 @@ PRUNING: Final = (
     "Each dot is one of Optuna's pruners, replayed on the full curves. Dots further right save more epochs, and lower "
     "dots lose less accuracy. For each criterion, a line joins the dots that no other dot beats on both."
 )
+BEST_FEW: Final = "Of the other criteria, those with the highest τ are shown."
 FOREST: Final = "τ between each criterion and accuracy in each sweep, with its 95% CI. The sweeps are not pooled."
 
 ACROSS: Final = (
@@ -41,11 +41,25 @@ ONE_AT_A_TIME: Final = (
     "Each cell is over the trials in which only that hyperparameter changes: the accuracy of the selected one, with "
     "the regret in brackets, in points."
 )
+IMPORTANCE: Final = (
+    "The share of each hyperparameter in what tells the best quarter of the trials (at least five) from all trials: by "
+    "accuracy, and by each criterion (Optuna's PED-ANOVA). A criterion that can stand in for accuracy depends on the "
+    "same hyperparameters. With few trials the shares are rough."
+)
 NOISE: Final = (
     "On shuffled views: the same embeddings, with the views exchanged between images, so that they hold no "
     "information about the image. A trial near this value shows noise. The untrained encoder has had no training."
 )
-SAVED: Final = "Saved: the share of the epochs that would not have run."
+SAVED: Final = (
+    "The number is the pruner's `percentile` or `reduction_factor`. Saved: the share of the epochs that would not have "
+    "run."
+)
+SELECTED: Final = (
+    "Regret: how far the selected trial is below the best one. Normalised regret: 0 is the best trial, 1 the average. "
+    "Rank: of the selected trial by accuracy. Expected regret and hit@k: means over sweeps that are drawn from these "
+    "trials with replacement; hit@k is how often the best trial is among the criterion's first k."
+)
+COVERS: Final = "τ covers: how the trials ended over which τ is."
 REGRET_AFTER_PRUNING: Final = "Regret: of the trial that the criterion selects among those that would not be pruned."
 
 
@@ -54,6 +68,19 @@ def scatter(criterion: str, ranking: Mapping[Any, Any]) -> str:
     known = tau_with_trials(ranking) if pd.notna(ranking["tau"]) else "τ is not defined"
     name = subject(criterion)
     return f"{capitalised(name)} and accuracy at the end of each trial: {known}. The ring marks the trial it selects."
+
+
+def slices(criterion: str) -> str:
+    """Below the accuracy and a criterion against each swept hyperparameter."""
+    return (
+        f"Accuracy and {subject(criterion)} of each trial against each swept hyperparameter. The ring marks the trial "
+        f"that {subject(criterion)} selects."
+    )
+
+
+def slices_without_oracle(criterion: str) -> str:
+    """The same without an oracle."""
+    return f"{capitalised(subject(criterion))} of each trial against each swept hyperparameter."
 
 
 def curves(criterion: str, drawn: int, trials: int, *, has_oracle: bool) -> str:

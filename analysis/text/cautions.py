@@ -42,6 +42,20 @@ NOISE: Final = "lidar_noise"
 NOISY: Final = 0.5
 """The share of noise from which LiDAR is said to be noise in the main."""
 
+ORDER: Final = (
+    # there is nothing to judge, or not what it seems to be
+    *("no oracle", "nothing to rank", "units", "repeated names", "mixed conditions", "mixed layers", "mixed encoders"),
+    # the accuracy does not tell trials apart, or pretraining did not help
+    *("narrow oracle", "below raw pixels", "near the untrained"),
+    # part of the trials is missing
+    *("unfinished", "survivors only", "unlike epochs", "unmeasured", "failed", "diverged", "collapsed"),
+    # a criterion does not measure what was learnt
+    *("constant", "noise of the views", "high at the start", "moved by a hyperparameter", "follows a hyperparameter"),
+    # how sure it is
+    *("too few trials", "p and interval", "many criteria", "unreadable files"),
+)
+"""The kinds of caution: what can overturn the answer comes first."""
+
 MORE_TRIALS: Final = "About four times as many trials halve the width"
 MORE: Final = " (`sweeper resume NAME --trials COUNT`)"
 
@@ -53,7 +67,10 @@ def cautions(
     partial: DataFrame,
     sweeps: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> DataFrame:
-    """One row per caution: sweep, kind, text; the tables may hold several sweeps. `sweeps`: sweep -> its sweep.yaml."""
+    """One row per caution: sweep, kind, text, in the order of `ORDER`; the tables may hold several sweeps.
+
+    `sweeps`: sweep -> its sweep.yaml.
+    """
     rows = []
     for sweep, part in trials.groupby("sweep", sort=False):
         base = baselines[baselines["sweep"] == sweep] if "sweep" in baselines else DataFrame()
@@ -75,6 +92,7 @@ def cautions(
             *about_noise(part),
             *about_many(ranks),
         ]
+        found.sort(key=lambda caution: ORDER.index(caution[0]))
         rows += [{"sweep": str(sweep), "kind": kind, "text": text} for kind, text in found]
     return DataFrame(rows, columns=["sweep", "kind", "text"])
 

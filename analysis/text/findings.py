@@ -54,11 +54,10 @@ def best_and_states(row: Row, states: Sequence[str]) -> str:
 
 
 def relations_and_selections(judgement: Judgement) -> tuple[str, ...]:
-    """For each plain criterion, how it relates to accuracy and what it selects; then which of two ranks better."""
+    """For each plain criterion, how it relates to accuracy and what it selects."""
     selected = judgement.selection.set_index("criterion")
     ranked = without_layers(judgement.ranking).dropna(subset=["tau"]).to_dict("records")
-    lines = [f"{relation(row)} {selection(selected.loc[row['criterion']])}" for row in ranked]
-    return (*lines, *comparisons(judgement.comparison))
+    return tuple(f"{relation(row)} {selection(selected.loc[row['criterion']])}" for row in ranked)
 
 
 def relation(row: Row) -> str:
