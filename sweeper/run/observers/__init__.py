@@ -12,7 +12,10 @@ from sweeper.errors import ConfigError
 from sweeper.run.observers.base import Observer, ObserverOptions
 from sweeper.run.observers.json_lines import JsonLines
 from sweeper.run.observers.live import LiveTable
+from sweeper.run.observers.mlflow import Mlflow
 from sweeper.run.observers.plain import PlainLines
+from sweeper.run.observers.tensorboard import TensorBoard
+from sweeper.run.observers.wandb import Wandb
 from sweeper.run.options import RunOptions
 from trainers.plugins import load_plugins
 from trainers.records import Scalar
@@ -21,6 +24,9 @@ OBSERVERS: Final[dict[str, type[Observer]]] = {
     "live": LiveTable,
     "plain": PlainLines,
     "json_lines": JsonLines,
+    "tensorboard": TensorBoard,
+    "wandb": Wandb,
+    "mlflow": Mlflow,
 }
 
 
