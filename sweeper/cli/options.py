@@ -97,7 +97,8 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
             "observers",
             multiple=True,
             metavar="NAME",
-            help="Add an observer: live, plain, json_lines or a plug-in, or '{name: NAME, OPTION: VALUE}'.",
+            help="Add an observer: tensorboard, wandb, mlflow, json_lines, plain, live or a plug-in, or "
+            "'{name: NAME, OPTION: VALUE}'.",
         ),
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,

@@ -121,8 +121,8 @@ class SweepConfig:
     max_retries: Annotated[int, Between(0, 1000)] = 1
     """How often a trial is started again after its worker died."""
     observers: tuple[Mapping[str, Scalar], ...] = ()
-    """Observers that are told what happens, besides the display: `live`, `plain`, `json_lines` or a plug-in, such as a
-    tracker. `--observer` names one for a single command."""
+    """Observers that are told what happens, besides the display: `tensorboard`, `wandb`, `mlflow`, `json_lines`,
+    `plain`, `live` or a plug-in. `--observer` names one for a single command."""
 
 
 SECTIONS: Final[Mapping[str, type[Any]]] = {
