@@ -219,7 +219,7 @@ def test_a_file_is_named_for_what_it_holds(path: Path) -> None:
     assert path.stem not in ("utils", "util", "common", "helpers", "helper", "misc", "tools")
 
 
-SHARED = {"criteria": {"discriminant", "points"}}
+SHARED = {"criteria": {"discriminant", "points"}, "observers": {"tracker"}}
 """Shelf -> its files that hold no thing of the catalogue, but what several of them share."""
 
 
