@@ -40,6 +40,7 @@ COMMANDS: Final = (
     reading.analyze,
     reading.best,
     reading.export,
+    reading.dashboard,
     running.probe,
     reading.list_sweeps,
     reading.show,

@@ -96,6 +96,31 @@ def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> Non
         click.echo(choice_text(choice), nl=False)
 
 
+@click.command(short_help="Open optuna-dashboard on a sweep.")
+@sweep_argument
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="The port to listen on.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the copy of the study to this file instead.")
+@results_option
+def dashboard(sweep: str, host: str, port: int, out: Path | None, results: Path) -> None:
+    """Open optuna-dashboard on a copy of SWEEP's study, with the accuracy and the criteria of every finished trial.
+
+    The study itself holds no accuracy, so that the search cannot see it.
+
+    \b
+      sweeper dashboard latest
+      sweeper dashboard latest --out study.db && optuna-dashboard sqlite:///study.db
+    """
+    from sweeper.cli.dashboard import copy_study, serve
+    from sweeper.store.listing import open_listing
+
+    listing = open_listing(sweep, results)
+    if out:
+        click.echo(copy_study(listing, out))
+    else:
+        serve(listing, host=host, port=port)
+
+
 @click.command(short_help="Write the encoder of a trial for other programs.")
 @sweep_argument
 @click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
