@@ -80,6 +80,14 @@ class SweepFolder:
         """The checkpoint of one trial's last epoch."""
         return self.trial(number) / CHECKPOINT
 
+    def retrained(self, number: int) -> Path:
+        """How the reports of a trial that was trained again compare with the recorded ones; its checkpoint stays."""
+        return self.trial(number) / "retrained.json"
+
+    def has_checkpoint(self, number: int) -> bool:
+        """Whether the trial has its checkpoint."""
+        return self.checkpoint(number).is_file()
+
 
 def sweep_names(results: Path) -> list[str]:
     """The names of the sweeps in a results folder, in alphabetical order."""
