@@ -34,7 +34,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
+COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "retrain", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)
@@ -730,6 +730,26 @@ def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
     assert "of 4, interrupted" in sweeper("list", "--results", copied).out
     assert "sweeper resume" in refused("best", "small", "--results", copied)
     assert "no trial 0: no trial has started" in refused("show", "small", "--trial", "0", "--results", copied)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".csv", ".tsv.gz"])
+def test_tables_that_were_kept_as_csv_are_read_as_parquet_is(copied: Path, ending: str) -> None:
+    folder = copied / "small"
+    for name in ("reports.jsonl", "study.db"):
+        (folder / name).unlink()
+    commands = [["show", "small"], ["best", "small"], ["best", "small", "--criterion", "loss"], ["list"]]
+    commands += [["show", "small", "--trial", str(trial)] for trial in range(4)]
+    before = [sweeper(*command, "--json", "--results", copied).json for command in commands]
+    for name in ("trials", "reports", "baselines"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        table.to_csv(folder / f"{name}{ending}", index=False, sep="\t" if "tsv" in ending else ",")
+        (folder / f"{name}.parquet").unlink()
+    after = [sweeper(*command, "--json", "--results", copied).json for command in commands]
+    assert [without_moments(one) for one in after] == [without_moments(one) for one in before]
+    assert sweeper("analyze", folder).code == 0
+    (folder / f"trials{ending}").write_bytes(b"")
+    assert f"trials{ending} is damaged" in refused("show", "small", "--results", copied)
 
 
 def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sweeper.config.model import SweepConfig
@@ -69,3 +70,12 @@ def command_again(folder: str, criterion: str, objective: str) -> str:
     """
     chosen = "" if criterion == objective else f" --criterion {shlex.quote(criterion)}"
     return f"sweeper best {shlex.quote(folder)}{chosen} > best.yaml && sweeper run best.yaml"
+
+
+def retrain_command(folder: Path, trial: int) -> str:
+    """The command that makes the checkpoint of a trial again.
+
+    >>> retrain_command(Path("results/a b"), 3)
+    "sweeper retrain 'results/a b' --trial 3"
+    """
+    return f"sweeper retrain {shlex.quote(str(folder))} --trial {trial}"

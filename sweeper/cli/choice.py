@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.cli.again import as_written, command_again, file_of_trial
 from sweeper.errors import ResultsError
+from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
@@ -84,11 +85,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     except ValueError as error:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
-    checkpoint = (listing.folder / row["checkpoint"]).resolve() if row.get("checkpoint") else None
-    if checkpoint and not checkpoint.is_relative_to(listing.folder.resolve()):
-        checkpoint = None  # a table is data: it names no file elsewhere
-    elif checkpoint:
-        checkpoint = listing.folder / row["checkpoint"]
+    checkpoint, kept = SweepFolder(listing.folder).checkpoint(int(row["trial"])), row.get("checkpoint") is not None
     hyperparameters = as_written(listing.settings, hyperparameters_of(row))
     swept = tuple(listing.settings.get("space") or ())
     first = sorted(hyperparameters, key=lambda name: name not in swept)
@@ -102,8 +99,8 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         completed=len(completed),
         hyperparameters=hyperparameters,
         swept=swept,
-        checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
-        missing=str(checkpoint) if checkpoint and not checkpoint.is_file() else None,
+        checkpoint=str(checkpoint) if checkpoint.is_file() else None,
+        missing=str(checkpoint) if kept and not checkpoint.is_file() else None,
         keep_checkpoints=str(listing.settings.get("keep_checkpoints", "best")),
         file=file_of_trial(listing.settings, hyperparameters),
         again=command_again(str(listing.folder), name, listing.objective),
@@ -153,6 +150,11 @@ def _with_oracle(
         regret=best["oracle"] - row["oracle"],
         untrained_accuracy=next((one.get("oracle") for one in listing.baselines if one["baseline"] == UNTRAINED), None),
     )
+
+
+def trials_with_checkpoint(listing: Listing) -> list[int]:
+    """The trials whose checkpoints are there: the sweep kept them, or `sweeper retrain` made them."""
+    return [row["trial"] for row in listing.trials if SweepFolder(listing.folder).has_checkpoint(row["trial"])]
 
 
 def _check_criterion(listing: Listing, name: str, row: Mapping[str, Any]) -> None:

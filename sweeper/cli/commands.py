@@ -40,6 +40,7 @@ COMMANDS: Final = (
     reading.analyze,
     reading.best,
     reading.export,
+    running.retrain,
     running.probe,
     reading.list_sweeps,
     reading.show,

@@ -125,8 +125,6 @@ def export(
     from sweeper.cli.export import export_trial
     from sweeper.store.listing import open_listing
 
-    if trial is not None and criterion is not None:
-        raise ConfigError("`--trial` and `--criterion` must not be given together; one of them chooses the trial")
     kinds = [kind for kind, wanted in (("onnx", onnx), ("torchscript", torchscript)) if wanted]
     files = export_trial(open_listing(sweep, results), out, trial=trial, criterion=criterion, kinds=kinds)
     for file in files:
@@ -166,6 +164,7 @@ def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json
       sweeper show latest --sort lidar
       sweeper show latest --sort lr
     """
+    from sweeper.cli.choice import trials_with_checkpoint
     from sweeper.cli.order import chosen_trials, sort_trials
     from sweeper.cli.screens.sweeps import sweep_parts
     from sweeper.cli.screens.trials import trial_data, trial_parts
@@ -181,7 +180,8 @@ def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json
         parts = trial_parts(data)
     else:
         about = {"name": listing.name, "state": listing.state, "config": listing.settings}
-        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing)}
+        kept = trials_with_checkpoint(listing)
+        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing), "checkpoints": kept}
         parts = sweep_parts(listing)
     if as_json:
         print_json(data)

@@ -125,23 +125,28 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
     from trainers.criteria import CRITERIA
     from trainers.methods import METHODS
 
-    packages = {"sweeper": __version__}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = "not installed"
     return {
         "id": secrets.token_hex(8),  # the study's user attribute says the same
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": versions(),
         "git_commit": _git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
         "moves_loss": list(METHODS[config.method].moves_loss),
         **({PLUGINS: plugins} if (plugins := used_plugins(config)) else {}),
     }
+
+
+def versions() -> dict[str, str]:
+    """Package -> its version here."""
+    packages = {"sweeper": __version__}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "not installed"
+    return packages
 
 
 def _git_commit() -> str | None:
