@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweeper.cli.again import as_written, command_again, file_of_trial
+from sweeper.cli.again import (
+    as_written,
+    command_again,
+    export_command,
+    file_of_trial,
+    longer_command,
+    retrain_command,
+)
 from sweeper.errors import ResultsError
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
@@ -41,6 +48,8 @@ class Choice:
     """The search-space file that trains the trial again."""
     again: str
     """The commands that do so."""
+    commands: Mapping[str, str]
+    """retrain (if there is no checkpoint) · export · longer · again -> the command."""
     oracle: str | None
     """The oracle's name; it and the four fields below are None if no oracle ran."""
     accuracy: float | None
@@ -104,6 +113,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         keep_checkpoints=str(listing.settings.get("keep_checkpoints", "best")),
         file=file_of_trial(listing.settings, hyperparameters),
         again=command_again(str(listing.folder), name, listing.objective),
+        commands=_next_commands(listing, name, row, hyperparameters, kept=checkpoint.is_file()),
         configuration=int(row.get("configuration", row["trial"])),
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
@@ -111,6 +121,21 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
     return _with_configuration(_with_oracle(choice, listing, row, completed), column, completed)
+
+
+def _next_commands(
+    listing: Listing, criterion: str, row: Mapping[str, Any], hyperparameters: Mapping[str, Any], *, kept: bool
+) -> dict[str, str]:
+    """What can be done next -> the command."""
+    folder, swept = str(listing.folder), listing.settings.get("space") or ()
+    chosen = {name: value for name, value in hyperparameters.items() if name in swept}
+    commands = {
+        "retrain": "" if kept else retrain_command(listing.folder, int(row["trial"])),
+        "export": export_command(folder, criterion, listing.objective),
+        "longer": longer_command(listing.settings, folder, chosen) if "epochs" in listing.settings else "",
+        "again": command_again(folder, criterion, listing.objective),
+    }
+    return {what: command for what, command in commands.items() if command}
 
 
 def _with_configuration(choice: Choice, criterion: ScoreColumn, completed: Sequence[Mapping[str, Any]]) -> Choice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -76,22 +76,26 @@ def analyze(
 def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
     """Show the trial of SWEEP that a criterion selects, among those that completed.
 
-    Prints its checkpoint, the accuracy that the choice costs if an oracle ran, and a search-space file that trains
-    the trial again.
+    If an oracle ran, the first lines say whether the trial is better than the untrained encoder, than raw pixels and
+    than the average trial, what the choice costs, and which criterion ranked best, here and in the other sweeps of the
+    folder. Then come the next commands, and a search-space file that trains the trial again.
 
     \b
       sweeper best results/dino-photos-20260101-120000 --criterion rankme
       sweeper best results/dino-photos-20260101-120000 > best.yaml && sweeper run best.yaml epochs=50
     """
     from sweeper.cli.choice import choose
+    from sweeper.cli.evidence import gather
     from sweeper.cli.screens.choice import choice_text
     from sweeper.store.listing import open_listing
 
-    choice = choose(open_listing(sweep, results), criterion)
+    listing = open_listing(sweep, results)
+    choice = choose(listing, criterion)
+    evidence = gather(listing, choice)
     if as_json:
-        print_json(choice.__dict__)
+        print_json({**choice.__dict__, **asdict(evidence)})
     else:
-        click.echo(choice_text(choice), nl=False)
+        click.echo(choice_text(choice, evidence), nl=False)
 
 
 @click.command(short_help="Write the encoder of a trial for other programs.")

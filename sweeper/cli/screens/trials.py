@@ -78,8 +78,8 @@ def trial_data(listing: Listing, trial: int) -> dict[str, Any]:
     epochs = sorted((row for row in listing.reports if row["trial"] == trial), key=lambda row: row["epoch"])
     sweep = SweepFolder(listing.folder)
     log, checkpoint = sweep.log(trial), sweep.checkpoint(trial)
-    there = {"checkpoint": str(checkpoint)} if checkpoint.is_file() else {}
-    return {**rows[0], **there, "log": str(log) if log.is_file() else None, "reports": epochs}
+    kept: dict[str, Any] = {"checkpoint": str(checkpoint)} if checkpoint.is_file() else {}
+    return {**rows[0], **kept, "log": str(log) if log.is_file() else None, "reports": epochs}
 
 
 def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:
