@@ -20,13 +20,15 @@ from small_sweeps import make_images, mapping
 
 from analysis import kendall, load
 from analysis.stats.leading import Ranked, mean_taus
-from sweeper.cli.choice import choose
+from sweeper.cli.choice import choose, trials_with_checkpoint
 from sweeper.cli.commands import execute
 from sweeper.cli.evidence import against, gather
 from sweeper.cli.screens.choice import choice_text
 from sweeper.cli.screens.evidence import answer
-from sweeper.config.read import load_config
-from sweeper.store.listing import Listing
+from sweeper.config.read import load_config, parse_config
+from sweeper.run.options import RunOptions
+from sweeper.run.sweep import run_sweep
+from sweeper.store.listing import Listing, open_listing
 from sweeper.store.manifest import create_folder
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +160,26 @@ def test_only_criteria_of_the_most_sweeps_are_compared() -> None:
     (found,) = mean_taus({"a": [lidar, rankme], "b": [lidar]})
     assert (found.criterion, found.mean, found.sweeps) == ("lidar", 0.3, ("a", "b"))
     assert mean_taus({}) == []
+
+
+@pytest.mark.slow
+def test_what_each_criterion_selects_can_be_exported(tmp_path: Path) -> None:
+    """A sweep with `criteria: default` and `keep_checkpoints: best`, one that a criterion minimises among them."""
+    config = parse_config(
+        mapping(make_images(tmp_path / "images"), criteria="default", oracle="none", epochs=1), source="test"
+    )
+    folder = tmp_path / "small"
+    run_sweep(config, folder, RunOptions(local=True, device="cpu"))
+    listing = open_listing("small", tmp_path)
+    chosen = {name: choose(listing, name) for name in (*config.criteria, "loss")}
+    assert len(config.criteria) > 2
+    assert all(choice.checkpoint for choice in chosen.values())
+    assert set(trials_with_checkpoint(listing)) == {choice.trial for choice in chosen.values()}
+    for name in ("rankme", "loss"):
+        arguments = ["export", "small", "--results", str(tmp_path), "--criterion", name, "--out", str(tmp_path / name)]
+        assert execute(arguments) == 0
+        about = json.loads((tmp_path / name / "config.json").read_text())
+        assert f'"trial": {chosen[name].trial}' in json.dumps(about)
 
 
 @pytest.mark.slow

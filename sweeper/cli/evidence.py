@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from sweeper.cli.choice import Choice
 from sweeper.errors import ResultsError
 from sweeper.store.layout import sweep_names
-from sweeper.store.listing import Listing, glance, settings_criteria
-from sweeper.store.manifest import PROVENANCE
+from sweeper.store.listing import Listing, settings_criteria, written_trials
+from sweeper.store.manifest import PROVENANCE, read_settings
 from trainers.records import COMPLETED, RAW_PIXELS, UNTRAINED
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def gather(listing: Listing, choice: Choice) -> Evidence:
     from analysis.stats.leading import mean_taus, rank_criteria
 
     completed = [row for row in listing.trials if row["status"] == COMPLETED]
-    columns = criteria_of(listing)
+    columns = criteria_of(listing.settings)
     ranked = rank_criteria(listing.trials, columns, listing.settings)
     elsewhere = taus_elsewhere(listing)
     named = {column.name: column for column in columns}
@@ -96,13 +96,13 @@ def gather(listing: Listing, choice: Choice) -> Evidence:
     )
 
 
-def criteria_of(listing: Listing) -> list[ScoreColumn]:
+def criteria_of(settings: Mapping[str, Any]) -> list[ScoreColumn]:
     """The criteria on their default layers, and the loss."""
     from analysis.data.columns import make_score_column
     from analysis.data.criteria import LOSS, known_criteria
 
-    known = known_criteria(listing.settings)
-    return [make_score_column(name, known) for name in (*settings_criteria(listing.settings), LOSS)]
+    known = known_criteria(settings)
+    return [make_score_column(name, known) for name in (*settings_criteria(settings), LOSS)]
 
 
 def compare_with(listing: Listing, row: Mapping[str, Any], completed: Sequence[Mapping[str, Any]]) -> list[Against]:
@@ -161,24 +161,24 @@ def taus_elsewhere(listing: Listing) -> dict[str, list[Ranked]]:
     """
     from analysis.stats.leading import rank_criteria
 
-    home, mine = listing.folder.resolve().parent, _identity(listing)
+    home, mine = listing.folder.resolve().parent, _identity(listing.settings)
     found: dict[str, list[Ranked]] = {}
     for name in sweep_names(home):
         if name == listing.name:
             continue
         try:
-            other = glance(home / name)
-            if mine is None or _identity(other) != mine:
-                ranked = rank_criteria(other.trials, criteria_of(other), other.settings)
+            settings = read_settings(home / name)
+            if mine is None or _identity(settings) != mine:
+                ranked = rank_criteria(written_trials(home / name, settings), criteria_of(settings), settings)
                 found |= {name: ranked} if ranked else {}
         except (ResultsError, ValueError) as error:
             logger.warning("left out: %s", error)
     return found
 
 
-def _identity(listing: Listing) -> object:
+def _identity(settings: Mapping[str, Any]) -> object:
     """What a copy of a sweep has in common with it."""
-    return (listing.settings.get(PROVENANCE) or {}).get("id")
+    return (settings.get(PROVENANCE) or {}).get("id")
 
 
 def _leader(column: ScoreColumn, completed: Sequence[Mapping[str, Any]]) -> Leader | None:

@@ -141,12 +141,19 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
     return _from_study(folder, settings, held)
 
 
-def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    criteria, sweep = criteria_columns(settings_criteria(settings)), SweepFolder(folder)
-    trials = _rows(sweep.table("trials"), (*TRIAL_COLUMNS, *criteria))
+def written_trials(folder: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The trials as the last command wrote them in their table; none if there is no table."""
+    criteria = criteria_columns(settings_criteria(settings))
+    trials = _rows(SweepFolder(folder).table("trials"), (*TRIAL_COLUMNS, *criteria))
     for row in trials:
         if row["status"] == FAILED and row.get("finished_at") is None and row.get("started_at") is not None:
             row["status"] = INTERRUPTED
+    return trials
+
+
+def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
+    criteria, sweep = criteria_columns(settings_criteria(settings)), SweepFolder(folder)
+    trials = written_trials(folder, settings)
     reports = _rows(sweep.table("reports"), (*EPOCH_COLUMNS, *criteria))
     baselines = _rows(sweep.table("baselines"), (*BASELINE_COLUMNS, *criteria))
     return Listing(folder, settings, trials, reports, baselines, held=False)

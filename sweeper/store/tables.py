@@ -235,9 +235,9 @@ def read_table(path: Path | None, columns: Iterable[Column]) -> list[dict[str, A
 
 
 def recorded_reports(folder: SweepFolder, trial: int) -> list[dict[str, Any]]:
-    """The reports of one trial, from reports.jsonl or, where a sweep has only its tables, from these."""
-    rows = read_log(folder) or read_table(folder.table("reports"), EPOCH_COLUMNS)
-    return [row for row in rows if row["trial"] == trial]
+    """The reports of one trial, from reports.jsonl or, where it has none of them, from the table."""
+    found = [row for row in read_log(folder) if row["trial"] == trial]
+    return found or [row for row in read_table(folder.table("reports"), EPOCH_COLUMNS) if row["trial"] == trial]
 
 
 def _delimited(path: Path, columns: Iterable[Column]) -> pa.Table:
