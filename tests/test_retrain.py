@@ -107,15 +107,17 @@ def test_what_differs_is_said_by_column(lacking: Path) -> None:
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = yaml.safe_load((lacking / "sweep.yaml").read_text())
     settings["provenance"]["packages"]["torch"] = "1.0"
+    settings["provenance"]["device"] = "cuda"
     (lacking / "sweep.yaml").write_text(yaml.safe_dump(settings))
-    code, said = sweeper("retrain", lacking, "--trial", "1", "--json")
+    code, said = sweeper("retrain", lacking, "--trial", "1", "--device", "cpu", "--json")
     data = json.loads(said)
     assert (code, data["equal"], data["values_compared"]) == (0, False, 42)
     (found,) = data["differences"]
     assert (found["column"], found["epoch"], found["size"]) == ("rankme", 2, pytest.approx(0.25))
-    assert data["differs"] == [f"torch: 1.0 then, {importlib.metadata.version('torch')} now"]
+    versions = f"torch: 1.0 then, {importlib.metadata.version('torch')} now"
+    assert data["differs"] == ["device: cuda then, cpu now", versions]
     shutil.rmtree(SweepFolder(lacking).trial(1))
-    said = sweeper("retrain", lacking, "--trial", "1")[1]
+    said = sweeper("retrain", lacking, "--trial", "1", "--device", "cpu")[1]
     assert "its reports differ (42 values in 3 reports); the largest difference of each column:" in said
     assert "not as in the sweep: torch: 1.0 then" in said
     assert "equal to the bit" not in said

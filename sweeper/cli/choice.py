@@ -127,12 +127,12 @@ def _next_commands(
     listing: Listing, criterion: str, row: Mapping[str, Any], hyperparameters: Mapping[str, Any], *, kept: bool
 ) -> dict[str, str]:
     """What can be done next -> the command."""
-    folder, swept = str(listing.folder), listing.settings.get("space") or ()
+    folder, swept, epochs = str(listing.folder), listing.settings.get("space") or (), listing.settings.get("epochs")
     chosen = {name: value for name, value in hyperparameters.items() if name in swept}
     commands = {
         "retrain": "" if kept else retrain_command(listing.folder, int(row["trial"])),
         "export": export_command(folder, criterion, listing.objective),
-        "longer": longer_command(listing.settings, folder, chosen) if "epochs" in listing.settings else "",
+        "longer": longer_command(listing.settings, folder, chosen) if isinstance(epochs, int) else "",
         "again": command_again(folder, criterion, listing.objective),
     }
     return {what: command for what, command in commands.items() if command}

@@ -148,7 +148,7 @@ def squared_error(accuracy: float, n: int | None) -> float | None:
     >>> squared_error(0.5, 98), squared_error(0.5, None), squared_error(69.1, 100)
     (0.0025, None, None)
     """
-    if not n or not 0 <= accuracy <= 1:
+    if n is None or n <= 0 or not 0 <= accuracy <= 1:
         return None
     share = (accuracy * n + 1) / (n + 2)
     return share * (1 - share) / (n + 2)
@@ -171,8 +171,8 @@ def taus_elsewhere(listing: Listing) -> dict[str, list[Ranked]]:
             if mine is None or _identity(settings) != mine:
                 ranked = rank_criteria(written_trials(home / name, settings), criteria_of(settings), settings)
                 found |= {name: ranked} if ranked else {}
-        except (ResultsError, ValueError) as error:
-            logger.warning("left out: %s", error)
+        except (ResultsError, ValueError, TypeError, AttributeError) as error:  # a sweep.yaml may hold anything
+            logger.warning("left out of the other sweeps: %s: %s", name, error)
     return found
 
 
