@@ -29,7 +29,7 @@ from sweeper.run.trial_log import describe_report, trial_log, warnings_in, write
 from sweeper.store.atomic import remove_torn, write_text
 from sweeper.store.layout import SweepFolder
 from sweeper.store.lock import locked
-from sweeper.store.manifest import versions
+from sweeper.store.manifest import git_commit, versions
 from sweeper.store.reports import report_row
 from sweeper.store.tables import recorded_reports
 from trainers.records import CHECKPOINT, EpochReport, TrialConfig
@@ -178,6 +178,7 @@ def what_differs(origin: Mapping[str, Any], device: str) -> Iterator[str]:
     pairs = [
         ("device", origin.get("device"), device.partition(":")[0]),
         *((name, then.get(name), packages[name]) for name in (*WATCHED, "python")),
+        ("commit of sweeper", origin.get("git_commit"), git_commit() or "unknown"),
         ("machine", machine.get("node"), platform.node()),
         ("system", machine.get("system"), platform.platform()),
     ]

@@ -130,7 +130,7 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": versions(),
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
         "moves_loss": list(METHODS[config.method].moves_loss),
@@ -149,7 +149,8 @@ def versions() -> dict[str, str]:
     return packages
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
+    """The commit of this code, where it is a checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
