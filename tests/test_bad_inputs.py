@@ -259,7 +259,9 @@ def test_a_name_of_a_sweep_that_is_too_long() -> None:
     ids=["bomb", "depth", "digits", "cut"],
 )
 @pytest.mark.parametrize(
-    "command", [["show"], ["best"], ["resume", "--local"], ["probe", "--local"]], ids=lambda one: one[0]
+    "command",
+    [["show"], ["best"], ["resume", "--local"], ["probe", "--local"], ["retrain", "--trial", "0"]],
+    ids=lambda one: one[0],
 )
 def test_a_sweep_file_is_bounded_as_a_search_space_file_is(
     text: str, said: str, command: list[str], sweep: Path

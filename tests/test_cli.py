@@ -27,14 +27,14 @@ from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import check_devices, check_disk, check_optional_packages
 from sweeper.cli.needs import check_file
-from sweeper.cli.screens.choice import choice_text
+from sweeper.cli.screens.choice import cautions
 from sweeper.cli.verdicts import Check, worst
 from sweeper.config.read import load_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
+COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "retrain", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)
@@ -385,12 +385,12 @@ def test_best_of_several_seeds_says_what_their_mean_selects(tmp_path: Path) -> N
     choice = choose(Listing(tmp_path, settings, trials, [], [], held=False))
     assert (choice.trial, choice.configuration, choice.configuration_mean) == (1, 0, 7.0)
     assert (choice.best_configuration, choice.best_mean) == (1, 8.0)
-    assert "one of 2 runs of configuration 0, whose mean is 7; configuration 1 has a better mean, 8" in choice_text(
+    assert "it is one of 2 runs of configuration 0, whose mean is 7; configuration 1 has a better mean, 8" in cautions(
         choice
     )
     single = choose(Listing(tmp_path, settings | {"seeds": 1}, trials, [], [], held=False))
     assert single.best_configuration is None
-    assert "runs of" not in choice_text(single)
+    assert not list(cautions(single))
 
 
 def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> None:
@@ -399,7 +399,8 @@ def test_best_shows_an_untrained_encoder_whose_values_are_0(tmp_path: Path) -> N
     settings = {"objective": "lidar", "seeds": 1, "trials": 1, "criteria": ["lidar"], "space": {"lr": None}}
     choice = choose(Listing(tmp_path, settings, trials, [], baselines, held=False))
     assert (choice.untrained_value, choice.untrained_accuracy) == (0.0, 0.0)
-    assert "caution: the untrained encoder has 0, more than this trial" in choice_text(choice)
+    (caution,) = cautions(choice)
+    assert caution.startswith("caution: the untrained encoder has 0, more than this trial")
 
 
 @pytest.mark.slow
@@ -414,11 +415,17 @@ def test_what_best_prints_runs_as_it_is(results: Path, tmp_path: Path) -> None:
     same = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria", "criteria_sample", "oracle", "collapse")
     assert all(getattr(again, name) == getattr(first, name) for name in same)
     assert f"lidar selects trial {choice.json['trial']}" in ran.out
-    assert f"the regret is {100 * choice.json['regret']:.1f} points" in ran.out
+    assert f"the regret is {100 * choice.json['regret']:.1f} points" in sentences(ran.out)
     done = sweeper("run", file, "--local", "--quiet", "--results", tmp_path, "--name", "again", "--device", "cpu")
     assert (done.code, done.error) == (0, ""), done
     (trial,) = sweeper("show", tmp_path / "again", "--json").json["trials"]
     assert {name: trial[f"config.{name}"] for name in again.fixed} == choice.json["hyperparameters"]
+
+
+def sentences(text: str) -> str:
+    """The comments of `best` without their line breaks."""
+    lines = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
+    return " ".join(lines)
 
 
 @pytest.mark.slow
@@ -426,17 +433,17 @@ def test_best_says_why_there_is_no_checkpoint_and_what_to_do(copied: Path) -> No
     kept = sweeper("best", "small", "--results", copied, "--json").json["checkpoint"]
     assert f"# checkpoint: {kept}" in sweeper("best", "small", "--results", copied).out
     Path(kept).unlink()
-    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
-    assert said == (
-        f"# checkpoint: {kept} is missing, although the sweep kept it; copy it back, or train the trial again as below"
-    )
+    ran, again = sweeper("best", "small", "--results", copied), f"sweeper retrain {copied / 'small'} --trial"
+    assert f"# checkpoint: {kept}\n# it is missing, although the sweep kept it; copy it back" in ran.out
+    assert f"\n#   {again} " in ran.out
     table = pd.read_parquet(copied / "small" / "trials.parquet")
     table.assign(checkpoint=None).to_parquet(copied / "small" / "trials.parquet")
     file = copied / "small" / "sweep.yaml"
     file.write_text(file.read_text().replace("keep_checkpoints: all", "keep_checkpoints: best"))
-    said = sweeper("best", "small", "--results", copied).out.splitlines()[1]
-    assert said.startswith("# checkpoint: none was kept of this trial (keep_checkpoints: best keeps one for the whole")
-    assert said.endswith("set keep_checkpoints=last in the next sweep, or train the trial again as below")
+    ran = sweeper("best", "small", "--results", copied)
+    why = "keep_checkpoints: best keeps those of the best by each criterion and the loss"
+    assert f"checkpoint: none was kept of this trial ({why})" in sentences(ran.out)
+    assert f"\n#   {again} " in ran.out
 
 
 @pytest.mark.parametrize(
@@ -730,6 +737,26 @@ def test_a_folder_that_holds_only_its_config_can_be_shown(copied: Path) -> None:
     assert "of 4, interrupted" in sweeper("list", "--results", copied).out
     assert "sweeper resume" in refused("best", "small", "--results", copied)
     assert "no trial 0: no trial has started" in refused("show", "small", "--trial", "0", "--results", copied)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".csv", ".tsv.gz"])
+def test_tables_that_were_kept_as_csv_are_read_as_parquet_is(copied: Path, ending: str) -> None:
+    folder = copied / "small"
+    for name in ("reports.jsonl", "study.db"):
+        (folder / name).unlink()
+    commands = [["show", "small"], ["best", "small"], ["best", "small", "--criterion", "loss"], ["list"]]
+    commands += [["show", "small", "--trial", str(trial)] for trial in range(4)]
+    before = [sweeper(*command, "--json", "--results", copied).json for command in commands]
+    for name in ("trials", "reports", "baselines"):
+        table = pd.read_parquet(folder / f"{name}.parquet")
+        table.to_csv(folder / f"{name}{ending}", index=False, sep="\t" if "tsv" in ending else ",")
+        (folder / f"{name}.parquet").unlink()
+    after = [sweeper(*command, "--json", "--results", copied).json for command in commands]
+    assert [without_moments(one) for one in after] == [without_moments(one) for one in before]
+    assert sweeper("analyze", folder).code == 0
+    (folder / f"trials{ending}").write_bytes(b"")
+    assert f"trials{ending} is damaged" in refused("show", "small", "--results", copied)
 
 
 def test_tables_that_were_kept_without_the_study_are_enough(copied: Path) -> None:

@@ -606,6 +606,7 @@ def test_the_sweep_yaml_of_a_sweep_is_told_from_a_search_space(file: Path) -> No
     file.write_text(file.read_text() + "\nprovenance: {study: a}\n")
     with pytest.raises(ConfigError, match=r"line \d+: `provenance` is in the sweep.yaml of a sweep: `sweeper resume`"):
         load_config(file)
+    assert load_config(file, ["provenance=null"]).method == load_config(file, ["provenance=null", "trials=3"]).method
 
 
 @pytest.mark.slow

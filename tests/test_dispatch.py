@@ -80,7 +80,8 @@ class Stage:
         values = dict.fromkeys(columns, value) | changes
         spread = values.pop("spread", 0.1)
         seconds = {"train": 1.0, "criteria": 0.1, "lidar": 0.08, "rankme": 0.02}
-        report = EpochReport(task.config.trial, epoch, epoch, 1.0, values, spread, seconds, 10.0)
+        loss = 1.0 - value if math.isfinite(value) else 1.0  # less is better: every criterion selects the same trial
+        report = EpochReport(task.config.trial, epoch, epoch, loss, values, spread, seconds, 10.0)
         return self.dispatcher.received(task, report)
 
     def complete(self, task: Task, value: float = 10.0) -> None:
@@ -332,81 +333,105 @@ def test_of_equals_the_lowest_number_is_kept_in_whatever_order_they_end(images: 
     config = small_config(images)
     folder = create_folder(tmp_path / "s", config, study="s")
     for order in ((1, 0, 2), (0, 1, 2), (2, 1, 0)):
-        keeper = Keeper(config, folder, maximize=config.objective != "loss")
+        keeper = Keeper(config, folder)
         for number in order:
-            keeper.seen(number, "completed", 7.0)
+            keeper.seen(number, "completed", dict.fromkeys(("lidar", "rankme", "loss"), 7.0))
         assert keeper.kept == {0}
 
 
 @pytest.mark.parametrize(
-    ("policy", "kept"), [("best", {1}), ("none", set()), ("last", {0, 1, 2, 3}), ("all", {0, 1, 2, 3})]
+    ("policy", "kept"), [("best", {1, 3, 4}), ("none", set()), ("last", {0, 1, 2, 3, 4}), ("all", {0, 1, 2, 3, 4})]
 )
 def test_which_checkpoints_stay(images: Path, tmp_path: Path, policy: str, kept: set[int]) -> None:
+    """Trial 1 is the best by LiDAR, 3 by the loss (less is better), 4 by RankMe; the pruned one is not considered."""
     config = small_config(images, keep_checkpoints=policy)
     folder = create_folder(tmp_path / "s", config, study="s")
-    keeper = Keeper(config, folder, maximize=config.objective != "loss")
-    ends = [("completed", 3.0), ("completed", 7.0), ("pruned", 99.0), ("completed", 7.0)]
-    for number, (status, value) in enumerate(ends):
+    keeper = Keeper(config, folder)
+    ends = [
+        ("completed", 3.0, 3.0, 3.0), ("completed", 7.0, 1.0, 3.0), ("pruned", 99.0, 99.0, 0.0),
+        ("completed", 7.0, 2.0, 1.0), ("completed", 0.0, 5.0, 2.0),
+    ]  # fmt: skip
+    for number, (status, lidar, rankme, loss) in enumerate(ends):
         folder.trial(number).mkdir()
         folder.checkpoint(number).touch()
-        keeper.seen(number, status, value)
+        keeper.seen(number, status, {"lidar": lidar, "rankme": rankme, "loss": loss})
         keeper.purge(needed={2})
         assert folder.checkpoint(2).exists() or number < 2
     keeper.purge(needed=())
-    assert {number for number in range(4) if folder.checkpoint(number).exists()} == kept
+    assert {number for number in range(5) if folder.checkpoint(number).exists()} == kept
+
+
+@pytest.mark.parametrize("policy", ["best", "none"])
+def test_what_was_trained_again_stays(images: Path, tmp_path: Path, policy: str) -> None:
+    config = small_config(images, keep_checkpoints=policy)
+    folder = create_folder(tmp_path / "s", config, study="s")
+    keeper = Keeper(config, folder)
+    for number in range(3):
+        folder.trial(number).mkdir()
+        folder.checkpoint(number).touch()
+        keeper.seen(number, "completed", {"lidar": number, "rankme": number, "loss": -number})
+    folder.retrained(1).touch()
+    keeper.purge(needed=())
+    kept = {"best": {1, 2}, "none": {1}}[policy]
+    assert {number for number in range(3) if folder.checkpoint(number).exists()} == kept
 
 
 STATES = ("completed", "completed", "completed", "pruned", "collapsed", "failed")
-OBJECTIVES = (1.0, 2.0, 3.0, -1.0, math.inf, -math.inf, math.nan, None)
-END = st.tuples(st.just("end"), st.integers(0, 6), st.sampled_from(STATES), st.sampled_from(OBJECTIVES))
+VALUES = (1.0, 2.0, 3.0, -1.0, math.inf, -math.inf, math.nan)
+SCORES = st.one_of(
+    st.none(), st.fixed_dictionaries(dict.fromkeys(("lidar", "alignment", "loss"), st.sampled_from(VALUES)))
+)
+END = st.tuples(st.just("end"), st.integers(0, 6), st.sampled_from(STATES), SCORES)
 EVENTS = st.lists(st.one_of(END, END, st.just(("resume",))), max_size=24)
 
 
-def should_stay(policy: str, maximize: bool, ended: dict[int, tuple[str, float | None]]) -> set[int]:
+def should_stay(policy: str, ended: dict[int, tuple[str, dict[str, float] | None]]) -> set[int]:
     """The trials whose checkpoints must be kept by `keep_checkpoints`, computed independently of the keeper."""
     if policy in ("last", "all"):
         return set(range(7))
     stay = set(range(7)) - set(ended)
-    values = {
-        number: value
-        for number, (status, value) in ended.items()
-        if status == "completed" and value is not None and math.isfinite(value)
-    }
-    if policy == "best" and values:
-        best = max(values.values()) if maximize else min(values.values())
-        stay.add(sorted(number for number, value in values.items() if value == best)[0])
-    return stay
+    if policy == "none":
+        return stay
+    for name, best_of in (("lidar", max), ("alignment", min), ("loss", min)):
+        values = {
+            number: scores[name]
+            for number, (status, scores) in ended.items()
+            if status == "completed" and scores and math.isfinite(scores[name])
+        }
+        if values:
+            best = best_of(values.values())
+            stay.add(sorted(number for number, value in values.items() if value == best)[0])
+    return stay | {number for number, (status, scores) in ended.items() if status == "completed" and scores is None}
 
 
-@pytest.mark.parametrize("objective", ["lidar", "loss"])
 @pytest.mark.parametrize("policy", ["best", "last", "all", "none"])
 @settings(max_examples=60, deadline=None)
 @given(events=EVENTS, again=st.integers(1, 3))
 def test_what_stays_is_what_the_rule_says_however_often_it_is_heard(
-    images: Path, policy: str, objective: str, events: list[tuple[Any, ...]], again: int
+    images: Path, policy: str, events: list[tuple[Any, ...]], again: int
 ) -> None:
     """All seven trials have a checkpoint from their first epoch; a resume makes a new keeper from the ended trials."""
-    config = replace(small_config(images, keep_checkpoints=policy), objective=objective)
+    config = small_config(images, keep_checkpoints=policy, criteria=["lidar", "alignment"])
     with tempfile.TemporaryDirectory() as path:
         folder = SweepFolder(Path(path))
         for number in range(7):
             folder.trial(number).mkdir(parents=True)
             folder.checkpoint(number).touch()
-        keeper = Keeper(config, folder, maximize=config.objective != "loss")
-        ended: dict[int, tuple[str, float | None]] = {}
+        keeper = Keeper(config, folder)
+        ended: dict[int, tuple[str, dict[str, float] | None]] = {}
         for kind, *event in events:
             if kind == "resume":
-                keeper = Keeper(config, folder, maximize=config.objective != "loss")
-                for number, (status, value) in ended.items():
-                    keeper.seen(number, status, value)
+                keeper = Keeper(config, folder)
+                for number, (status, scores) in ended.items():
+                    keeper.seen(number, status, scores or {})
             else:
-                number, status, value = event
-                ended.setdefault(number, (status, value))  # a trial ends once, but may be reported again
+                number, status, scores = event
+                ended.setdefault(number, (status, scores))  # a trial ends once, but may be reported again
                 for _ in range(again):
-                    keeper.seen(number, *ended[number])
+                    keeper.seen(number, ended[number][0], ended[number][1] or {})
             keeper.purge(needed=())
             stay = {number for number in range(7) if folder.checkpoint(number).exists()}
-            assert stay == should_stay(policy, objective == "lidar", ended)
+            assert stay == should_stay(policy, ended)
 
 
 def test_a_full_disk_ends_the_sweep_and_loses_no_report_that_was_shown(images: Path, tmp_path: Path) -> None:

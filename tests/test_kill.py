@@ -40,6 +40,11 @@ def quiet(sweep_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def kept_in(folder: Path) -> list[str]:
+    """The checkpoints that a sweep has kept."""
+    return sorted(str(path.relative_to(folder)) for path in folder.glob("trials/*/*.pt"))
+
+
 End = Callable[[Victim], bool]
 """Ends a driver; returns whether the moment for it came."""
 
@@ -114,6 +119,7 @@ def test_a_sweep_that_is_ended_again_and_again_loses_nothing(
     ledger.check(folder)
     same_reports(quiet, folder)
     assert oracles(quiet) == oracles(folder)
+    assert kept_in(quiet) == kept_in(folder)
     assert list(pd.read_parquet(folder / "trials.parquet")["status"]) == ["completed"] * TRIALS
     assert not list(folder.rglob("*.tmp"))
 

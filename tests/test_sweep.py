@@ -117,11 +117,21 @@ def test_the_baselines_are_measured_and_are_no_trials(done: Path) -> None:
     assert np.isnan(table.loc["raw_pixels", "lidar"])
 
 
-def test_only_the_best_checkpoint_is_kept(done: Path) -> None:
-    trials = trials_of(done)
-    best = int(trials["lidar"].idxmax())
-    assert [trial for trial in range(4) if (done / "trials" / f"{trial:04d}" / "checkpoint.pt").exists()] == [best]
-    assert trials["checkpoint"].notna().sum() == 1
+def best_trials(folder: Path) -> set[int]:
+    """The trials that the criteria and the loss select."""
+    trials = trials_of(folder).query("status == 'completed'").set_index("trial")
+    return {int(trials["lidar"].idxmax()), int(trials["rankme"].idxmax()), int(trials["loss"].idxmin())}
+
+
+def kept_in(folder: Path) -> set[int]:
+    """The trials that have a checkpoint."""
+    return {int(path.parent.name) for path in folder.glob("trials/*/checkpoint.pt")}
+
+
+def test_the_checkpoints_of_the_best_by_each_criterion_are_kept(done: Path) -> None:
+    trials = trials_of(done).set_index("trial")
+    assert kept_in(done) == best_trials(done)
+    assert set(trials.index[trials["checkpoint"].notna()]) == best_trials(done)
 
 
 @pytest.mark.parametrize(("policy", "files"), [("last", 1), ("all", 4), ("none", 0)])
@@ -600,9 +610,8 @@ def test_pruned_trials_are_probed_from_their_last_checkpoint(pruned: Path) -> No
     assert outcome is not None
     assert outcome.result.status == "pruned"
     assert outcome.probed == ("lidar_paper",)
-    kept = [path.parent.name for path in (pruned / "trials").glob("*/checkpoint.pt")]
-    assert len(kept) == 1
-    assert int(kept[0]) not in set(stopped)
+    assert kept_in(pruned) == best_trials(pruned)
+    assert not kept_in(pruned) & set(stopped)
 
 
 def test_pruned_trials_are_left_alone_unless_asked(pruned: Path, images: Path, tmp_path: Path) -> None:
@@ -621,6 +630,7 @@ def test_pruning_survives_a_break(pruned: Path, images: Path, tmp_path: Path, af
     same_reports(pruned, folder)
     assert list(trials_of(folder)["status"]) == list(trials_of(pruned)["status"])
     assert oracles(folder) == oracles(pruned)
+    assert kept_in(folder) == kept_in(pruned)
 
 
 def test_an_owed_probe_is_made_up_for(pruned: Path, images: Path, tmp_path: Path) -> None:
@@ -694,10 +704,11 @@ def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path)
 
 
 def test_what_was_not_kept_cannot_be_probed(images: Path, tmp_path: Path) -> None:
-    run_here(small_config(images, trials=2, oracle="none"), tmp_path / "s")
+    run_here(small_config(images, trials=2, oracle="none", keep_checkpoints="last"), tmp_path / "s")
+    (tmp_path / "s" / "trials" / "0000" / "checkpoint.pt").unlink()
     lines = shown()
     probe_sweep(tmp_path / "s", LOCAL, [lines], oracles=("lidar_paper",))
-    assert "1 trial is not probed: no checkpoint was kept (keep_checkpoints: best)" in text_of(lines)
+    assert "1 trial is not probed: no checkpoint was kept (keep_checkpoints: last)" in text_of(lines)
     assert trials_of(tmp_path / "s")["oracle"].notna().sum() == 1
 
 

@@ -19,6 +19,7 @@ from small_sweeps import make_images, small_config
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.entry import OneLine
+from sweeper.cli.evidence import gather
 from sweeper.cli.plan import Estimate
 from sweeper.cli.screens.choice import choice_text
 from sweeper.cli.screens.ending import next_steps
@@ -104,7 +105,7 @@ def test_one_trial(listing: Listing) -> None:
 
 def test_the_choice_stays_a_comment_and_its_yaml_keeps_the_values(listing: Listing) -> None:
     choice = choose(listing)
-    text = choice_text(choice)
+    text = choice_text(choice, gather(listing, choice))
     assert not ORDERS & set(text)
     assert yaml.safe_load(text) == choice.file
     assert choice.file["fixed"] == {HOSTILE: HOSTILE, "lr": 0.1}

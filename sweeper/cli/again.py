@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 from sweeper.config.model import SweepConfig
 
@@ -13,6 +16,11 @@ ALWAYS: Final = ("method", "dataset", "encoder", "epochs", "batch_size", "criter
 """Keys that the file has in any case."""
 UNLESS_DEFAULT: Final = ("criteria_sample", "criteria_every", "objective", "oracle", "collapse", "resources")
 """Keys that matter to a single trial; the file has those that differ from the default."""
+
+LONGER: Final = 10
+"""How many times as long the suggested training is; a sweep has short trials, and the user knows the time there is."""
+UNBROKEN: Final = 1_000_000
+"""Columns, so that PyYAML breaks no line."""
 
 
 def file_of_trial(settings: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,5 +75,54 @@ def command_again(folder: str, criterion: str, objective: str) -> str:
     >>> command_again("results/a b", "rankme", "lidar")
     "sweeper best 'results/a b' --criterion rankme > best.yaml && sweeper run best.yaml"
     """
-    chosen = "" if criterion == objective else f" --criterion {shlex.quote(criterion)}"
-    return f"sweeper best {shlex.quote(folder)}{chosen} > best.yaml && sweeper run best.yaml"
+    return f"sweeper best {shlex.quote(folder)}{_by(criterion, objective)} > best.yaml && sweeper run best.yaml"
+
+
+def export_command(folder: str, criterion: str, objective: str) -> str:
+    """The command that exports the encoder of the selected trial.
+
+    >>> export_command("results/a b", "rankme", "lidar")
+    "sweeper export 'results/a b' --criterion rankme --out encoder"
+    """
+    return f"sweeper export {shlex.quote(folder)}{_by(criterion, objective)} --out encoder"
+
+
+def longer_command(settings: Mapping[str, Any], folder: str, chosen: Mapping[str, Any]) -> str:
+    """The command that trains the `chosen` hyperparameters `LONGER` times as long, in a sweep of one trial.
+
+    >>> longer_command({"epochs": 3, "seeds": 2}, "a b", {"lr": 1e-5})
+    "sweeper run 'a b/sweep.yaml' provenance=null epochs=30 trials=1 seeds=1 'space={}' fixed.lr=1.0e-05"
+    """
+    only = {
+        "seeds=1": settings.get("seeds", 1) != 1,
+        "pruner=none": _mapping(settings.get("pruner")).get("name", "none") != "none",
+        "search=null": _mapping(settings.get("search")).get("sampler", "random") != "random",
+        "storage=null": settings.get("storage") is not None,
+        "keep_checkpoints=best": settings.get("keep_checkpoints") == "none",
+    }
+    changes = ["provenance=null", f"epochs={LONGER * int(settings['epochs'])}", "trials=1"]
+    changes += [text for text, needed in only.items() if needed]
+    changes += ["space={}", *(f"fixed.{name}={_in_yaml(value)}" for name, value in chosen.items())]
+    return " ".join(map(shlex.quote, ["sweeper", "run", f"{folder}/sweep.yaml", *changes]))
+
+
+def _in_yaml(value: Any) -> str:
+    """A plain value as YAML, so that a text stays a text.
+
+    >>> _in_yaml("2"), _in_yaml(1e-5), _in_yaml(None), _in_yaml("adamw")
+    ("'2'", '1.0e-05', 'null', 'adamw')
+    """
+    return str(yaml.safe_dump(value, width=UNBROKEN)).removesuffix("...\n").rstrip("\n")
+
+
+def _by(criterion: str, objective: str) -> str:
+    return "" if criterion == objective else f" --criterion {shlex.quote(criterion)}"
+
+
+def retrain_command(folder: Path, trial: int) -> str:
+    """The command that makes the checkpoint of a trial again.
+
+    >>> retrain_command(Path("results/a b"), 3)
+    "sweeper retrain 'results/a b' --trial 3"
+    """
+    return f"sweeper retrain {shlex.quote(str(folder))} --trial {trial}"

@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sweeper.cli.again import as_written, command_again, file_of_trial
+from sweeper.cli.again import (
+    as_written,
+    command_again,
+    export_command,
+    file_of_trial,
+    longer_command,
+    retrain_command,
+)
 from sweeper.errors import ResultsError
+from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.names import did_you_mean
 from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
@@ -40,6 +48,8 @@ class Choice:
     """The search-space file that trains the trial again."""
     again: str
     """The commands that do so."""
+    commands: Mapping[str, str]
+    """retrain (if there is no checkpoint) · export · longer · again -> the command."""
     oracle: str | None
     """The oracle's name; it and the four fields below are None if no oracle ran."""
     accuracy: float | None
@@ -84,11 +94,7 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
     except ValueError as error:
         raise ResultsError(f"{listing.name}: {error}") from None
     row = next(row for row in completed if row["trial"] == chosen["trial"])
-    checkpoint = (listing.folder / row["checkpoint"]).resolve() if row.get("checkpoint") else None
-    if checkpoint and not checkpoint.is_relative_to(listing.folder.resolve()):
-        checkpoint = None  # a table is data: it names no file elsewhere
-    elif checkpoint:
-        checkpoint = listing.folder / row["checkpoint"]
+    checkpoint, kept = SweepFolder(listing.folder).checkpoint(int(row["trial"])), row.get("checkpoint") is not None
     hyperparameters = as_written(listing.settings, hyperparameters_of(row))
     swept = tuple(listing.settings.get("space") or ())
     first = sorted(hyperparameters, key=lambda name: name not in swept)
@@ -102,11 +108,12 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         completed=len(completed),
         hyperparameters=hyperparameters,
         swept=swept,
-        checkpoint=str(checkpoint) if checkpoint and checkpoint.is_file() else None,
-        missing=str(checkpoint) if checkpoint and not checkpoint.is_file() else None,
+        checkpoint=str(checkpoint) if checkpoint.is_file() else None,
+        missing=str(checkpoint) if kept and not checkpoint.is_file() else None,
         keep_checkpoints=str(listing.settings.get("keep_checkpoints", "best")),
         file=file_of_trial(listing.settings, hyperparameters),
         again=command_again(str(listing.folder), name, listing.objective),
+        commands=_next_commands(listing, name, row, hyperparameters, kept=checkpoint.is_file()),
         configuration=int(row.get("configuration", row["trial"])),
         seeds=int(listing.settings["seeds"]),
         **dict.fromkeys(("oracle", "accuracy", "best_trial", "best_accuracy", "regret", "untrained_accuracy")),
@@ -114,6 +121,21 @@ def choose(listing: Listing, criterion: str | None = None) -> Choice:
         **dict.fromkeys(("configuration_mean", "best_configuration", "best_mean")),
     )
     return _with_configuration(_with_oracle(choice, listing, row, completed), column, completed)
+
+
+def _next_commands(
+    listing: Listing, criterion: str, row: Mapping[str, Any], hyperparameters: Mapping[str, Any], *, kept: bool
+) -> dict[str, str]:
+    """What can be done next -> the command."""
+    folder, swept, epochs = str(listing.folder), listing.settings.get("space") or (), listing.settings.get("epochs")
+    chosen = {name: value for name, value in hyperparameters.items() if name in swept}
+    commands = {
+        "retrain": "" if kept else retrain_command(listing.folder, int(row["trial"])),
+        "export": export_command(folder, criterion, listing.objective),
+        "longer": longer_command(listing.settings, folder, chosen) if isinstance(epochs, int) else "",
+        "again": command_again(folder, criterion, listing.objective),
+    }
+    return {what: command for what, command in commands.items() if command}
 
 
 def _with_configuration(choice: Choice, criterion: ScoreColumn, completed: Sequence[Mapping[str, Any]]) -> Choice:
@@ -153,6 +175,11 @@ def _with_oracle(
         regret=best["oracle"] - row["oracle"],
         untrained_accuracy=next((one.get("oracle") for one in listing.baselines if one["baseline"] == UNTRAINED), None),
     )
+
+
+def trials_with_checkpoint(listing: Listing) -> list[int]:
+    """The trials whose checkpoints are there: the sweep kept them, or `sweeper retrain` made them."""
+    return [row["trial"] for row in listing.trials if SweepFolder(listing.folder).has_checkpoint(row["trial"])]
 
 
 def _check_criterion(listing: Listing, name: str, row: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ COMMANDS: Final = (
     reading.best,
     reading.export,
     reading.dashboard,
+    running.retrain,
     running.probe,
     reading.list_sweeps,
     reading.show,

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeper import __version__
-from sweeper.cli.again import as_written
-from sweeper.cli.choice import choose
+from sweeper.cli.again import retrain_command
+from sweeper.cli.choice import trials_with_checkpoint
+from sweeper.cli.recorded import recorded_config, row_of
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.run.images import same_images
-from sweeper.search.configurations import make_trial_config
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE, read_manifest
@@ -37,33 +37,24 @@ def export_trial(
         raise ConfigError(str(error)) from None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ResultsError(f"`--out` must be a new or an empty folder, but {out} holds something; choose another")
-    number = choose(listing, criterion).trial if trial is None else trial
-    row = next((row for row in listing.trials if row["trial"] == number), None)
-    if row is None:
-        raise ResultsError(f"{listing.name} has no trial {number}; `sweeper show {listing.folder}` lists its trials")
-    checkpoint = SweepFolder(listing.folder).checkpoint(number)
-    if not checkpoint.is_file():
-        kept = ", ".join(str(one["trial"]) for one in listing.trials if _has_checkpoint(listing, one)) or "none"
+    row = row_of(listing, trial=trial, criterion=criterion)
+    sweep = SweepFolder(listing.folder)
+    if not sweep.has_checkpoint(row["trial"]):
+        kept = ", ".join(map(str, trials_with_checkpoint(listing))) or "none"
         raise ResultsError(
-            f"trial {number} of {listing.name} kept no checkpoint (kept: {kept}); a sweep with "
-            "keep_checkpoints=last keeps that of every trial"
+            f"trial {row['trial']} of {listing.name} kept no checkpoint (kept: {kept}); "
+            f"`{retrain_command(listing.folder, row['trial'])}` makes it again"
         )
     folder, config, _ = read_manifest(listing.folder, cluster=True)
-    written = as_written(listing.settings, hyperparameters_of(row))
-    swept = {name: value for name, value in written.items() if name in config.space}
+    trained = recorded_config(listing, config, row)
+    checkpoint = sweep.checkpoint(row["trial"])
     try:
-        encoder = export_encoder(
-            make_trial_config(config, number, swept), same_images(config, folder), checkpoint, out, about(listing, row)
-        )
+        encoder = export_encoder(trained, same_images(config, folder), checkpoint, out, about(listing, row))
         for kind in kinds:
             CONVERTERS[kind](encoder, out)
     except ValueError as error:
         raise ResultsError(str(error)) from error
     return sorted(out.iterdir())
-
-
-def _has_checkpoint(listing: Listing, row: Mapping[str, Any]) -> bool:
-    return SweepFolder(listing.folder).checkpoint(row["trial"]).is_file()
 
 
 def about(listing: Listing, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -78,22 +78,26 @@ def analyze(
 def best(sweep: str, criterion: str | None, results: Path, as_json: bool) -> None:
     """Show the trial of SWEEP that a criterion selects, among those that completed.
 
-    Prints its checkpoint, the accuracy that the choice costs if an oracle ran, and a search-space file that trains
-    the trial again.
+    If an oracle ran, the first lines say whether the trial is better than the untrained encoder, than raw pixels and
+    than the average trial, what the choice costs, and which criterion ranked best, here and in the other sweeps of the
+    folder. Then come the next commands, and a search-space file that trains the trial again.
 
     \b
       sweeper best results/dino-photos-20260101-120000 --criterion rankme
       sweeper best results/dino-photos-20260101-120000 > best.yaml && sweeper run best.yaml epochs=50
     """
     from sweeper.cli.choice import choose
+    from sweeper.cli.evidence import gather
     from sweeper.cli.screens.choice import choice_text
     from sweeper.store.listing import open_listing
 
-    choice = choose(open_listing(sweep, results), criterion)
+    listing = open_listing(sweep, results)
+    choice = choose(listing, criterion)
+    evidence = gather(listing, choice)
     if as_json:
-        print_json(choice.__dict__)
+        print_json({**choice.__dict__, **asdict(evidence)})
     else:
-        click.echo(choice_text(choice), nl=False)
+        click.echo(choice_text(choice, evidence), nl=False)
 
 
 @click.command(short_help="Open optuna-dashboard on a sweep.")
@@ -152,8 +156,6 @@ def export(
     from sweeper.cli.export import export_trial
     from sweeper.store.listing import open_listing
 
-    if trial is not None and criterion is not None:
-        raise ConfigError("`--trial` and `--criterion` must not be given together; one of them chooses the trial")
     kinds = [kind for kind, wanted in (("onnx", onnx), ("torchscript", torchscript)) if wanted]
     files = export_trial(open_listing(sweep, results), out, trial=trial, criterion=criterion, kinds=kinds)
     for file in files:
@@ -193,6 +195,7 @@ def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json
       sweeper show latest --sort lidar
       sweeper show latest --sort lr
     """
+    from sweeper.cli.choice import trials_with_checkpoint
     from sweeper.cli.order import chosen_trials, sort_trials
     from sweeper.cli.screens.sweeps import sweep_parts
     from sweeper.cli.screens.trials import trial_data, trial_parts
@@ -208,7 +211,8 @@ def show(sweep: str, trial: int | None, sort: str | None, results: Path, as_json
         parts = trial_parts(data)
     else:
         about = {"name": listing.name, "state": listing.state, "config": listing.settings}
-        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing)}
+        kept = trials_with_checkpoint(listing)
+        data = {**about, "trials": listing.trials, "chosen": chosen_trials(listing), "checkpoints": kept}
         parts = sweep_parts(listing)
     if as_json:
         print_json(data)

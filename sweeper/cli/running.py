@@ -1,4 +1,4 @@
-"""The commands that run trials: run, resume and probe; what is heavy is imported inside."""
+"""The commands that run trials: run, resume, probe and retrain; what is heavy is imported inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from sweeper.cli.entry import INTERRUPTED
 from sweeper.cli.naming import check_free, check_name, check_same, default_name
-from sweeper.cli.options import results_option, run_options, sweep_argument
+from sweeper.cli.options import Duration, json_option, results_option, run_options, sweep_argument
 from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
 from sweeper.run.options import RunOptions
@@ -110,6 +110,52 @@ def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptio
 
     folder = find_sweep(sweep, results)
     return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)
+
+
+@click.command(short_help="Make the checkpoint of a trial again.")
+@sweep_argument
+@click.option("--trial", type=click.IntRange(0, 1_000_000_000), help="The trial.  [default: the one that is selected]")
+@click.option("--criterion", help="The criterion that selects.  [default: the sweep's objective]")
+@results_option
+@click.option("--device", default="auto", show_default=True, help="auto (as in the sweep), cpu or cuda.")
+@click.option("--timeout", type=Duration(), help="Interrupt the training after this time (90s, 30m, 2h).")
+@click.option("--quiet", is_flag=True, help="Show nothing but errors.")
+@json_option
+def retrain(
+    sweep: str,
+    trial: int | None,
+    criterion: str | None,
+    results: Path,
+    device: str,
+    timeout: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Train one trial of SWEEP again, alone, and keep its checkpoint in the trial's folder.
+
+    The configuration and the seed are those that the sweep recorded; its reports and tables stay as they are. The new
+    reports are compared with the recorded ones: equal to the bit, or the largest difference of each column. A trial
+    that was pruned is trained to the epoch at which it was pruned. Ctrl-C interrupts; the same command continues.
+
+    \b
+      sweeper retrain latest --trial 3
+      sweeper retrain latest --criterion rankme && sweeper export latest --criterion rankme --out encoder
+    """
+    from sweeper.cli.recorded import row_of
+    from sweeper.cli.retrain import retrain as train_again
+    from sweeper.cli.retrain import retrain_data
+    from sweeper.cli.screens.retrain import retrain_parts
+    from sweeper.store.listing import open_listing
+
+    options = RunOptions(local=True, device=device, timeout=timeout, quiet=quiet, as_json=as_json)
+    listing = open_listing(sweep, results)
+    row = row_of(listing, trial=trial, criterion=criterion)
+    done = train_again(listing, row, options, lambda line: None if quiet or as_json else click.echo(line))
+    if as_json:
+        print_json(retrain_data(listing, row, done))
+    elif not quiet:
+        print_parts(*retrain_parts(listing, row, done))
+    return INTERRUPTED if done.interrupted else 0
 
 
 def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:

@@ -116,8 +116,9 @@ class SweepConfig:
     """Any Optuna storage URL; null = study.db in the sweep's folder. Its password is written nowhere: a resume takes
     the whole URL from `--storage` or from the environment variable SWEEPER_STORAGE."""
     keep_checkpoints: Literal["best", "last", "all", "none"] = "best"
-    """Which checkpoints are kept: best = that of the completed trial with the best objective (the oracle has no say),
-    last = the last epoch of every trial, all = every epoch of every trial."""
+    """Which checkpoints are kept: best = the last epoch of the completed trials that are best by each criterion and by
+    the loss, at most one for each of them (the oracle has no say), last = the last epoch of every trial, all = every
+    epoch of every trial."""
     max_retries: Annotated[int, Between(0, 1000)] = 1
     """How often a trial is started again after its worker died."""
     observers: tuple[Mapping[str, Scalar], ...] = ()

@@ -185,7 +185,7 @@ def _right_place(document: Document, name: str, known: Sequence[str]) -> str:
     """A line about a key at the top that belongs elsewhere, such as `sampler`; "" for any other key."""
     if name == "provenance":
         return (
-            "`provenance` is in the sweep.yaml of a sweep: `sweeper resume` continues it; remove the key to run it anew"
+            "`provenance` is in the sweep.yaml of a sweep: `sweeper resume` continues it; provenance=null runs it anew"
         )
     for section in SECTIONS:
         if name in section_options(section):

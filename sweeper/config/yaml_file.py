@@ -15,6 +15,8 @@ from sweeper.errors import ConfigError
 from trainers.fields import as_yaml, shortened
 from trainers.names import did_you_mean
 
+PROVENANCE: Final = "provenance"
+"""The key of a sweep.yaml that is not configuration."""
 MAX_KEY: Final = 200
 """Characters of a key, or of an override's path of keys."""
 
@@ -42,6 +44,8 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
             typed[_apply_override(values, override)] = shortened(override, MAX_KEY)
         except ConfigError as error:
             mistakes.append(Mistake((1, number), str(error)))
+    if (PROVENANCE,) in typed and values[PROVENANCE] is None:  # the sweep.yaml of a sweep is to be run anew
+        del values[PROVENANCE]
     return Document(values, source, lines.of_key, typed, tuple(mistakes))
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
-from sweeper.run.checkpoints import Keeper
+from sweeper.run.checkpoints import Keeper, last_scores
 from sweeper.run.failures import Failure
 from sweeper.run.observers.base import Observer
 from sweeper.run.tasks import Message, Task
@@ -37,7 +37,7 @@ class Dispatcher:
         self.config, self.folder, self.study, self.observers = config, folder, study, observers
         self.device = "cpu"
         self.log = ReportLog(folder)
-        self.keeper = Keeper(config, folder, maximize=study.maximize)
+        self.keeper = Keeper(config, folder)
         self.live: set[tuple[str, int]] = set()
         self.waiting: deque[Task] = deque()
         self.only_waiting = False
@@ -215,7 +215,7 @@ class Dispatcher:
         self.study.finish(number, result.status, result.reason, value)
         self.queue_probe(number)
         record = self.study.record(number)
-        self.keeper.seen(number, record.status, record.value)
+        self.keeper.seen(number, record.status, last_scores(reports))
         self.observers.on_trial_end(replace(result, epochs=len(reports) or result.epochs))
         self._note_failure(result)
 

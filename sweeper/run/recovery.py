@@ -7,6 +7,7 @@ from typing import Any
 
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.search.stopping import AUDITED
+from sweeper.search.study import TrialRecord
 from sweeper.store.atomic import remove_torn
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log, row_report
@@ -28,7 +29,7 @@ def recover(dispatcher: Dispatcher) -> None:
         number = record.number
         if record.status:
             dispatcher.succeeded |= record.status != FAILED
-            dispatcher.keeper.seen(number, record.status, record.value)
+            dispatcher.keeper.seen(number, record.status, scores_of(dispatcher, record, rows.get(number, [])))
             dispatcher.queue_probe(number)
             continue
         replay_log(dispatcher, number, rows.get(number, []))
@@ -38,6 +39,14 @@ def recover(dispatcher: Dispatcher) -> None:
         if record.status:  # where a trial runs again, its worker does this
             remove_torn(dispatcher.folder.trial(record.number))
     dispatcher.keeper.purge(dispatcher.owing())
+
+
+def scores_of(dispatcher: Dispatcher, record: TrialRecord, rows: Rows) -> Mapping[str, float | None]:
+    """The last values of an ended trial's criteria and its loss; if its last report was lost, only the objective."""
+    last: Mapping[str, Any] = max(rows, key=lambda row: int(row["epoch"]), default={})
+    if last.get("epoch", 0) < max(record.reported, default=0):
+        return {dispatcher.config.objective: record.value}
+    return last
 
 
 def report_losses(dispatcher: Dispatcher, rows: Mapping[int, Rows]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import FileIO
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sweeper.store.atomic import FULL
 from sweeper.store.layout import TRIAL_LOG
+from trainers.formats import accuracy
 from trainers.records import EpochReport, OracleScore
 
 
@@ -47,5 +48,6 @@ def describe_report(report: EpochReport) -> str:
     return f"epoch {report.epoch}  loss {report.loss:.6g}  {values}  {seconds}"
 
 
-def describe_scores(scores: dict[str, OracleScore]) -> str:
-    return "  ".join(f"{name} {score.accuracy:.4f} of {score.n}" for name, score in scores.items())
+def describe_scores(scores: Mapping[str, OracleScore]) -> list[str]:
+    """Every oracle with its accuracy, for the log and for the terminal; result.json has all digits."""
+    return [f"{name} {accuracy(score.accuracy)}" for name, score in scores.items()]

@@ -132,7 +132,7 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
         write_line(log, traceback.format_exc().rstrip())
         write_outcome(folder, Outcome(completed, probed=config.oracle, probe_error=reason_of(error)))
         return
-    write_line(log, describe_scores(scores))
+    write_line(log, "  ".join(describe_scores(scores)))
     write_outcome(folder, Outcome(replace(completed, oracles=scores), probed=config.oracle))
 
 
@@ -142,7 +142,7 @@ def _probe(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
 
     assert task.ended is not None
     scores = probe(task.config, images=images, folder=task.trial_folder)
-    write_line(log, describe_scores(scores))
+    write_line(log, "  ".join(describe_scores(scores)))
     oracles = {**task.ended.oracles, **scores}
     write_outcome(task.trial_folder, Outcome(replace(task.ended, oracles=oracles), probed=task.config.oracle))
 

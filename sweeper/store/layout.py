@@ -9,6 +9,8 @@ from typing import Final
 from trainers.records import CHECKPOINT
 
 SWEEP_FILE: Final = "sweep.yaml"
+TABLE_ENDINGS: Final = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+"""The endings of a table that is read, the first that is there; sweeper itself writes parquet."""
 TRIAL_LOG: Final = "log.txt"
 
 
@@ -48,6 +50,11 @@ class SweepFolder:
         """The oracle and the criteria without any training."""
         return self.path / "baselines.parquet"
 
+    def table(self, stem: str) -> Path | None:
+        """The file of a table: trials, reports or baselines; None if there is none."""
+        files = {file.name.lower(): file for file in self.path.glob("*.*")}
+        return next((files[f"{stem}{ending}"] for ending in TABLE_ENDINGS if f"{stem}{ending}" in files), None)
+
     @property
     def unreadable(self) -> Path:
         """The files of the data set that were left out because they could not be read, one per line."""
@@ -79,6 +86,18 @@ class SweepFolder:
     def checkpoint(self, number: int) -> Path:
         """The checkpoint of one trial's last epoch."""
         return self.trial(number) / CHECKPOINT
+
+    def retrained(self, number: int) -> Path:
+        """How the reports of a trial that was trained again compare with the recorded ones; its checkpoint stays."""
+        return self.trial(number) / "retrained.json"
+
+    def retraining(self, number: int) -> Path:
+        """The folder in which a trial is trained again, until its checkpoint is whole."""
+        return self.trial(number) / "retrain"
+
+    def has_checkpoint(self, number: int) -> bool:
+        """Whether the trial has its checkpoint."""
+        return self.checkpoint(number).is_file()
 
 
 def sweep_names(results: Path) -> list[str]:

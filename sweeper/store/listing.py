@@ -18,7 +18,7 @@ from sweeper.store.lock import is_held
 from sweeper.store.manifest import PROVENANCE, read_manifest, read_settings
 from sweeper.store.outcomes import read_outcome
 from sweeper.store.reports import read_log
-from sweeper.store.tables import count_rows, criteria_columns, read_parquet, trials_table
+from sweeper.store.tables import PARQUET, count_rows, criteria_columns, read_table, trials_table
 from trainers.records import (
     BASELINE_COLUMNS,
     CONFIG_PREFIX,
@@ -141,14 +141,21 @@ def open_listing(name_or_path: str, results: Path) -> Listing:
     return _from_study(folder, settings, held)
 
 
-def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
-    criteria, sweep = criteria_columns(settings_criteria(settings)), SweepFolder(folder)
-    trials = _rows(sweep.trials_table, (*TRIAL_COLUMNS, *criteria))
+def written_trials(folder: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The trials as the last command wrote them in their table; none if there is no table."""
+    criteria = criteria_columns(settings_criteria(settings))
+    trials = _rows(SweepFolder(folder).table("trials"), (*TRIAL_COLUMNS, *criteria))
     for row in trials:
         if row["status"] == FAILED and row.get("finished_at") is None and row.get("started_at") is not None:
             row["status"] = INTERRUPTED
-    reports = _rows(sweep.reports_table, (*EPOCH_COLUMNS, *criteria))
-    baselines = _rows(sweep.baselines, (*BASELINE_COLUMNS, *criteria))
+    return trials
+
+
+def _from_tables(folder: Path, settings: Mapping[str, Any]) -> Listing:
+    criteria, sweep = criteria_columns(settings_criteria(settings)), SweepFolder(folder)
+    trials = written_trials(folder, settings)
+    reports = _rows(sweep.table("reports"), (*EPOCH_COLUMNS, *criteria))
+    baselines = _rows(sweep.table("baselines"), (*BASELINE_COLUMNS, *criteria))
     return Listing(folder, settings, trials, reports, baselines, held=False)
 
 
@@ -166,7 +173,7 @@ def _from_study(folder: Path, settings: Mapping[str, Any], held: bool) -> Listin
     trials = [
         _plain_row(row if record.status else {**row, **unfinished}) for row, record in zip(rows, records, strict=True)
     ]
-    baselines = _rows(sweep.baselines, BASELINE_COLUMNS)
+    baselines = _rows(sweep.table("baselines"), BASELINE_COLUMNS)
     return Listing(folder, settings, trials, reports, baselines, held)
 
 
@@ -175,9 +182,9 @@ def settings_criteria(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, settings.get("criteria") or ()))
 
 
-def _rows(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
+def _rows(path: Path | None, columns: Iterable[Column]) -> list[dict[str, Any]]:
     """A table's rows as JSON can hold them."""
-    return [_plain_row(row) for row in read_parquet(path, columns)]
+    return [_plain_row(row) for row in read_table(path, columns)]
 
 
 def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,21 +199,22 @@ def _plain(value: Any) -> Any:
 
 
 def has_tables(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the parquet files are complete: they hold every report and every trial, or are all that was kept.
+    """Whether the tables are complete: they hold every report and every trial, or are all that was kept.
 
-    Their dates are not asked, because a copy or a wrong clock changes them.
+    Their dates are not asked, because a copy or a wrong clock changes them. A CSV is read if there is no study.
     """
     sweep = SweepFolder(folder)
-    if not sweep.trials_table.is_file():
+    table = sweep.table("trials")
+    if table is None:
         return False
     if not sweep.reports_log.is_file() or (settings.get("storage") is None and not sweep.study_file.is_file()):
         return True
+    if not table.name.lower().endswith(PARQUET):
+        return False
     if count_rows(sweep.reports_table) < len(read_log(sweep)):
         return False
     ended = {
-        row["trial"]: row["status"]
-        for row in read_parquet(sweep.trials_table, ())
-        if "trial" in row and "status" in row
+        row["trial"]: row["status"] for row in read_table(sweep.trials_table, ()) if "trial" in row and "status" in row
     }
     outcomes = {number: read_outcome(sweep.trial(number)) for number in sweep.numbers()}
     return all(

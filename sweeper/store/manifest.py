@@ -125,18 +125,12 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
     from trainers.criteria import CRITERIA
     from trainers.methods import METHODS
 
-    packages = {"sweeper": __version__}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = "not installed"
     return {
         "id": secrets.token_hex(8),  # the study's user attribute says the same
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": packages,
-        "git_commit": _git_commit(),
+        "packages": versions(),
+        "git_commit": git_commit(),
         "machine": {"node": platform.node(), "system": platform.platform(), "cores": usable_cores()},
         "criteria": {name: CRITERIA[name].description(config.method) for name in config.criteria},
         "moves_loss": list(METHODS[config.method].moves_loss),
@@ -144,7 +138,19 @@ def provenance(config: SweepConfig) -> dict[str, Any]:
     }
 
 
-def _git_commit() -> str | None:
+def versions() -> dict[str, str]:
+    """Package -> its version here."""
+    packages = {"sweeper": __version__}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "not installed"
+    return packages
+
+
+def git_commit() -> str | None:
+    """The commit of this code, where it is a checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],

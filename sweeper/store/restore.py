@@ -11,7 +11,7 @@ from sweeper.store.atomic import write_text
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import read_log
-from sweeper.store.tables import read_parquet
+from sweeper.store.tables import read_table
 from trainers.records import EPOCH_COLUMNS, ORACLE_PREFIX, TRIAL_COLUMNS, OracleScore, TrialResult
 
 
@@ -22,7 +22,7 @@ def restore_log(folder: SweepFolder) -> int:
     nothing to give, and is written anew.
     """
     try:
-        table = read_parquet(folder.reports_table, EPOCH_COLUMNS)
+        table = read_table(folder.reports_table, EPOCH_COLUMNS)
     except ResultsError:
         return 0
     rows = read_log(folder)
@@ -46,7 +46,7 @@ def restore_outcomes(folder: SweepFolder) -> list[int]:
     A trial with a checkpoint is left alone: it is probed again. A damaged table has nothing to give.
     """
     try:
-        table = read_parquet(folder.trials_table, TRIAL_COLUMNS)
+        table = read_table(folder.trials_table, TRIAL_COLUMNS)
     except ResultsError:
         return []
     restored = []

@@ -1,11 +1,11 @@
-"""The parquet tables of a sweep: made of its log, its study and its trials' results, and read again."""
+"""The parquet tables of a sweep: made of its log, its study and its trials' results; and reading them, also as CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sweeper.search.study import TrialRecord
+
+
+PARQUET: Final = ".parquet"
 
 
 def criterion_settings(sample: CriteriaSample, criteria: Sequence[str]) -> dict[str, float]:
@@ -200,13 +203,13 @@ def write_baselines(
 def has_baselines(folder: SweepFolder) -> bool:
     """Whether baselines.parquet is there and can be read."""
     try:
-        return bool(read_parquet(folder.baselines, BASELINE_COLUMNS))
+        return bool(read_table(folder.baselines, BASELINE_COLUMNS))
     except ResultsError:
         return False
 
 
-def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
-    """The rows of a parquet file, with None for what is missing; no row where there is no file.
+def read_table(path: Path | None, columns: Iterable[Column]) -> list[dict[str, Any]]:
+    """The rows of a parquet or CSV file, with None for what is missing; no row where there is no file.
 
     A table that pandas read and wrote again, also by way of a CSV, has the same values in other types: it is accepted.
 
@@ -216,18 +219,39 @@ def read_parquet(path: Path, columns: Iterable[Column]) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
+    if path is None or not path.is_file():
         return []
+    columns = list(columns)
     try:
-        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+        table = pq.ParquetFile(path).read() if path.name.lower().endswith(PARQUET) else _delimited(path, columns)
+        rows: list[dict[str, Any]] = table.to_pylist()
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ResultsError(f"{path} is damaged ({reason}){how_to_rebuild(path)}") from error
-    columns = list(columns)
     for row in rows:
         row.update({one.name: as_kind(one.kind, row[one.name]) for one in columns if one.name in row})
     check_rows(rows, columns, path)
     return rows
+
+
+def recorded_reports(folder: SweepFolder, trial: int) -> list[dict[str, Any]]:
+    """The reports of one trial, from reports.jsonl or, where it has none of them, from the table."""
+    found = [row for row in read_log(folder) if row["trial"] == trial]
+    return found or [row for row in read_table(folder.table("reports"), EPOCH_COLUMNS) if row["trial"] == trial]
+
+
+def _delimited(path: Path, columns: Iterable[Column]) -> pa.Table:
+    """A CSV or TSV, also a compressed one; an empty cell is null, and other columns get the type of their cells."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    separator = "\t" if ".tsv" in path.name.lower() else ","
+    texts = {column.name: pa.string() for column in columns if column.kind in ("text", "moment")}
+    return csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True),
+    )
 
 
 def count_rows(path: Path) -> int:

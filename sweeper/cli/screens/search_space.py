@@ -12,8 +12,8 @@ from trainers.formats import one_line
 
 
 def file_text(content: Mapping[str, Any]) -> str:
-    """A search-space file: short sections on one line, hyperparameters one per line."""
-    head = yaml_short({name: value for name, value in content.items() if name != "fixed"})
+    """A search-space file: short sections on one line, hyperparameters one per line, in 80 columns where it can be."""
+    head = yaml_narrow({name: value for name, value in content.items() if name != "fixed"})
     return head + yaml_lines({"fixed": content["fixed"]})
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.cli.choice import choose
-from sweeper.cli.order import chosen_trials
+from sweeper.cli.choice import choose, trials_with_checkpoint
+from sweeper.cli.order import chosen_trials, is_oracle
 from sweeper.cli.screens.cells import add_row, date, literal, make_table, number
-from sweeper.cli.screens.search_space import yaml_narrow
+from sweeper.cli.screens.search_space import NARROW, yaml_narrow
 from sweeper.cli.screens.trials import legend, trials_table
 from sweeper.errors import ResultsError
 from sweeper.run.observers.live import STATUS_STYLES
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import FINISHED, INTERRUPTED, Listing, created
 from sweeper.store.manifest import NOTES, PROVENANCE, UNREADABLE
+
+SHOWN_NAMES: Final = 2
+"""Criteria that are named beside a trial."""
 
 
 def list_data(listings: Iterable[Listing]) -> list[dict[str, Any]]:
@@ -80,10 +84,31 @@ def sweep_parts(listing: Listing) -> list[RenderableType]:
     parts: list[RenderableType] = [trials_table(listing, chosen), *legend(listing, chosen)]
     counts = literal(f"{listing.name}: ") + count_words(listing.counts, listing.runs, listing.state)
     parts.append(counts)
+    parts += [literal(line) for line in _checkpoints(listing, chosen)]
     parts += [literal(f"dataset: {note}") for note in _dataset_notes(listing)]
     if listing.state == INTERRUPTED:
         parts.append(literal(f"continue with: sweeper resume {listing.folder}"))
     return [*parts, Text(f"\n{yaml_narrow(config).rstrip()}")]
+
+
+def _checkpoints(listing: Listing, chosen: Mapping[str, int]) -> list[str]:
+    """The trials that have a checkpoint, each with the criteria that select it; no line if there are none."""
+    named = []
+    for kept in trials_with_checkpoint(listing):
+        by = [name for name, trial in chosen.items() if trial == kept and not is_oracle(name)]
+        named.append(f"trial {kept}{f' ({one_of(by)})' if by else ''}")
+    line = f"checkpoints: {', '.join(named)}" if named else ""
+    return textwrap.wrap(line, NARROW, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Names for a line of limited length.
+
+    >>> one_of(["lidar", "rankme", "clid", "nesum"])
+    'lidar, rankme and 2 more'
+    """
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + f" and {more} more" if more > 1 else ", ".join(names)
 
 
 def _dataset_notes(listing: Listing) -> list[str]:

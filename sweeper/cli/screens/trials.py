@@ -76,8 +76,10 @@ def trial_data(listing: Listing, trial: int) -> dict[str, Any]:
         there = f"its trials are 0 to {last}" if last is not None else "no trial has started"
         raise ResultsError(f"{listing.name} has no trial {trial}: {there}")
     epochs = sorted((row for row in listing.reports if row["trial"] == trial), key=lambda row: row["epoch"])
-    log = SweepFolder(listing.folder).log(trial)
-    return {**rows[0], "log": str(log) if log.is_file() else None, "reports": epochs}
+    sweep = SweepFolder(listing.folder)
+    log, checkpoint = sweep.log(trial), sweep.checkpoint(trial)
+    kept: dict[str, Any] = {"checkpoint": str(checkpoint)} if checkpoint.is_file() else {}
+    return {**rows[0], **kept, "log": str(log) if log.is_file() else None, "reports": epochs}
 
 
 def trial_parts(data: Mapping[str, Any]) -> list[RenderableType]:

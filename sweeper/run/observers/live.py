@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
-from sweeper.run.observers.plain import describe_scores
 from sweeper.run.pace import Pace
+from sweeper.run.trial_log import describe_scores
 from sweeper.store.listing import INTERRUPTED, RUNNING
 from trainers.formats import one_line, plain, seconds
 from trainers.records import (

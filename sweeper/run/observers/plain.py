@@ -10,7 +10,8 @@ from rich.text import Text
 
 from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
 from sweeper.run.pace import Pace
-from trainers.formats import accuracy, one_line, plain, seconds
+from sweeper.run.trial_log import describe_scores
+from trainers.formats import one_line, plain, seconds
 from trainers.records import EpochReport, OracleScore, TrialResult
 
 
@@ -62,8 +63,3 @@ def describe(result: TrialResult, report: EpochReport | None, epochs: int) -> st
         parts += [f"{name} {plain(value)}" for name, value in report.criteria.items() if "." not in name]
     parts += describe_scores(result.oracles)
     return "  ".join([*parts, *([f"({result.reason})"] if result.reason else [])])
-
-
-def describe_scores(scores: Mapping[str, OracleScore]) -> list[str]:
-    """Every oracle with its accuracy."""
-    return [f"{name} {accuracy(score.accuracy)}" for name, score in scores.items()]
