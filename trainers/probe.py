@@ -11,18 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.augment import to_float
 from trainers.datasets import open_dataset
-from trainers.datasets.base import SPLITS, Images
+from trainers.datasets.base import SPLITS, UNLABELLED, Images
 from trainers.device import exact, limit_threads
 from trainers.network import load_network
 from trainers.oracles import ORACLES
 from trainers.records import CHECKPOINT, OracleChoice, OracleScore, Scalar, TrialConfig
 from trainers.seeds import ORACLE_SEED
-from trainers.splits import Data, in_order
+from trainers.splits import Data
 from trainers.transforms import as_read
 
 FEATURE_BATCH: Final = 512
@@ -80,8 +82,7 @@ def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[s
 
 def has_labels(dataset: Mapping[str, Scalar]) -> bool:
     """Whether a data set has labels for both splits, so that an oracle can measure anything."""
-    opened = open_dataset(dataset)
-    return all(opened.labels(split) is not None for split in SPLITS)
+    return _read_labels(dataset) is not None
 
 
 def _by_dataset(config: TrialConfig) -> list[Group]:
@@ -100,12 +101,21 @@ def _by_dataset(config: TrialConfig) -> list[Group]:
 
 
 def _labels(config: TrialConfig, dataset: Mapping[str, Scalar]) -> tuple[Tensor, Tensor] | None:
-    """Labels of both splits; None if one has none."""
+    """Labels of both splits on the trial's device; None if one has none."""
+    read = _read_labels(dataset)
+    if read is None:
+        return None
+    train, test = (torch.from_numpy(labels).to(config.device) for labels in read)
+    return train, test
+
+
+def _read_labels(dataset: Mapping[str, Scalar]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Labels of both splits; None if no image of one has any."""
     opened = open_dataset(dataset)
     train, test = (opened.labels(split) for split in SPLITS)
-    if train is None or test is None:
+    if train is None or test is None or (train == UNLABELLED).all() or (test == UNLABELLED).all():
         return None
-    return torch.from_numpy(train).to(config.device), torch.from_numpy(test).to(config.device)
+    return train, test
 
 
 def _data(config: TrialConfig, images: Images | None) -> Data:
@@ -124,24 +134,31 @@ def _measured(config: TrialConfig, groups: list[Group], data: Data, features: Fe
     for dataset, oracles, labels in groups:
         read = data if dataset == config.dataset else Data(open_dataset(dataset).images(), config.device)
         start = time.perf_counter()
+        _check_counts(read, labels)
+        known = tuple((classes != UNLABELLED).nonzero()[:, 0] for classes in labels)
         with torch.no_grad(), exact():
             train, test = (
-                torch.cat([features(batch) for batch in in_order(split, FEATURE_BATCH)])
-                for split in (read.train, read.test)
+                torch.cat([features(split.take(chosen)) for chosen in places.split(FEATURE_BATCH)])
+                for split, places in zip((read.train, read.test), known, strict=True)
             )
-        scores |= _scores(oracles, (train, test), labels, time.perf_counter() - start)
+        classes = (labels[0][known[0]], labels[1][known[1]])
+        scores |= _scores(oracles, (train, test), classes, time.perf_counter() - start)
     return {name: scores[name] for name in config.oracle if name in scores}
+
+
+def _check_counts(data: Data, labels: tuple[Tensor, Tensor]) -> None:
+    """Raises: ValueError, if a split has not one label for each image."""
+    for split, images, classes in zip(SPLITS, (data.train, data.test), labels, strict=True):
+        if len(images) != len(classes):
+            raise ValueError(
+                f"{len(images)} {split} images, but {len(classes)} labels: has the data set changed on disk?"
+            )
 
 
 def _scores(
     oracles: list[OracleChoice], features: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], seconds: float
 ) -> dict[str, OracleScore]:
     """Every oracle on the same features; each score's seconds include the `seconds` that they took to make."""
-    for split, rows, classes in zip(SPLITS, features, labels, strict=True):
-        if len(rows) != len(classes):
-            raise ValueError(
-                f"{len(rows)} {split} images, but {len(classes)} labels: has the data set changed on disk?"
-            )
     scores = {}
     for choice in oracles:
         constants: dict[str, Any] = dict(choice.constants)
