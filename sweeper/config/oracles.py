@@ -60,7 +60,16 @@ def asked_oracles(texts: Sequence[str], config: SweepConfig) -> tuple[OracleChoi
             for text in dict.fromkeys(texts)
         )
     except Mistakes as error:
-        raise ConfigError(*(line.replace("--oracle: `oracle", "`--oracle") for line in error.lines)) from None
+        raise ConfigError(*(_told(line) for line in error.lines)) from None
+
+
+def _told(line: str) -> str:
+    """A mistake in an entry as a mistake in the option `--oracle`.
+
+    >>> _told("--oracle: `oracle` must be"), _told("--oracle: `oracle.dataset.root` must be")
+    ('`--oracle` must be', '--oracle: `dataset.root` must be')
+    """
+    return line.replace("--oracle: `oracle`", "`--oracle`").replace("`oracle.dataset", "`dataset")
 
 
 def constants_of(probe: str) -> dict[str, Option]:
