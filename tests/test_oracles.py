@@ -141,6 +141,18 @@ def test_every_draw_is_at_the_optimum_of_scikit_learn() -> None:
     assert score.n == 400
 
 
+def test_more_features_than_images_have_the_optimum_of_scikit_learn() -> None:
+    features, labels = blobs(60, 0, d=90)
+    rows = features.double() + 3
+    ours = FEW_LABEL.fit(rows, labels, 7)
+    reference = Reference(C=1.0, solver="newton-cg", tol=1e-12, max_iter=10_000).fit(rows.numpy(), labels.numpy())
+    weight, bias = torch.from_numpy(reference.coef_.T), torch.from_numpy(reference.intercept_)
+    loss = nn.functional.cross_entropy(rows @ weight + bias, labels) + weight.square().sum() / 120
+    own = nn.functional.cross_entropy(ours.logits(rows), labels) + ours.weight.square().sum() / 120
+    assert ours.objective == pytest.approx(float(loss), abs=1e-6)
+    assert float(own) == pytest.approx(ours.objective, abs=1e-9)
+
+
 def test_a_class_gives_all_the_images_that_it_has_and_one_draw_has_no_error() -> None:
     labels = torch.tensor([0, 0, 0, 1, 2, 2])
     (chosen,) = FewLabels(images=2, draws=1).drawn(labels, 3, seed=0)

@@ -67,10 +67,17 @@ class FewLabels(Oracle):
             yield torch.cat([place[order.to(place.device)] for place, order in zip(places, orders, strict=True)])
 
     def fit(self, features: Tensor, classes: Tensor, count: int) -> Fit:
-        """The optimum for features (n, d) and classes (n,) from 0 to `count` - 1."""
+        """The optimum for features (n, d) and classes (n,) from 0 to `count` - 1.
+
+        Its weights are combinations of the n centred features, since others would add to the penalty alone; so the fit
+        is made in the space that these span, whose dimension is at most n.
+        """
         protocol = LogisticRegression(penalties=(1 / (self.c * len(features)),), tolerance=self.tolerance)
-        (fitted,) = fits(features, classes, count, protocol.penalties, protocol)
-        return fitted
+        mean = features.mean(dim=0)
+        axes = torch.linalg.svd(features - mean, full_matrices=False).Vh
+        (fitted,) = fits((features - mean) @ axes.T, classes, count, protocol.penalties, protocol)
+        weight = axes.T @ fitted.weight
+        return Fit(weight, fitted.bias - mean @ weight, fitted.objective)
 
 
 FEW_LABEL: Final = FewLabels(images=10, draws=10)
