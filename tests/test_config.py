@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeper.config.docs import schema
-from sweeper.config.model import SweepConfig, to_mapping
+from sweeper.config.model import MADE, SweepConfig, to_mapping
 from sweeper.config.pruners import make_pruner
 from sweeper.config.read import load_config, parse_config
 from sweeper.config.yaml_file import read_document
@@ -110,7 +110,7 @@ def test_every_default_is_written_out(file: Path) -> None:
         "mask_patch": None,
     }
     written = to_mapping(config)
-    assert set(written) == {field.name for field in fields(SweepConfig)} - {"points"}
+    assert set(written) == {field.name for field in fields(SweepConfig)} - {*MADE}
     assert written["space"]["lr"] == {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "points": 5}
     assert written["pruner"] == {"name": "none", "audit": 0.0}
 

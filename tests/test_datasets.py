@@ -50,7 +50,7 @@ def refusal(**dataset: object) -> str:
 @pytest.mark.parametrize("kind", DATASETS.values())
 def test_every_option_has_a_default_and_a_docstring(kind: type[Dataset]) -> None:
     kind.Options()
-    source = inspect.getsource(inspect.getmodule(kind) or kind)
+    source = inspect.getsource(inspect.getmodule(kind.Options) or kind)
     for option in fields(kind.Options):
         assert re.search(rf'^    {option.name}: .*\n    """[A-Z0-9]', source, re.MULTILINE), option.name
 

@@ -14,6 +14,7 @@ from small_sweeps import MEASURED, make_images, small_config
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
 from trainers.datasets.folder import Folder
+from trainers.oracles import ORACLES
 
 CLOCK = [*MEASURED, "seconds", "oracle_seconds", "started_at", "finished_at", "checkpoint"]
 
@@ -37,8 +38,14 @@ def values_of(folder: Path) -> list[tuple[str, float | None, dict[int, float]]]:
 def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TPE learns from its 11th trial on, and the pruner stops trials, so a leak of an accuracy would be visible."""
     pruner = {"name": "median", "n_startup_trials": 2}
-    images = make_images(tmp_path / "images")
-    config = small_config(images, trials=13, search={"sampler": "tpe"}, pruner=pruner, oracle_pruned=True)
+    images, others = make_images(tmp_path / "images"), make_images(tmp_path / "others", count=48, size=16)
+    elsewhere = {"probe": "knn", "dataset": {"name": "folder", "root": str(others), "size": 16}}
+    short = {"probe": "vicreg_paper", "epochs": 2}
+    oracle = ["lidar_paper", short, "lbfgs", "knn", {"probe": "few_label", "draws": 2}, elsewhere]
+    config = small_config(
+        images, trials=13, search={"sampler": "tpe"}, pruner=pruner, oracle_pruned=True, oracle=oracle
+    )
+    assert {choice.probe for choice in config.oracle_choices.values()} | set(config.oracle) >= set(ORACLES)
     run_sweep(config, tmp_path / "true", RunOptions(local=True))
     read = Folder.labels
 
@@ -54,6 +61,8 @@ def test_permuted_labels_change_only_the_oracle(tmp_path: Path, monkeypatch: pyt
     for name, table in true.items():
         oracle = [column for column in table if column == "oracle" or column.startswith("oracle.")]
         pd.testing.assert_frame_equal(table.drop(columns=oracle), shuffled[name].drop(columns=oracle))
-    accuracy, chance = true["trials"]["oracle"], shuffled["trials"]["oracle"]
-    assert accuracy.notna().any()
-    assert not accuracy.equals(chance)
+    for name in config.oracle:
+        accuracy, chance = (table["trials"][f"oracle.{name}"] for table in (true, shuffled))
+        assert accuracy.notna().any()
+        assert not accuracy.equals(chance)
+    assert set(true["baselines"]["oracle.knn@folder_n"]) == {10}

@@ -77,6 +77,18 @@ def test_an_oracle_is_found_by_its_short_name(tmp_path: Path) -> None:
     assert load(written(tmp_path / "t.csv", table), oracle="knn").trials["oracle"].tolist() == [0.1, 0.2, 0.3]
 
 
+def test_baselines_and_test_images_are_those_of_the_chosen_oracle(tmp_path: Path) -> None:
+    about = {"oracle": 0.5, "oracle_n": 24, "oracle.knn": 0.25, "oracle.knn_n": 30, "oracle.knn.top5": 0.75}
+    table = TINY.assign(trial=range(3), **about, **{"oracle.late": 0.125})
+    written(tmp_path / "trials.csv", table)
+    written(tmp_path / "baselines.csv", DataFrame([{"baseline": "untrained", **about}]))
+    for oracle, value, count in (("knn", 0.25, 30), ("knn.top5", 0.75, 30), (None, 0.5, 24)):
+        results = load(tmp_path, oracle=oracle)
+        assert results.trials[["oracle", "oracle_n"]].iloc[0].tolist() == [value, count]
+        assert results.baselines["oracle"].tolist() == [value]
+    assert load(tmp_path, oracle="late").baselines["oracle"].isna().all()
+
+
 def test_without_an_oracle_the_column_is_empty(tmp_path: Path) -> None:
     assert load(written(tmp_path / "t.csv", TINY)).trials["oracle"].isna().all()
 

@@ -24,7 +24,8 @@ from sweeper.search.study import Study
 from sweeper.store.layout import TRIAL_LOG, SweepFolder
 from sweeper.store.manifest import create_folder
 from sweeper.store.outcomes import read_outcome
-from sweeper.store.tables import oracle_cells
+from sweeper.store.restore import scores_of
+from sweeper.store.tables import oracle_cells, oracle_columns
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.records import EpochReport, OracleScore, TrialResult
@@ -55,10 +56,13 @@ def arrays(images: Path) -> Images:
 
 def test_the_seconds_of_a_baseline_are_those_of_all_oracles() -> None:
     """As for a trial."""
-    scores = {"first": OracleScore(0.5, 40, 2.0), "second": OracleScore(0.25, 40, 3.0)}
+    scores = {"first": OracleScore(0.5, 40, 2.0), "second": OracleScore(0.25, 30, 3.0, {"top5": 0.75})}
     columns = oracle_cells(scores, ("first", "second"))
     expected = {"oracle": 0.5, "oracle_n": 40, "oracle_seconds": 5.0}
-    assert columns == expected | {"oracle.first": 0.5, "oracle.second": 0.25}
+    expected |= {"oracle.first": 0.5, "oracle.first_n": 40, "oracle.second": 0.25, "oracle.second_n": 30}
+    assert columns == expected | {"oracle.second.top5": 0.75}
+    assert [column.name for column in oracle_columns(["first", "second"], columns)] == list(columns)[3:]
+    assert scores_of(columns) == {name: replace(one, seconds=2.5) for name, one in scores.items()}
 
 
 def sent_by(task: Task, arrays: Images | None, stop_after: int = 99) -> list[Message]:

@@ -187,7 +187,7 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any] | None:
 
 def identity(config: TrialConfig) -> dict[str, Any]:
     """The part of a configuration that training depends on: it may continue on another device or with other oracles."""
-    elsewhere = ("dataset", "device", "threads", "oracle")
+    elsewhere = ("dataset", "device", "threads", "oracle", "oracle_choices")
     return {name: value for name, value in asdict(config).items() if name not in elsewhere}
 
 

@@ -6,29 +6,44 @@ This is the only file that opens labels, and nothing that searches, prunes or me
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.augment import to_float
 from trainers.datasets import open_dataset
-from trainers.datasets.base import SPLITS, Images
+from trainers.datasets.base import SPLITS, UNLABELLED, Images
 from trainers.device import exact, limit_threads
 from trainers.network import load_network
 from trainers.oracles import ORACLES
-from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
+from trainers.records import CHECKPOINT, OracleChoice, OracleScore, Scalar, TrialConfig
 from trainers.seeds import ORACLE_SEED
-from trainers.splits import Data, in_order
+from trainers.splits import Data
+from trainers.transforms import as_read
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it limits the memory."""
 
+Features = Callable[[Tensor], Tensor]
+"""uint8 images (b, h, w, c) of any data set -> their features (b, d)."""
+
+
+class Group(NamedTuple):
+    """The oracles that read one data set, and its labels of both splits."""
+
+    dataset: Mapping[str, Scalar]
+    oracles: list[OracleChoice]
+    labels: tuple[Tensor, Tensor]
+
 
 def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> dict[str, OracleScore]:
-    """Score of every oracle in `config.oracle` on the representations of one network; {} without labels.
+    """Score of every oracle in `config.oracle` on the representations of one network; none on data without labels.
 
     Args:
         config: the trial.
@@ -38,46 +53,69 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     Raises:
         ValueError: the representations are not finite.
     """
-    labels = _labels(config)
-    if labels is None:
+    groups = _by_dataset(config)
+    if not groups:
         return {}
     data = _data(config, images)
-    start = time.perf_counter()
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
-    with torch.no_grad(), exact():
-        train, test = (
-            torch.cat([network.represent(data.clean(batch)).float() for batch in in_order(split, FEATURE_BATCH)])
-            for split in (data.train, data.test)
-        )
-    return _scores(config, (train, test), labels, time.perf_counter() - start)
+
+    def represent(batch: Tensor) -> Tensor:
+        own = batch.shape[1:] == data.train.shape[1:]
+        return network.represent(data.clean(batch) if own else data.normalize(_as_read(batch, data))).float()
+
+    return _measured(config, groups, data, represent)
 
 
 def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[str, OracleScore]:
-    """Score of every oracle in `config.oracle` on the flattened pixels; {} without labels."""
-    labels = _labels(config)
-    if labels is None:
+    """Score of every oracle in `config.oracle` on the flattened pixels that an encoder reads; none without labels."""
+    groups = _by_dataset(config)
+    if not groups:
         return {}
     data = _data(config, images)
-    train, test = (
-        torch.cat([batch.flatten(1) / 255 for batch in in_order(split, FEATURE_BATCH)])
-        for split in (data.train, data.test)
-    )
-    return _scores(config, (train, test), labels, 0.0)
+
+    def pixels(batch: Tensor) -> Tensor:
+        own = batch.shape[1:] == data.train.shape[1:]
+        return batch.flatten(1) / 255 if own else _as_read(batch, data).flatten(1)
+
+    return _measured(config, groups, data, pixels)
 
 
 def has_labels(dataset: Mapping[str, Scalar]) -> bool:
     """Whether a data set has labels for both splits, so that an oracle can measure anything."""
-    opened = open_dataset(dataset)
-    return all(opened.labels(split) is not None for split in SPLITS)
+    return _read_labels(dataset) is not None
 
 
-def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
-    """Labels of both splits; None without labels, or if no oracle asks for them."""
-    dataset = open_dataset(config.dataset)
-    train, test = (dataset.labels(split) if config.oracle else None for split in ("train", "test"))
-    if train is None or test is None:
+def _by_dataset(config: TrialConfig) -> list[Group]:
+    """Each data set that has labels and of which an oracle asks: it is read once for all of its oracles."""
+    asked: list[tuple[Mapping[str, Scalar], list[OracleChoice]]] = []
+    for name in config.oracle:
+        choice = config.oracle_choices.get(name, OracleChoice(name))
+        dataset = config.dataset if choice.dataset is None else choice.dataset
+        beside = next((oracles for one, oracles in asked if one == dataset), None)
+        if beside is None:
+            asked.append((dataset, [choice]))
+        else:
+            beside.append(choice)
+    found = ((dataset, oracles, _labels(config, dataset)) for dataset, oracles in asked)
+    return [Group(dataset, oracles, labels) for dataset, oracles, labels in found if labels is not None]
+
+
+def _labels(config: TrialConfig, dataset: Mapping[str, Scalar]) -> tuple[Tensor, Tensor] | None:
+    """Labels of both splits on the trial's device; None if one has none."""
+    read = _read_labels(dataset)
+    if read is None:
         return None
-    return torch.from_numpy(train).to(config.device), torch.from_numpy(test).to(config.device)
+    train, test = (torch.from_numpy(labels).to(config.device) for labels in read)
+    return train, test
+
+
+def _read_labels(dataset: Mapping[str, Scalar]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Labels of both splits; None if no image of one has any."""
+    opened = open_dataset(dataset)
+    train, test = (opened.labels(split) for split in SPLITS)
+    if train is None or test is None or (train == UNLABELLED).all() or (test == UNLABELLED).all():
+        return None
+    return train, test
 
 
 def _data(config: TrialConfig, images: Images | None) -> Data:
@@ -85,17 +123,46 @@ def _data(config: TrialConfig, images: Images | None) -> Data:
     return Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
 
 
+def _as_read(batch: Tensor, data: Data) -> Tensor:
+    """uint8 images (b, h, w, c) of another data set as those of `data` are before they are normalised."""
+    return as_read(to_float(batch), data.image_size, data.channels)
+
+
+def _measured(config: TrialConfig, groups: list[Group], data: Data, features: Features) -> dict[str, OracleScore]:
+    """Every oracle, in the order of `config.oracle`, on features that are computed once for each data set."""
+    scores: dict[str, OracleScore] = {}
+    for dataset, oracles, labels in groups:
+        read = data if dataset == config.dataset else Data(open_dataset(dataset).images(), config.device)
+        start = time.perf_counter()
+        _check_counts(read, labels)
+        known = tuple((classes != UNLABELLED).nonzero()[:, 0] for classes in labels)
+        with torch.no_grad(), exact():
+            train, test = (
+                torch.cat([features(split.take(chosen)) for chosen in places.split(FEATURE_BATCH)])
+                for split, places in zip((read.train, read.test), known, strict=True)
+            )
+        classes = (labels[0][known[0]], labels[1][known[1]])
+        scores |= _scores(oracles, (train, test), classes, time.perf_counter() - start)
+    return {name: scores[name] for name in config.oracle if name in scores}
+
+
+def _check_counts(data: Data, labels: tuple[Tensor, Tensor]) -> None:
+    """Raises: ValueError, if a split has not one label for each image."""
+    for split, images, classes in zip(SPLITS, (data.train, data.test), labels, strict=True):
+        if len(images) != len(classes):
+            raise ValueError(
+                f"{len(images)} {split} images, but {len(classes)} labels: has the data set changed on disk?"
+            )
+
+
 def _scores(
-    config: TrialConfig, features: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], seconds: float
+    oracles: list[OracleChoice], features: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], seconds: float
 ) -> dict[str, OracleScore]:
     """Every oracle on the same features; each score's seconds include the `seconds` that they took to make."""
-    for split, rows, classes in zip(("train", "test"), features, labels, strict=True):
-        if len(rows) != len(classes):
-            raise ValueError(
-                f"{len(rows)} {split} images, but {len(classes)} labels: has the data set changed on disk?"
-            )
     scores = {}
-    for name in config.oracle:
-        score = ORACLES[name].score(features[0], labels[0], features[1], labels[1], seed=ORACLE_SEED)
-        scores[name] = replace(score, seconds=score.seconds + seconds)
+    for choice in oracles:
+        constants: dict[str, Any] = dict(choice.constants)
+        protocol = replace(ORACLES[choice.probe], **constants)
+        score = protocol.score(features[0], labels[0], features[1], labels[1], seed=ORACLE_SEED)
+        scores[choice.name] = replace(score, seconds=score.seconds + seconds)
     return scores

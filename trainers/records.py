@@ -36,6 +36,12 @@ CHECKPOINT: Final = "checkpoint.pt"
 CONFIG_PREFIX: Final = "config."
 ORACLE_PREFIX: Final = "oracle."
 
+TOP5: Final = "top5"
+BALANCED: Final = "balanced"
+STANDARD_ERROR: Final = "se"
+COUNT: Final = "_n"
+"""The end of the name of an oracle's column that holds its number of test images."""
+
 Kind = Literal["text", "whole", "number", "moment", "flag", "value"]
 """What the cells of a column are; a `value` is a hyperparameter's: a number, a text or a flag."""
 
@@ -131,6 +137,29 @@ def is_measured(epoch: int, every: int, epochs: int) -> bool:
     return epoch % every == 0 or epoch >= epochs
 
 
+def oracle_names(columns: Iterable[str]) -> list[str]:
+    """The oracles whose accuracy is among the columns; their metrics and counts are columns of their own.
+
+    A metric follows a dot, and a count the name of an oracle that is among the columns itself.
+
+    >>> oracle_names(["oracle", "oracle.knn", "oracle.knn_n", "oracle.knn.top5", "oracle.knn@mnist5k", "oracle_n"])
+    ['knn', 'knn@mnist5k']
+    """
+    found = [column.removeprefix(ORACLE_PREFIX) for column in columns if column.startswith(ORACLE_PREFIX)]
+    names = [name for name in found if "." not in name]
+    return [name for name in names if not (name.endswith(COUNT) and name.removesuffix(COUNT) in names)]
+
+
+def metric_columns(oracle: str, columns: Iterable[str]) -> dict[str, str]:
+    """Metric -> column, of the further metrics of an oracle.
+
+    >>> metric_columns("knn", ["oracle.knn", "oracle.knn_n", "oracle.knn.top5", "oracle.knn@mnist5k.top5"])
+    {'top5': 'oracle.knn.top5'}
+    """
+    begin = f"{ORACLE_PREFIX}{oracle}."
+    return {column.removeprefix(begin): column for column in columns if column.startswith(begin)}
+
+
 @dataclass(frozen=True)
 class CriteriaSample:
     """The images and draws on which the criteria of every trial are measured: n `images` with q `views` each."""
@@ -143,6 +172,27 @@ class CriteriaSample:
     """The split that the images are from: train or test."""
     seed: int = 0
     """Seed of the choice of images and of the draws of their views."""
+
+
+@dataclass(frozen=True)
+class OracleChoice:
+    """An oracle that differs from the plain one of its name: on another data set, or with other constants."""
+
+    probe: str
+    """The protocol's name in the catalogue."""
+    dataset: Mapping[str, Scalar] | None = None
+    """`name` and options of the data set whose labels it reads; None = the trial's own."""
+    constants: Mapping[str, Scalar | tuple[Scalar, ...]] = field(default_factory=dict)
+    """Constants of the protocol -> value, for those that are not the catalogue's."""
+
+    @property
+    def name(self) -> str:
+        """What its columns are called after `oracle.`.
+
+        >>> OracleChoice("knn", {"name": "mnist5k"}).name
+        'knn@mnist5k'
+        """
+        return self.probe if self.dataset is None else f"{self.probe}@{self.dataset['name']}"
 
 
 @dataclass(frozen=True)
@@ -165,6 +215,8 @@ class TrialConfig:
     criteria_every: int = 1
     """The criteria are measured each so many epochs, and after the last."""
     oracle: tuple[str, ...] = ()
+    oracle_choices: Mapping[str, OracleChoice] = field(default_factory=dict)
+    """Name in `oracle` -> what it is; one that is absent is that of the catalogue, on the trial's own data set."""
     trial: int = 0
     configuration: int = 0
     seed: int = 0
@@ -214,6 +266,9 @@ class OracleScore:
     accuracy: float
     n: int
     seconds: float
+    further: Mapping[str, float] = field(default_factory=dict)
+    """Metric -> value, of what the protocol measures besides: `top5`, where there are more than five classes;
+    `balanced`, the mean over the classes of the test split; and what its own docstring names."""
 
 
 @dataclass(frozen=True)

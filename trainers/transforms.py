@@ -10,7 +10,7 @@ import math
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CROP_RATIO: Final = (3 / 4, 4 / 3)
 """Aspect ratios of a crop, log-uniform (Szegedy et al. 2015; torchvision's RandomResizedCrop)."""
@@ -156,6 +156,19 @@ def gray(images: Tensor) -> Tensor:
     red, green, blue = images.unbind(dim=1)
     luma = torch.add(GRAY_WEIGHTS[0] * red, green, alpha=GRAY_WEIGHTS[1]).add_(blue, alpha=GRAY_WEIGHTS[2])
     return luma.unsqueeze(1)
+
+
+def as_read(images: Tensor, size: int, channels: int) -> Tensor:
+    """Images of another data set as an encoder reads them: (b, c, h, w) -> (b, channels, size, size).
+
+    The antialiased bilinear resize of torchvision; gray for one channel; a gray image is repeated for more.
+    """
+    if images.shape[1] != channels:
+        images = gray(images).expand(-1, channels, -1, -1)
+    if images.shape[2:] == (size, size):
+        return images
+    resized = nn.functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return resized.clamp(0, 1)
 
 
 def solarize(images: Tensor, chosen: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame, Series
 
-from analysis.data.columns import Criteria, ResultsUnreadable, numbers, oracle_column, parse_criteria, place_of
+from analysis.data.columns import (
+    Criteria,
+    ResultsUnreadable,
+    count_column,
+    numbers,
+    oracle_column,
+    parse_criteria,
+    place_of,
+)
 from analysis.data.criteria import Known
 from analysis.data.headings import NAME
 from trainers.formats import counted
@@ -25,6 +33,8 @@ def complete_trials(
     chosen = oracle_column(trials.columns, oracle, path)
     trials = trials.assign(oracle=trials[chosen] if chosen else float("nan"))
     trials["oracle"] = numbers(trials["oracle"], chosen or "oracle", path)
+    if chosen and (count := count_column(chosen, trials.columns)):
+        trials["oracle_n"] = trials[count]
     for criterion in parse_criteria(trials.columns, criteria, path, known=known):
         trials[criterion.name] = numbers(trials[criterion.name], criterion.name, path)
     if "status" not in trials:

@@ -16,6 +16,7 @@ from trainers.formats import one_line
 from trainers.names import did_you_mean
 from trainers.records import (
     CONFIG_PREFIX,
+    COUNT,
     EMBEDDING,
     EPOCH_COLUMNS,
     LAYERS,
@@ -245,6 +246,19 @@ def oracle_column(columns: Iterable[str], oracle: str | None, path: Path | None 
         f"`{path or 'the table'}` must have the oracle column {oracle}, but it has {', '.join(map(str, others))}"
         + did_you_mean(oracle, [*others, *(name.removeprefix(ORACLE_PREFIX) for name in others)])
     )
+
+
+def count_column(oracle: str, columns: Iterable[str]) -> str | None:
+    """The column with the number of test images behind an oracle, or behind one of its further metrics.
+
+    >>> count_column("oracle.knn.top5", ["oracle_n", "oracle.knn", "oracle.knn_n", "oracle.knn.top5"])
+    'oracle.knn_n'
+    >>> count_column("oracle.knn", ["oracle_n", "oracle.knn"])
+    'oracle_n'
+    """
+    names = list(columns)
+    own = f"{ORACLE_PREFIX}{oracle.removeprefix(ORACLE_PREFIX).partition('.')[0]}{COUNT}"
+    return next((name for name in (own, "oracle_n") if name in names), None)
 
 
 def numbers(values: Series[float], name: str, path: Path) -> Series[float]:

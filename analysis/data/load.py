@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from analysis.data.headings import NAME
 from analysis.data.kinds import check_epochs, typed
 from analysis.data.measured import mark_measured
 from analysis.data.results import Results, join, rename_sweeps, shared_criteria, shared_home
-from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, TRIAL_COLUMNS
+from trainers.records import BASELINE_COLUMNS, EPOCH_COLUMNS, ORACLE_PREFIX, TRIAL_COLUMNS
 
 NEEDED = {"reports": "trial", "baselines": "baseline"}
 """The column that each further table must have."""
@@ -127,6 +128,7 @@ def read_source(source: Path, oracle: str | None, criteria: Criteria, hyperparam
     reports, baselines = (
         read_beside(folder, stem, name, known, own=own) if ours else DataFrame() for stem in ("reports", "baselines")
     )
+    baselines = at_oracle(baselines, oracle_column(rows.columns, oracle))
     if "trial" in reports:
         reports["trial"] = trial_numbers(reports, trials, folder)
         reports = check_epochs(reports, folder / "reports")
@@ -164,6 +166,15 @@ def read_beside(folder: Path, stem: str, sweep: str, known: Known, *, own: bool)
     columns = [column for column in COLUMNS[stem] if column.name not in (needed, "epoch")]
     table = typed(table, columns, find_criteria(table.columns, known), path)
     return table.assign(sweep=table["sweep"].astype(str) if "sweep" in table and not own else sweep)
+
+
+def at_oracle(baselines: DataFrame, chosen: str | None) -> DataFrame:
+    """The baselines with the oracle by which the trials are judged; without a value where it has not measured them."""
+    if chosen is None or chosen == "oracle" or baselines.empty:
+        return baselines
+    if chosen in baselines:
+        return baselines.assign(oracle=baselines[chosen])
+    return baselines.assign(oracle=math.nan) if chosen.startswith(ORACLE_PREFIX) else baselines
 
 
 def read_criteria(settings: Mapping[str, Any], path: Path) -> Known:

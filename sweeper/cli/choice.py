@@ -18,7 +18,7 @@ from sweeper.errors import ResultsError
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, hyperparameters_of
 from trainers.names import did_you_mean
-from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED
+from trainers.records import COMPLETED, CONFIG_PREFIX, ORACLE_PREFIX, UNTRAINED, oracle_names
 
 if TYPE_CHECKING:
     from analysis.data.columns import ScoreColumn
@@ -165,10 +165,10 @@ def _with_oracle(
     if row.get("oracle") is None:
         return choice
     best = max(measured, key=lambda other: (other["oracle"], -other["trial"]))
-    named = [key for key in row if key.startswith(ORACLE_PREFIX) and row[key] == row["oracle"]]
+    named = [name for name in oracle_names(row) if row[f"{ORACLE_PREFIX}{name}"] == row["oracle"]]
     return replace(
         choice,
-        oracle=named[0].removeprefix(ORACLE_PREFIX) if named else "oracle",
+        oracle=named[0] if named else "oracle",
         accuracy=row["oracle"],
         best_trial=int(best["trial"]),
         best_accuracy=best["oracle"],

@@ -15,7 +15,7 @@ from sweeper.run.images import same_images
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing, hyperparameters_of
 from sweeper.store.manifest import PROVENANCE, read_manifest
-from trainers.records import ORACLE_PREFIX
+from trainers.records import ORACLE_PREFIX, oracle_names
 
 
 def export_trial(
@@ -75,9 +75,9 @@ def about(listing: Listing, row: Mapping[str, Any]) -> dict[str, Any]:
         "hyperparameters": hyperparameters_of(row),
         "criteria": {name: row[name] for name in find_criteria(row) if row[name] is not None},
         "oracles": {
-            key.removeprefix(ORACLE_PREFIX): value
-            for key, value in row.items()
-            if key.startswith(ORACLE_PREFIX) and value is not None
+            name: row[f"{ORACLE_PREFIX}{name}"]
+            for name in oracle_names(row)
+            if row[f"{ORACLE_PREFIX}{name}"] is not None
         },
         "packages": dict(origin.get("packages") or {}),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from sweeper.errors import ConfigError
 from sweeper.store.listing import Listing, settings_criteria
 from trainers.names import did_you_mean
-from trainers.records import COMPLETED, CONFIG_PREFIX, LAYERS, ORACLE_PREFIX
+from trainers.records import COMPLETED, CONFIG_PREFIX, LAYERS, ORACLE_PREFIX, STANDARD_ERROR, oracle_names
 
 Row = Mapping[str, Any]
 
@@ -19,14 +19,14 @@ def score_columns(listing: Listing) -> list[str]:
 
 
 def oracle_columns(trials: Sequence[Row]) -> list[str]:
-    """The oracle columns in which any trial has a value."""
-    names = dict.fromkeys(key for row in trials for key in row if is_oracle(key))
-    named = [key for key in names if key != "oracle"]
+    """The accuracies of the oracles in which any trial has a value; the plain column if no oracle is named."""
+    names = list(dict.fromkeys(key for row in trials for key in row if is_oracle(key)))
+    named = [f"{ORACLE_PREFIX}{name}" for name in oracle_names(names)]
     return [key for key in named or names if any(row.get(key) is not None for row in trials)]
 
 
 def is_oracle(column: str) -> bool:
-    """Whether a column holds accuracies."""
+    """Whether a column is an oracle's."""
     return column == "oracle" or column.startswith(ORACLE_PREFIX)
 
 
@@ -56,7 +56,9 @@ def higher_is_better(listing: Listing, column: str) -> bool:
     from analysis.data.columns import make_score_column
     from analysis.data.criteria import known_criteria
 
-    return is_oracle(column) or make_score_column(column, known_criteria(listing.settings)).higher_is_better
+    if is_oracle(column):
+        return not column.endswith(f".{STANDARD_ERROR}")
+    return make_score_column(column, known_criteria(listing.settings)).higher_is_better
 
 
 def sort_trials(listing: Listing, name: str) -> list[dict[str, Any]]:

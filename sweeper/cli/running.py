@@ -98,7 +98,10 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
 @click.command(short_help="Measure trials that lack an oracle.")
 @sweep_argument
 @click.option(
-    "--oracle", "oracles", multiple=True, help="A probe protocol; may be given more than once.  [default: the sweep's]"
+    "--oracle",
+    "oracles",
+    multiple=True,
+    help="A probe protocol, or PROTOCOL@DATASET; may be given more than once.  [default: the sweep's]",
 )
 @results_option
 @run_options

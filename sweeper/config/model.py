@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from sweeper.config.storage import mask_password
 from trainers.fields import AtLeast, Between
 from trainers.options import Option, options_of
-from trainers.records import CriteriaSample, Scalar
+from trainers.records import CriteriaSample, OracleChoice, Scalar
 
 DEFAULT_OBJECTIVE: Final = "lidar"
 DEFAULT_ORACLE: Final = ("lidar_paper",)
@@ -124,7 +124,11 @@ class SweepConfig:
     observers: tuple[Mapping[str, Scalar], ...] = ()
     """Observers that are told what happens, besides the display: `tensorboard`, `wandb`, `mlflow`, `json_lines`,
     `plain`, `live` or a plug-in. `--observer` names one for a single command."""
+    oracle_choices: Mapping[str, OracleChoice] = field(default_factory=dict)
 
+
+MADE: Final = ("points", "oracle_choices")
+"""Fields that are no keys of the file: they are made from `space` and `oracle`."""
 
 SECTIONS: Final[Mapping[str, type[Any]]] = {
     "search": Search,
@@ -159,10 +163,11 @@ def to_mapping(config: SweepConfig) -> dict[str, Any]:
     for one in fields(config):
         value = getattr(config, one.name)
         mapping[one.name] = dict(value) if isinstance(value, Mapping) else value
-    del mapping["points"]
+    for name in MADE:
+        del mapping[name]
     mapping["space"] = {name: _axis_mapping(config, name) for name in config.space}
     mapping["criteria"] = list(config.criteria)
-    mapping["oracle"] = list(config.oracle) or "none"
+    mapping["oracle"] = [_oracle_mapping(name, config.oracle_choices.get(name)) for name in config.oracle] or "none"
     mapping["observers"] = [dict(observer) for observer in config.observers]
     mapping["storage"] = None if config.storage is None else mask_password(config.storage)
     for name in ("criteria_sample", "search", "collapse", "resources"):
@@ -180,6 +185,15 @@ def _axis_mapping(config: SweepConfig, name: str) -> dict[str, Any]:
     kind = "float" if isinstance(distribution, FloatDistribution) else "int"
     ends = {"low": distribution.low, "high": distribution.high, "log": distribution.log}
     return {"type": kind, **ends, "points": config.points[name]}
+
+
+def _oracle_mapping(name: str, choice: OracleChoice | None) -> Any:
+    """An oracle as the file has it: its name, or a mapping where it is not just that of the catalogue."""
+    if choice is None:
+        return name
+    dataset = {} if choice.dataset is None else {"dataset": dict(choice.dataset)}
+    constants = {key: list(value) if isinstance(value, tuple) else value for key, value in choice.constants.items()}
+    return {"probe": choice.probe, **dataset, **constants}
 
 
 def _plain(arguments: Mapping[str, object]) -> dict[str, Any]:

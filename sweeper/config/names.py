@@ -1,4 +1,4 @@
-"""The keys of a search-space file that name things of the laboratory: method, data set, encoder, criteria, oracle.
+"""The keys of a search-space file that name things of the laboratory: method, data set, encoder, criteria.
 
 The laboratory imports torch, so each function imports the catalogue that it needs.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.document import Document, Key, dotted, refuse
-from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, section_options
+from sweeper.config.model import DEFAULT_OBJECTIVE, section_options
 from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
@@ -143,17 +143,6 @@ def read_criteria(document: Document) -> tuple[str, ...]:
     if not criteria:
         raise document.error(("criteria",), "`criteria` must name at least one criterion, but got []")
     return criteria
-
-
-def read_oracle(document: Document) -> tuple[str, ...]:
-    """The oracles of the sweep, which may be none."""
-    from trainers.oracles import ORACLES
-
-    if "oracle" not in document.values:
-        return DEFAULT_ORACLE
-    if document.get(("oracle",)) in (None, "none"):
-        return ()
-    return read_names(document, ("oracle",), ORACLES, others=" or be none", group="sweeper.oracles")
 
 
 def read_objective(document: Document) -> str:

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweeper.config.axes import Axis, Choices, FloatRange, IntRange
 from sweeper.config.document import Document, Mistake, Mistakes, Parts, dotted
-from sweeper.config.model import SECTIONS, CollapseRule, Search, SweepConfig, section_options
+from sweeper.config.model import MADE, SECTIONS, CollapseRule, Search, SweepConfig, section_options
 from sweeper.config.names import (
     check_batch_size,
     check_criteria_sample,
@@ -25,9 +25,9 @@ from sweeper.config.names import (
     read_method,
     read_network,
     read_objective,
-    read_oracle,
 )
 from sweeper.config.observers import Known, read_observers
+from sweeper.config.oracles import choices_of, read_oracles
 from sweeper.config.pruners import check_criteria_every, check_pruner, read_pruner
 from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
@@ -96,7 +96,7 @@ def _parse(document: Document, *, cluster: bool, observers: Known | None) -> Swe
     parts.read("method", read_method)
     parts.read("dataset", read_dataset)
     parts.read("encoder", read_encoder)
-    parts.read("oracle", read_oracle)
+    parts.read("oracles", read_oracles)
     parts.read("criteria", read_criteria)
     parts.read("observers", partial(read_observers, known=observers))
     parts.read("objective", read_objective)
@@ -120,7 +120,7 @@ def _parse(document: Document, *, cluster: bool, observers: Known | None) -> Swe
     return _assemble(parts.finish())
 
 
-_CHECKED_ALONE: Final = ("axes", "network", "shape", "space", "unbounded")
+_CHECKED_ALONE: Final = ("axes", "network", "oracles", "shape", "space", "unbounded")
 """Parts that only other parts need."""
 
 
@@ -130,6 +130,8 @@ def _assemble(values: Mapping[str, Any]) -> SweepConfig:
     return SweepConfig(
         **{name: value for name, value in values.items() if name not in _CHECKED_ALONE},
         space={name: _distribution(axis) for name, axis in axes.items()},
+        oracle=tuple(one.name for one in values["oracles"]),
+        oracle_choices=choices_of(values["oracles"]),
         points={name: axis.points for name, axis in axes.items() if not isinstance(axis, Choices)},
     )
 
@@ -152,7 +154,7 @@ def _read_plain_keys(parts: Parts) -> None:
     """The keys at the top whose annotations say all about them, and the mistakes about unknown keys."""
     document = parts.document
     others = (*_NAMED, *SECTIONS)
-    options = {name: one for name, one in options_of(SweepConfig).items() if name not in (*others, "points")}
+    options = {name: one for name, one in options_of(SweepConfig).items() if name not in (*others, *MADE)}
     values, problems = check_options(options, document.values, owner="a key of a sweep", others=others)
     for name, problem in problems.items():
         if name not in options and name not in others:

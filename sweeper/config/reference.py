@@ -15,7 +15,7 @@ from sweeper.config.axes import AXES
 from sweeper.config.docs import schema
 from sweeper.config.docs.docstrings import summary
 from sweeper.config.docs.markdown import field_rows, quoted_default, table
-from sweeper.config.model import SECTIONS, SweepConfig, section_options
+from sweeper.config.model import MADE, SECTIONS, SweepConfig, section_options
 from sweeper.config.pruners import PRUNERS, WILCOXON, pruner_options
 from trainers.options import Option, options_of
 
@@ -72,7 +72,7 @@ def _keys() -> str:
         if name in SECTIONS:
             expected, default = f"a mapping, see [below](#{name})", ""
         expected, default = _TOP.get(name, (expected, default))
-        if name != "points":
+        if name not in MADE:
             rows.append((f"`{name}`", expected, default, meaning))
     return f"## Keys\n\n{table(('key', 'value', 'default', 'meaning'), rows)}"
 
@@ -90,7 +90,7 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "objective": ("a [criterion](#criteria)", "`lidar`"),
     "observers": ("a name, a mapping with `name` and options, or a list of these", "`[]`"),
-    "oracle": ("an [oracle](#oracles), a list of them, or `none`", "`lidar_paper`"),
+    "oracle": ("an [oracle](#oracles), a mapping with `probe`, a list of these, or `none`", "`lidar_paper`"),
 }
 
 
@@ -192,12 +192,22 @@ def _oracles() -> str:
     from trainers.oracles import ORACLES
 
     rows = [
-        (f"`{name}`", ", ".join(f"{key} = {quoted_default(value)}" for key, value in asdict(protocol).items()))
+        (
+            f"`{name}`",
+            summary(type(protocol)),
+            ", ".join(f"{key} = {quoted_default(value)}" for key, value in asdict(protocol).items()),
+        )
         for name, protocol in ORACLES.items()
     ]
-    return (
-        f"## Oracles\n\nThey read labels. The search sees no result of theirs.\n\n{table(('oracle', 'protocol'), rows)}"
+    text = (
+        "They read labels. The search sees no result of theirs. `oracle: [lidar_paper, knn]` runs several on the same "
+        "features, and the first is that of the plain column. A mapping changes constants of a protocol, or names "
+        "another data set: its images, resized and converted to what the encoder reads, with its own training and test "
+        "labels. Its columns are called `oracle.<probe>@<data set>`, and `lidar_paper@mnist5k` is short for a data set "
+        "with its default options."
     )
+    example = "oracle: [lidar_paper, {probe: few_label, images: 5}, {probe: lidar_paper, dataset: {name: mnist5k}}]"
+    return f"## Oracles\n\n{text}\n\n```\n{example}\n```\n\n{table(('oracle', 'protocol', 'constants'), rows)}"
 
 
 def _methods() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sweeper.config.model import SweepConfig
@@ -11,6 +12,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.manifest import NOTES, UNREADABLE, record_once
 from trainers.datasets.base import Images
 from trainers.fields import shortened
+from trainers.records import OracleChoice, Scalar
 
 LONGEST_NOTE: Final = 300
 """Characters of a note in sweep.yaml."""
@@ -64,14 +66,34 @@ def record_notes(folder: SweepFolder, images: Images) -> None:
 
 
 def has_labels(config: SweepConfig) -> bool:
-    """Whether the data set has the labels that an oracle needs.
+    """Whether the sweep's data set has the labels that an oracle needs.
 
     Raises:
         ConfigError: they cannot be read.
     """
+    return _has_labels(config.dataset)
+
+
+def check_labels(config: SweepConfig, oracles: Iterable[OracleChoice]) -> None:
+    """Check that each oracle's data set, which may be another one than the sweep's, has labels.
+
+    Raises:
+        ConfigError: one has none, or they cannot be read.
+    """
+    for oracle in oracles:
+        dataset = oracle.dataset or config.dataset
+        if not _has_labels(dataset):
+            labels = "; the labels of `folder` are its sub-folders" if dataset["name"] == "folder" else ""
+            where = "" if oracle.dataset is None else f" of the oracle {oracle.name}"
+            raise ConfigError(
+                f"`dataset` {dataset['name']}{where} has no labels, so no oracle can measure its trials{labels}"
+            )
+
+
+def _has_labels(dataset: Mapping[str, Scalar]) -> bool:
     from trainers.probe import has_labels
 
     try:
-        return has_labels(config.dataset)
+        return has_labels(dataset)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the labels of `dataset` {config.dataset['name']} cannot be read: {error}") from error
+        raise ConfigError(f"the labels of `dataset` {dataset['name']} cannot be read: {error}") from error

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweeper.config.model import SweepConfig
+from sweeper.config.oracles import asked_oracles, choices_of
 from sweeper.errors import ConfigError, OutputError, SweeperError, SweepError
 from sweeper.run.devices import check_device
 from sweeper.run.dispatcher import Dispatcher
-from sweeper.run.images import has_labels, read_images
+from sweeper.run.images import check_labels, has_labels, read_images
 from sweeper.run.local import run_locally
 from sweeper.run.observers import further_observers, observer_options
 from sweeper.run.observers.base import Observer, Observers, SweepStart
@@ -65,6 +66,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
     check_device(options)
     further = further_observers(config.observers, observers)
     labelled = not config.oracle or has_labels(config)
+    check_labels(config, [one for one in config.oracle_choices.values() if one.dataset is not None])
     images = read_images(config)
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
     url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
@@ -80,7 +82,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
             told.on_begin(sweep_start(config, made, study))
             for note in images.notes:
                 told.on_message(note)
-            if not labelled:
+            if not labelled and all(one.dataset is None for one in config.oracle_choices.values()):
                 told.on_message(
                     "the data set has no labels, so no oracle measures the trials; `oracle=none` hides this"
                 )
@@ -110,21 +112,13 @@ def probe_sweep(
         ConfigError: an unknown oracle, or none at all.
         ResultsError: the folder holds no sweep, or another process runs it.
     """
-    from trainers.oracles import ORACLES
-
     with opened(folder, options, observers) as dispatcher:
         config = dispatcher.config
-        wanted = oracles or config.oracle
-        unknown = [name for name in wanted if name not in ORACLES]
-        if unknown or not wanted:
-            what = f"but got {', '.join(unknown)}" if unknown else "but the sweep has none; name one"
-            raise ConfigError(f"`--oracle` must be one of {', '.join(ORACLES)}, {what}")
-        if not has_labels(config):
-            labels = "; the labels of `folder` are its sub-folders" if config.dataset["name"] == "folder" else ""
-            raise ConfigError(
-                f"`dataset` {config.dataset['name']} has no labels, so no oracle can measure its trials{labels}"
-            )
-        return run_tasks(dispatcher, options, oracles=wanted)
+        wanted = asked_oracles(oracles or config.oracle, config)
+        check_labels(config, wanted)
+        choices = {**config.oracle_choices, **choices_of(wanted)}
+        dispatcher.config = dispatcher.study.config = replace(config, oracle_choices=choices)
+        return run_tasks(dispatcher, options, oracles=tuple(one.name for one in wanted))
 
 
 @contextmanager

@@ -148,6 +148,7 @@ def make_trial_config(config: SweepConfig, number: int, hyperparameters: Mapping
         criteria_sample=config.criteria_sample,
         criteria_every=config.criteria_every,
         oracle=config.oracle,
+        oracle_choices=dict(config.oracle_choices),
         trial=number,
         configuration=number // config.seeds,
         seed=trial_seed(config.search.seed, number),

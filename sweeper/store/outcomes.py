@@ -46,6 +46,9 @@ def read_outcome(path: Path) -> Outcome | None:
         scores = content.pop("oracles")
         check_rows([content | {"probe_error": error}], RESULT_COLUMNS, file)
         check_rows(scores.values(), SCORE_COLUMNS, file)
+        for score in scores.values():  # an earlier version wrote no further metrics
+            further = score.get("further", {})
+            check_rows([further], [Column(name, "number", "") for name in further], file)
         oracles = {name: OracleScore(**score) for name, score in scores.items()}
         return Outcome(TrialResult(**content, oracles=oracles), tuple(map(str, probed)), error)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ResultsError):

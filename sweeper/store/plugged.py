@@ -18,11 +18,13 @@ PLUGINS: Final = "plugins"
 
 def used_plugins(config: SweepConfig) -> dict[str, dict[str, str]]:
     """Group -> name -> package, of the plug-ins that a sweep names."""
+    choices = config.oracle_choices
+    others = [one.dataset for one in choices.values() if one.dataset is not None]
     named = {
         "sweeper.methods": (config.method,),
         "sweeper.criteria": config.criteria,
-        "sweeper.datasets": (str(config.dataset["name"]),),
-        "sweeper.oracles": config.oracle,
+        "sweeper.datasets": tuple(str(one["name"]) for one in (config.dataset, *others)),
+        "sweeper.oracles": tuple(choices[name].probe if name in choices else name for name in config.oracle),
         OBSERVERS: tuple(str(observer["name"]) for observer in config.observers),
     }
     used: dict[str, dict[str, str]] = {}

@@ -34,17 +34,29 @@ CRITERION_SECONDS: Final = Column(
 FURTHER: Final = (
     Column("<criterion>_n, <criterion>_q", "whole", "images, and views of each, on which the criterion was measured"),
     Column("<criterion>_<constant>", "number", "a constant of the criterion, such as `lidar_delta`"),
-    Column("oracle.<name>", "number", "accuracy of every oracle"),
     Column("config.<hyperparameter>", "value", "every hyperparameter that was swept or held in `fixed`"),
 )
+ORACLES: Final = (
+    Column("oracle.<name>", "number", "accuracy of every oracle; `<probe>@<data set>` is one on another data set"),
+    Column("oracle.<name>_n", "whole", "test images behind it"),
+    Column(
+        "oracle.<name>.top5",
+        "number",
+        "share of the test images whose class is among the five that it names first; absent with at most five classes",
+    ),
+    Column("oracle.<name>.balanced", "number", "mean over the classes of the test split of the share that is right"),
+    Column("oracle.knn.k20", "number", "accuracy of `knn` with 20 neighbours; `oracle.knn` is that with 200"),
+    Column("oracle.few_label.se", "number", "standard error of the mean accuracy over the draws of labelled images"),
+)
+"""Metrics are absent from a table of a version that did not measure them."""
 
 
 def write() -> str:
     """One section for each table."""
     tables = {
-        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, BESIDE, NULL, *FURTHER),
+        "trials.parquet": (*TRIAL_COLUMNS, *CRITERION, BESIDE, NULL, *FURTHER[:2], *ORACLES, FURTHER[2]),
         "reports.parquet": (*EPOCH_COLUMNS, *CRITERION, BESIDE, NULL, CRITERION_SECONDS),
-        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, BESIDE, NULL, FURTHER[2]),
+        "baselines.parquet": (*BASELINE_COLUMNS, *CRITERION, BESIDE, NULL, *ORACLES),
     }
     return "\n".join(f"### {name}\n\n{table(HEAD, rows_of(columns))}\n" for name, columns in tables.items())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,16 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import read_log
 from sweeper.store.tables import read_table
-from trainers.records import EPOCH_COLUMNS, ORACLE_PREFIX, TRIAL_COLUMNS, OracleScore, TrialResult
+from trainers.records import (
+    COUNT,
+    EPOCH_COLUMNS,
+    ORACLE_PREFIX,
+    TRIAL_COLUMNS,
+    OracleScore,
+    TrialResult,
+    metric_columns,
+    oracle_names,
+)
 
 
 def restore_log(folder: SweepFolder) -> int:
@@ -61,13 +71,27 @@ def restore_outcomes(folder: SweepFolder) -> list[int]:
 
 
 def scores_of(row: Mapping[str, Any]) -> dict[str, OracleScore]:
-    """Oracle -> its score, from a row of trials.parquet, which has one count and one sum of seconds for all oracles.
+    """Oracle -> its score, from a row of trials.parquet, which has one sum of seconds for all oracles.
+
+    An earlier version wrote one count of test images, that of the first oracle.
 
     >>> scores_of({"oracle": 0.5, "oracle_n": 10, "oracle_seconds": 2.0, "oracle.a": 0.5, "oracle.b": None})
-    {'a': OracleScore(accuracy=0.5, n=10, seconds=2.0)}
+    {'a': OracleScore(accuracy=0.5, n=10, seconds=2.0, further={})}
+    >>> scores_of({"oracle_n": 10, "oracle.a": 0.5, "oracle.a_n": 12, "oracle.a.top5": 0.75})
+    {'a': OracleScore(accuracy=0.5, n=12, seconds=0.0, further={'top5': 0.75})}
     """
-    values = {name: value for name, value in row.items() if name.startswith(ORACLE_PREFIX) and value is not None}
-    n, share = row.get("oracle_n"), (row.get("oracle_seconds") or 0.0) / max(1, len(values))
-    if n is None:
-        return {}
-    return {name.removeprefix(ORACLE_PREFIX): OracleScore(value, int(n), share) for name, value in values.items()}
+    names = [name for name in oracle_names(row) if _is_known(row[f"{ORACLE_PREFIX}{name}"])]
+    share = (row.get("oracle_seconds") or 0.0) / max(1, len(names))
+    scores = {}
+    for name in names:
+        column = f"{ORACLE_PREFIX}{name}"
+        n = row.get(f"{column}{COUNT}", row.get("oracle_n"))
+        further = {key: row[metric] for key, metric in metric_columns(name, row).items() if _is_known(row[metric])}
+        if _is_known(n):
+            scores[name] = OracleScore(row[column], int(n), share, further)
+    return scores
+
+
+def _is_known(value: Any) -> bool:
+    """Whether a cell has a number; pandas writes NaN for an empty one."""
+    return isinstance(value, int | float) and math.isfinite(value)

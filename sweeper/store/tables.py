@@ -18,6 +18,7 @@ from trainers.rebuilding import how_to_rebuild
 from trainers.records import (
     BASELINE_COLUMNS,
     CONFIG_PREFIX,
+    COUNT,
     EPOCH_COLUMNS,
     FAILED,
     ORACLE_PREFIX,
@@ -27,6 +28,7 @@ from trainers.records import (
     Kind,
     OracleScore,
     criterion_columns,
+    metric_columns,
     names_of,
 )
 
@@ -122,7 +124,7 @@ def trials_table(
     held = [Column(f"{CONFIG_PREFIX}{name}", "value", "") for name in dict.fromkeys([*config.fixed, *config.space])]
     plain = [column for column in TRIAL_COLUMNS if oracles or not column.name.startswith("oracle")]
     conditions = [Column(name, condition_kind(name), "") for name in settings]
-    further = [Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles]
+    further = oracle_columns(oracles, [name for row in made for name in row])
     values = [*measured_columns(config.criteria), *columns_of_nulls(config.criteria)]
     return made, [*plain, *values, *conditions, *further, *held]
 
@@ -178,12 +180,26 @@ def _trial_row(
 def oracle_cells(scores: Mapping[str, OracleScore], oracles: Sequence[str]) -> dict[str, float | None]:
     """The oracle columns of a row: the plain ones are the first oracle's, the seconds those of all oracles together."""
     first = scores.get(oracles[0]) if oracles else None
-    return {
+    cells = {
         "oracle": first.accuracy if first else None,
         "oracle_n": first.n if first else None,
         "oracle_seconds": sum(score.seconds for score in scores.values()) if scores else None,
-        **{f"{ORACLE_PREFIX}{name}": scores[name].accuracy if name in scores else None for name in oracles},
     }
+    for name in oracles:
+        score, column = scores.get(name), f"{ORACLE_PREFIX}{name}"
+        cells |= {column: score.accuracy if score else None, f"{column}{COUNT}": score.n if score else None}
+        cells |= {f"{column}.{metric}": value for metric, value in (score.further if score else {}).items()}
+    return cells
+
+
+def oracle_columns(oracles: Sequence[str], cells: Iterable[str]) -> list[Column]:
+    """The columns of each oracle: accuracy, test images, and the further metrics that any row has."""
+    names, columns = list(dict.fromkeys(cells)), []
+    for name in oracles:
+        accuracy = f"{ORACLE_PREFIX}{name}"
+        columns += [Column(accuracy, "number", ""), Column(f"{accuracy}{COUNT}", "whole", "")]
+        columns += [Column(metric, "number", "") for metric in metric_columns(name, names).values()]
+    return columns
 
 
 def write_baselines(
@@ -195,7 +211,7 @@ def write_baselines(
         *plain,
         *measured_columns(criteria),
         *columns_of_nulls(criteria),
-        *(Column(f"{ORACLE_PREFIX}{name}", "number", "") for name in oracles),
+        *oracle_columns(oracles, [name for row in rows for name in row]),
     ]
     write_parquet(folder.baselines, [{"sweep": folder.name, **row} for row in rows], columns)
 

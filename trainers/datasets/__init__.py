@@ -7,10 +7,15 @@ from typing import Final
 
 from trainers.datasets.base import Dataset, DatasetOptions
 from trainers.datasets.cifar10 import Cifar10
+from trainers.datasets.cifar100 import Cifar100
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
+from trainers.datasets.huggingface import HuggingFace
+from trainers.datasets.imagenet import Imagenet
 from trainers.datasets.mnist5k import Mnist5k
 from trainers.datasets.photos import Photos
+from trainers.datasets.stl10 import Stl10
+from trainers.datasets.tiny_imagenet import TinyImagenet
 from trainers.names import did_you_mean
 from trainers.options import read_options
 from trainers.records import Scalar
@@ -21,6 +26,11 @@ DATASETS: Final[dict[str, type[Dataset]]] = {
     "folder": Folder,
     "fashion_mnist": FashionMnist,
     "cifar10": Cifar10,
+    "cifar100": Cifar100,
+    "stl10": Stl10,
+    "tiny_imagenet": TinyImagenet,
+    "imagenet": Imagenet,
+    "huggingface": HuggingFace,
 }
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "test")
+UNLABELLED = -1
+"""The class of an image without a label, in a split where others have one."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
-        """Class of every image of `split` ("train" or "test"), or None without labels. Only probe.py calls it."""
+        """Class of every image of `split` ("train" or "test"), or None without labels. Only probe.py calls it.
+
+        The class of an image without a label is `UNLABELLED`; the others are not negative.
+        """
 
 
 def scrambled(keys: Iterable[str]) -> NDArray[np.int64]:

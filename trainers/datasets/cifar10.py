@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, absolute, check_split
+from trainers.datasets.fetch import fetch
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
 
-FOLDER: Final = "cifar-10-batches-py"
-
 
 @dataclass(frozen=True)
-class Cifar10Options(DatasetOptions):
+class CifarOptions(DatasetOptions):
     """Where the files are."""
 
     root: str = "data"
-    """Folder that holds cifar-10-batches-py, the unpacked Python version of the data set."""
+    """Folder that holds the unpacked Python version of the data set, as torchvision unpacks it."""
+    download: bool = False
+    """Whether torchvision downloads the data set into `root`, if it is not there."""
 
 
 class Cifar10(Dataset):
-    """32×32×3; the author's 50,000 to train and 10,000 to test. Nothing is ever downloaded."""
+    """32×32×3; the author's 50,000 to train and 10,000 to test."""
 
-    Options = Cifar10Options
+    Options = CifarOptions
+    title: ClassVar[str] = "CIFAR-10"
+    folder: ClassVar[str] = "cifar-10-batches-py"
+    archive: ClassVar[str] = "cifar-10-python.tar.gz"
 
-    def __init__(self, options: Cifar10Options) -> None:
+    def __init__(self, options: CifarOptions) -> None:
         self.root = absolute(options.root)
-        if not (self.root / FOLDER).is_dir():
+        if options.download and not (self.root / self.folder).is_dir():
+            fetch(lambda: self.kind()(str(self.root), download=True), self.title)
+        if not (self.root / self.folder).is_dir():
             raise ValueError(
-                f"`dataset.root` must hold the folder {FOLDER}, but {self.root} does not; unpack "
-                "cifar-10-python.tar.gz (www.cs.toronto.edu/~kriz/cifar.html) there, or set dataset.root=FOLDER"
+                f"`dataset.root` must hold the folder {self.folder}, but {self.root} does not; unpack {self.archive} "
+                "(www.cs.toronto.edu/~kriz/cifar.html) there, set dataset.root=FOLDER, or set dataset.download=true"
             )
         super().__init__(replace(options, root=str(self.root)))
 
@@ -46,14 +52,19 @@ class Cifar10(Dataset):
         check_split(split)
         return np.array(self._open(split).targets, dtype=np.int64)
 
-    def _open(self, split: str) -> CIFAR10:
+    @staticmethod
+    def kind() -> type[CIFAR10]:
         """torchvision's reader, which compares every file with its known digest before it unpickles it."""
         from torchvision.datasets import CIFAR10
 
+        kind: type[CIFAR10] = CIFAR10
+        return kind
+
+    def _open(self, split: str) -> CIFAR10:
         try:
-            return CIFAR10(str(self.root), train=split == "train", download=False)
+            return self.kind()(str(self.root), train=split == "train", download=False)
         except RuntimeError:
             raise ValueError(
-                f"`dataset.root` must hold CIFAR-10 whole, but files in {self.root / FOLDER} are missing or damaged; "
-                "unpack cifar-10-python.tar.gz there again"
+                f"`dataset.root` must hold {self.title} whole, but files in {self.root / self.folder} are missing or "
+                f"damaged; unpack {self.archive} there again"
             ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.datasets.base import Dataset, DatasetOptions, Images, absolute, check_split
+from trainers.datasets.fetch import fetch
 
 DEBIAN_ROOT: Final = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts the files."""
@@ -31,6 +33,8 @@ class FashionMnistOptions(DatasetOptions):
 
     root: str | None = None
     """Folder of the four idx files, gzipped or not; null = that of Debian's package, else data/FashionMNIST/raw."""
+    download: bool = False
+    """Whether torchvision downloads the data set into `root` (null = data), if it is not there."""
 
 
 class FashionMnist(Dataset):
@@ -39,12 +43,17 @@ class FashionMnist(Dataset):
     Options = FashionMnistOptions
 
     def __init__(self, options: FashionMnistOptions) -> None:
-        roots = [absolute(options.root)] if options.root else [DEBIAN_ROOT, TORCHVISION_ROOT]
-        complete = [root for root in roots if all(_find(root, name) for name in FILES.values())]
+        asked = absolute(options.root or "data")
+        inside = asked / "FashionMNIST" / "raw"
+        roots = [asked, inside] if options.root else [DEBIAN_ROOT, TORCHVISION_ROOT]
+        if options.download and not _complete(roots):
+            fetch(lambda: _download(asked), "Fashion-MNIST")
+        complete = _complete(roots)
         if not complete:
             raise ValueError(
                 "`dataset.root` must hold the four idx files of Fashion-MNIST, but not all are in "
-                f"{' or '.join(map(str, roots))}; `apt-get install dataset-fashion-mnist`, or set dataset.root=FOLDER"
+                f"{' or '.join(map(str, roots))}; `apt-get install dataset-fashion-mnist`, set dataset.root=FOLDER, or "
+                "set dataset.download=true"
             )
         self.root = complete[0].resolve()
         super().__init__(replace(options, root=str(self.root)))
@@ -81,6 +90,17 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     if len(content) != header + math.prod(shape):
         raise ValueError(f"{path} must hold {math.prod(shape)} bytes, but has {len(content) - header}; get it again")
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _complete(roots: Iterable[Path]) -> list[Path]:
+    """The folders that hold all four files."""
+    return [root for root in roots if all(_find(root, name) for name in FILES.values())]
+
+
+def _download(root: Path) -> object:
+    from torchvision.datasets import FashionMNIST
+
+    return FashionMNIST(str(root), download=True)
 
 
 def _find(root: Path, name: str) -> Path | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from trainers.oracles.base import Oracle, check_finite, standardised
+from trainers.fields import Above, AtLeast, Between
+from trainers.oracles.base import Oracle, check_finite, judged, standardised
 from trainers.records import OracleScore
 
 
@@ -40,16 +41,20 @@ class LogisticRegression(Oracle):
     The objective is scikit-learn's: mean cross-entropy + penalty/2 · ‖weights‖², where penalty = 1 / (C · n).
     """
 
-    penalties: tuple[float, ...]
+    penalties: tuple[Annotated[float, Above(0)], ...]
     """From strong to weak. The one with the highest accuracy on the held-out images is used; of equals, the first."""
-    held_out: float = 0.2
+    held_out: Annotated[float, Between(0, 0.9)] = 0.2
     """Share of the training split on which the penalties are compared; the layer is then fitted to all of the split."""
-    tolerance: float = 1e-6
+    tolerance: Annotated[float, Above(0)] = 1e-6
     """Largest entry of the gradient, in the preconditioned coordinates, at which the fit has converged."""
-    choice_tolerance: float = 1e-4
+    choice_tolerance: Annotated[float, Above(0)] = 1e-4
     """The same while penalties are compared, in float32, since that needs held-out accuracies only."""
-    iterations: int = 3000
+    iterations: Annotated[int, AtLeast(1)] = 3000
     """Most iterations of L-BFGS for one penalty."""
+
+    def __post_init__(self) -> None:
+        if not self.penalties:
+            raise ValueError("`penalties` must name at least one penalty, but got []")
 
     def score(
         self,
@@ -68,8 +73,7 @@ class LogisticRegression(Oracle):
         targets = torch.searchsorted(classes, train_classes)
         penalty = self.choose(train.float(), targets, len(classes), seed)
         (fitted,) = fits(train, targets, len(classes), (penalty,), self)
-        hits = classes[fitted.logits(test).argmax(dim=1)] == test_classes
-        return OracleScore(float(hits.double().mean()), n=len(test_classes), seconds=time.perf_counter() - start)
+        return judged(fitted.logits(test), classes, test_classes, start)
 
     def choose(self, features: Tensor, classes: Tensor, count: int, seed: int) -> float:
         """The penalty that names most of the held-out images; they come from the features (n, d) that are given."""

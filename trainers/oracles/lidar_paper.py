@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import torch
 from torch import Tensor, nn
 
-from trainers.oracles.base import Oracle, check_finite, standardised
+from trainers.fields import Above, AtLeast
+from trainers.oracles.base import Oracle, check_finite, judged, standardised
+from trainers.oracles.linear import train_layer
 from trainers.records import OracleScore
 
 
@@ -20,12 +22,12 @@ from trainers.records import OracleScore
 class LinearProbe(Oracle):
     """A linear layer trained by Adam and cross-entropy on features standardised by the training split."""
 
-    epochs: int
-    batch_size: int
-    lr: float
+    epochs: Annotated[int, AtLeast(1)]
+    batch_size: Annotated[int, AtLeast(1)]
+    lr: Annotated[float, Above(0)]
     drop_after_epoch: int
     """The learning rate is divided by `drop_factor` once this many epochs are finished."""
-    drop_factor: float = 10.0
+    drop_factor: Annotated[float, Above(0)] = 10.0
 
     def score(
         self,
@@ -43,8 +45,7 @@ class LinearProbe(Oracle):
         train, test = standardised(train_features.float(), test_features.float())
         layer = fit(train, torch.searchsorted(classes, train_classes), len(classes), self, seed)
         with torch.no_grad():
-            hits = classes[layer(test).argmax(dim=1)] == test_classes
-        return OracleScore(float(hits.double().mean()), n=len(test_classes), seconds=time.perf_counter() - start)
+            return judged(layer(test), classes, test_classes, start)
 
 
 LIDAR_PAPER: Final = LinearProbe(epochs=20, batch_size=256, lr=0.01, drop_after_epoch=15)
@@ -52,19 +53,14 @@ LIDAR_PAPER: Final = LinearProbe(epochs=20, batch_size=256, lr=0.01, drop_after_
 
 def fit(features: Tensor, classes: Tensor, count: int, protocol: LinearProbe, seed: int) -> nn.Linear:
     """A linear layer of `count` outputs, trained on features (n, d) and classes (n,) from 0 on, on their device."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layer = nn.Linear(features.shape[1], count)
-    layer = layer.to(features.device)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=protocol.lr)
-    generator = torch.Generator().manual_seed(seed)
-    for epoch in range(protocol.epochs):
-        if epoch == protocol.drop_after_epoch:
-            for group in optimizer.param_groups:
-                group["lr"] = protocol.lr / protocol.drop_factor
-        order = torch.randperm(len(features), generator=generator).to(features.device)
-        for chosen in order.split(protocol.batch_size):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(layer(features[chosen]), classes[chosen]).backward()
-            optimizer.step()
-    return layer
+    dropped = protocol.lr / protocol.drop_factor
+    rates = [protocol.lr if epoch < protocol.drop_after_epoch else dropped for epoch in range(protocol.epochs)]
+    return train_layer(
+        features,
+        classes,
+        count,
+        optimizer=lambda layer: torch.optim.Adam(layer.parameters()),
+        rates=rates,
+        batch_size=protocol.batch_size,
+        seed=seed,
+    )

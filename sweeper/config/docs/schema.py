@@ -24,7 +24,8 @@ from sweeper.config.docs.json_schema import (
     value_schema,
     when,
 )
-from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, SECTIONS, SweepConfig, section_options
+from sweeper.config.model import DEFAULT_OBJECTIVE, DEFAULT_ORACLE, MADE, SECTIONS, SweepConfig, section_options
+from sweeper.config.oracles import constants_of
 from sweeper.config.pruners import PRUNERS, pruner_options
 from trainers.fields import describe
 from trainers.options import Option, options_of
@@ -46,7 +47,7 @@ def sweep_schema() -> Schema:
     from trainers.methods import METHODS
 
     docs = field_docs(SweepConfig)
-    options = {name: one for name, one in options_of(SweepConfig).items() if name != "points"}
+    options = {name: one for name, one in options_of(SweepConfig).items() if name not in MADE}
     properties = {name: value_schema(option.hint) for name, option in options.items() if name not in _NAMED}
     properties |= {name: _section(name) for name in SECTIONS} | _named()
     for name, option in options.items():
@@ -108,21 +109,17 @@ def _pruner(shared: Mapping[str, Schema]) -> Schema:
 def _named() -> dict[str, Schema]:
     """The keys that name things of the laboratory."""
     from trainers.criteria import CRITERIA
-    from trainers.datasets import DATASETS
     from trainers.methods import METHODS
-    from trainers.oracles import ORACLES
 
-    oracle = one_or_several({"enum": list(ORACLES)})
-    oracle["anyOf"] += [{"enum": ["none", None]}]
     criteria = one_or_several({"enum": list(CRITERIA)})
     criteria["anyOf"] += [{"enum": ["default", "all", None]}]
     criteria["anyOf"][1]["minItems"] = 1
     observer: Schema = {"anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}]}
-    names: Schema = {"enum": list(DATASETS)}
-    datasets = [({"const": name}, fields_schema(kind.Options), ()) for name, kind in DATASETS.items()]
+    oracle = one_or_several({"$ref": "#/definitions/oracle"})
+    oracle["anyOf"] += [{"enum": ["none", None]}]
     return {
         "method": {"enum": list(METHODS)},
-        "dataset": {"anyOf": [names, chosen_schema("name", names, datasets)]},
+        "dataset": {"allOf": [_DATASET]},
         "encoder": _encoder(),
         "space": {"type": NULLABLE},
         "fixed": {"type": NULLABLE},
@@ -131,6 +128,28 @@ def _named() -> dict[str, Schema]:
         "oracle": {**oracle, "default": DEFAULT_ORACLE[0]},
         "observers": {"anyOf": [*one_or_several(observer)["anyOf"], {"type": "null"}]},
     }
+
+
+def _dataset() -> Schema:
+    from trainers.datasets import DATASETS
+
+    names: Schema = {"enum": list(DATASETS)}
+    cases = [({"const": name}, fields_schema(kind.Options), ()) for name, kind in DATASETS.items()]
+    return {"anyOf": [names, chosen_schema("name", names, cases)]}
+
+
+def _oracle() -> Schema:
+    """One oracle: a protocol, the short form with another data set, or a mapping."""
+    from trainers.datasets import DATASETS
+    from trainers.oracles import ORACLES
+
+    names: Schema = {"enum": list(ORACLES)}
+    elsewhere: Schema = {"type": "string", "pattern": f"^({'|'.join(ORACLES)})@({'|'.join(DATASETS)})$"}
+    cases = [({"const": name}, fields_schema(type(one), constants_of(name)), ()) for name, one in ORACLES.items()]
+    return {"anyOf": [names, elsewhere, chosen_schema("probe", names, cases, {"dataset": _DATASET})]}
+
+
+_DATASET: Final[Schema] = {"$ref": "#/definitions/dataset"}
 
 
 def _encoder() -> Schema:
@@ -175,7 +194,7 @@ def _definitions() -> dict[str, Schema]:
     from trainers.methods import METHODS
     from trainers.settings import hyperparameters
 
-    definitions = {"wrapped_pruner": {**_pruner({}), "type": NULLABLE}}
+    definitions = {"dataset": _dataset(), "oracle": _oracle(), "wrapped_pruner": {**_pruner({}), "type": NULLABLE}}
     for method, kind in METHODS.items():
         docs = field_docs(type(kind.optimizer)) | field_docs(type(kind.augmentation))
         for name, one in hyperparameters(method).items():
