@@ -33,7 +33,7 @@ from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
 from sweeper.config.sizes import check_encoder_size, check_grid, check_sizes, read_shape
 from sweeper.config.space import check_centre, check_data, check_method, check_values, read_fixed, read_space
-from sweeper.config.yaml_file import read_document
+from sweeper.config.yaml_file import make_document, read_document
 from sweeper.errors import ConfigError
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
@@ -61,17 +61,27 @@ def load_config(
         ConfigError: one line per mistake: its place, what was expected, what came, and the nearest right name.
     """
     config = _parse(read_document(path, overrides), cluster=cluster, observers=observers)
-    runs = config.trials * config.seeds
-    if not config.space and runs > 1:
-        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
+    warn_of_equal_trials(config)
     return config
 
 
 def parse_config(
-    mapping: Mapping[str, Any], *, source: str, cluster: bool = False, observers: Known | None = None
+    mapping: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    source: str,
+    cluster: bool = False,
+    observers: Known | None = None,
 ) -> SweepConfig:
     """The sweep that a mapping describes, with the checks of a file; `source` names it in errors."""
-    return _parse(Document(mapping, source), cluster=cluster, observers=observers)
+    return _parse(make_document(mapping, source, overrides), cluster=cluster, observers=observers)
+
+
+def warn_of_equal_trials(config: SweepConfig) -> None:
+    """Say that `space` is empty, if the sweep has several trials."""
+    runs = config.trials * config.seeds
+    if not config.space and runs > 1:
+        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
 
 
 def _load_plugins() -> None:
