@@ -49,6 +49,8 @@ space:
   prototypes: {type: int, low: 64, high: 1024, log: true}
 fixed: {teacher_momentum: 0.97, local_crops: 0}
 """
+GIVEN = "criteria_sample={images: 40, views: 3}"
+"""An override without which the sample is sized, and a line says so."""
 LINES = {"encoder": 3, "trials": 6, "space.lr": 8, "space.lr.low": 10, "space.mask_ratio": 13, "fixed": 15}
 
 
@@ -98,7 +100,7 @@ def test_what_is_read(file: Path) -> None:
 def test_every_default_is_written_out(file: Path) -> None:
     config = load_config(file)
     assert config.criteria == DEFAULT_CRITERIA
-    assert config.criteria_sample == CriteriaSample()
+    assert config.criteria_sample == CriteriaSample(images=512, views=10)  # two for each dimension of the bottleneck
     assert config.oracle == ("lidar_paper",)
     assert config.points == {"lr": 5, "mask_ratio": 5, "prototypes": 5}
     assert config.encoder == {
@@ -552,7 +554,7 @@ def test_bytes_that_are_no_text(file: Path) -> None:
     assert "must be UTF-8 text, but byte 8 is not" in complaint(file)
 
 
-@pytest.mark.parametrize("key", ["method", "dataset", "encoder", "epochs", "batch_size", "trials"])
+@pytest.mark.parametrize("key", ["method", "dataset", "encoder", "epochs", "trials"])
 def test_a_missing_key_is_named(file: Path, key: str) -> None:
     file.write_text("".join(line for line in FILE.splitlines(keepends=True) if not line.startswith(f"{key}:")))
     assert f"`{key}" in (message := complaint(file))
@@ -595,7 +597,7 @@ def test_any_value_of_any_key_is_accepted_or_refused(key: str, value: Any) -> No
 
 def test_a_hyperparameter_in_both_is_held_and_a_line_says_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "sweeper"):
-        config = load_config(file, ["fixed.lr=0.01"])
+        config = load_config(file, ["fixed.lr=0.01", GIVEN])
     assert "lr" not in config.space
     assert "lr" not in config.points
     assert config.fixed["lr"] == 0.01
@@ -613,16 +615,16 @@ def test_the_sweep_yaml_of_a_sweep_is_told_from_a_search_space(file: Path) -> No
 def test_an_empty_space_is_said_to_be_so(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     said = "`space` is empty: all 4 trials have the same hyperparameters and differ in their seed"
     with caplog.at_level(logging.WARNING, "sweeper"):
-        assert load_config(file, ["space={}", "trials=2", "seeds=2"]).space == {}
+        assert load_config(file, ["space={}", "trials=2", "seeds=2", GIVEN]).space == {}
         assert caplog.messages == [said]
-        load_config(file, ["space={}", "trials=1", "seeds=1"])  # there is nothing else that could differ
-        load_config(file, ["trials=4"])
+        load_config(file, ["space={}", "trials=1", "seeds=1", GIVEN])  # there is nothing else that could differ
+        load_config(file, ["trials=4", GIVEN])
     assert caplog.messages == [said]
 
 
 @pytest.mark.slow
 def test_for_axes_it_is_the_centre(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = load_config(file, ["fixed.lr=0.01", "search.sampler=axes"])
+    config = load_config(file, ["fixed.lr=0.01", "search.sampler=axes", GIVEN])
     assert "lr" in config.space
     assert config.fixed["lr"] == 0.01
     assert not caplog.messages
@@ -808,7 +810,7 @@ def test_editors_show_meanings_and_defaults() -> None:
     assert SCHEMA["properties"]["collapse"]["properties"]["warmup"]["description"].startswith("Share of the epochs")
     dino = next(one["then"] for one in SCHEMA["allOf"] if one["if"]["properties"]["method"] == {"const": "dino"})
     assert dino["properties"]["fixed"]["properties"]["lr"]["default"] == 5e-4
-    assert set(SCHEMA["required"]) == {"method", "dataset", "encoder", "epochs", "batch_size", "trials"}
+    assert set(SCHEMA["required"]) == {"method", "dataset", "encoder", "epochs", "trials"}
 
 
 MASKED = """\

@@ -154,9 +154,12 @@ def test_folder_takes_subfolders_as_classes_and_splits_by_path_alone(tmp_path: P
         expected = [["ant", "cat", "dog"].index(names[n].split("/")[0]) for n in number]
         assert dataset.labels(split).tolist() == expected
     assert len(images.test) == 12
-    again = open_dataset({**options, "labels": False})
+    again = open_dataset({**options, "labels": False, "test_share": 0.2})
     assert again.labels("train") is None
     np.testing.assert_array_equal(again.images().train, images.train)
+    whole = open_dataset({**options, "labels": False}).images()
+    assert len(whole.test) == 0
+    np.testing.assert_array_equal(whole.train, np.concatenate([images.test, images.train]))
 
 
 def test_folder_has_no_classes_below_two_subfolders_or_without_a_test_split(tmp_path: Path) -> None:
@@ -271,7 +274,7 @@ def test_roots_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     dataset = open_dataset({"name": "folder", "root": "pictures"})
     monkeypatch.chdir("/")
     assert dataset.options.root == str(tmp_path / "pictures")  # type: ignore[attr-defined]
-    assert len(dataset.images().train) == 4
+    assert len(dataset.images().train) == 5
 
 
 # fashion_mnist and cifar10: files written here, in the layouts of their authors

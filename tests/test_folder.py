@@ -86,7 +86,7 @@ def test_of_val_and_test_the_one_is_left_untouched(tmp_path: Path) -> None:
 def test_other_folders_are_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     write(tmp_path, [f"{name}/{i}.png" for name in names for i in range(10)])
     dataset = opened(tmp_path)
-    assert dataset.shape("test")[0] == 2 * len(names)
+    assert dataset.shape("test")[0] == (2 * len(names) if len(names) > 1 else 0)
     assert (dataset.labels("train") is None) == (len(names) == 1)
 
 

@@ -106,6 +106,7 @@ def test_sweep_yaml_is_opened_in_one_place_of_the_conductor() -> None:
 
 
 MAY_IMPORT = {
+    "notebook": {"cli", "run", "on_ray", "search", "store", "config"},
     "cli": {"run", "on_ray", "search", "store", "config"},
     "run": {"on_ray", "search", "store", "config"},
     "on_ray": set(),
@@ -171,8 +172,9 @@ def test_folders_do_not_import_in_a_circle(parent: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_alone_know_the_judge() -> None:
-    assert within(importers("analysis"), "sweeper") == within(importers("analysis"), "sweeper/cli")
+def test_the_commands_and_the_notebook_alone_know_the_judge() -> None:
+    asking = ("sweeper/cli", "sweeper/notebook")
+    assert within(importers("analysis"), "sweeper") == within(importers("analysis"), *asking)
 
 
 @pytest.mark.slow

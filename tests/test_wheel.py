@@ -96,6 +96,20 @@ def test_the_doctor_reads_what_a_source_tree_needs(monkeypatch: pytest.MonkeyPat
     assert checks["click"].verdict == "ok"
 
 
+def test_the_image_is_built_from_what_the_wheel_needs() -> None:
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.split() for line in lines if line and not line.startswith((" ", "#"))]
+    copied = [word for verb, *words in steps if verb == "COPY" and "--from" not in words[0] for word in words[:-1]]
+    assert sorted(copied) == sorted(INPUTS)
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert ignored[0] == "*"
+    assert {line.removeprefix("!") for line in ignored if line.startswith("!")} == set(INPUTS)
+    assert [words for verb, *words in steps if verb == "ENTRYPOINT"] == [['["sweeper"]']]
+    defaults = dict(words[0].split("=") for verb, *words in steps if verb == "ARG")
+    (user,) = (words[0] for verb, *words in steps if verb == "USER")
+    assert int(defaults[user.removeprefix("$")]) > 0  # not root
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by pip from a copy of the repository."""

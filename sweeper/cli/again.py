@@ -12,9 +12,9 @@ import yaml
 
 from sweeper.config.model import SweepConfig
 
-ALWAYS: Final = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria")
+ALWAYS: Final = ("method", "dataset", "encoder", "epochs", "batch_size", "criteria", "criteria_sample")
 """Keys that the file has in any case."""
-UNLESS_DEFAULT: Final = ("criteria_sample", "criteria_every", "objective", "oracle", "collapse", "resources")
+UNLESS_DEFAULT: Final = ("criteria_every", "objective", "oracle", "collapse", "resources")
 """Keys that matter to a single trial; the file has those that differ from the default."""
 
 LONGER: Final = 10

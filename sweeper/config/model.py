@@ -79,7 +79,8 @@ class SweepConfig:
     epochs: Annotated[int, Between(1, 1_000_000)]
     """Epochs of every trial."""
     batch_size: Annotated[int, Between(2, 10_000_000)]
-    """Images per update."""
+    """Images per update; not given = the largest power of two up to 128 with two updates an epoch. Of a file whose data
+    set an override replaces, a value above the number of training images becomes that."""
     trials: Annotated[int, Between(1, 1_000_000)]
     """Configurations; the sweep makes `trials` × `seeds` runs."""
     space: Mapping[str, BaseDistribution]
@@ -90,7 +91,10 @@ class SweepConfig:
     criteria: tuple[str, ...]
     """The label-free criteria that every trial reports."""
     criteria_sample: CriteriaSample = _CRITERIA_SAMPLE
-    """The images and draws on which the criteria of every trial are measured."""
+    """The images and draws on which the criteria of every trial are measured. Not given = the criteria take about a
+    tenth of the training, counted in passes of an image (three for each view of a training step): from 10 views of as
+    many images as LiDAR needs, to 50 views of 1,000. Of a file whose data set an override replaces, more images than
+    there are become all of them. What is chosen is said in a line, and written to sweep.yaml."""
     criteria_every: Annotated[int, Between(1, 1_000_000)] = 1
     """The criteria are measured each so many epochs, and after the last one. The collapse rule looks after every epoch;
     pruners decide after measured ones. Epochs between have no value in the tables (null, not NaN)."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sweeper.config.document import Document, Key, dotted, refuse
-from sweeper.config.model import DEFAULT_OBJECTIVE, section_options
-from sweeper.config.sections import missing, read_at, read_mapping, read_section, read_section_values
+from sweeper.config.model import DEFAULT_OBJECTIVE
+from sweeper.config.sections import missing, read_at, read_mapping, read_section
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
 from trainers.plugins import hint_for
-from trainers.records import CriteriaSample, Scalar
+from trainers.records import Scalar
 
 if TYPE_CHECKING:
     from trainers.encoders import Encoder
@@ -163,31 +163,6 @@ def check_objective(document: Document, objective: str, criteria: tuple[str, ...
     if objective not in criteria:
         problem = f"must be one of the `criteria` of this sweep ({', '.join(criteria)}), but got {objective}"
         raise document.error(("objective",), f"`objective` {problem}; add it to `criteria`", ("criteria",))
-
-
-def read_criteria_sample(document: Document) -> CriteriaSample:
-    """The images and draws on which the criteria are measured."""
-    return CriteriaSample(**read_section_values(section_options("criteria_sample"), document, ("criteria_sample",)))
-
-
-def check_batch_size(document: Document, batch_size: int, shape: tuple[int, ...]) -> None:
-    """Raises: ConfigError, if a batch needs more training images than there are."""
-    count = shape[0]
-    if batch_size > count:
-        problem = f"`batch_size` must be at most the {count} training images, but got {batch_size}"
-        raise document.error(("batch_size",), problem, ("dataset", "name"))
-
-
-def check_criteria_sample(
-    document: Document, sample: CriteriaSample, dataset: Mapping[str, Scalar], shape: tuple[int, ...]
-) -> None:
-    """Raises: ConfigError, if the criteria need more images than their split has; `shape` is that of training."""
-    from trainers.datasets import open_dataset
-
-    count = shape[0] if sample.split == "train" else open_dataset(dataset).shape(sample.split)[0]
-    if sample.images > count:
-        problem = f"must be at most the {count} images of the {sample.split} split, but got {sample.images}"
-        raise document.error(("criteria_sample", "images"), f"`criteria_sample.images` {problem}", ("dataset", "name"))
 
 
 def read_network(document: Document, encoder: Mapping[str, Scalar], shape: tuple[int, ...]) -> Encoder:

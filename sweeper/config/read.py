@@ -13,13 +13,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from sweeper.config.axes import Axis, Choices, FloatRange, IntRange
 from sweeper.config.document import Document, Mistake, Mistakes, Parts, dotted
+from sweeper.config.fitting import (
+    check_given_sample,
+    fit_batch_size,
+    fit_sample,
+    read_criteria_sample,
+    say_what_was_fitted,
+)
 from sweeper.config.model import MADE, SECTIONS, CollapseRule, Search, SweepConfig, section_options
 from sweeper.config.names import (
-    check_batch_size,
-    check_criteria_sample,
     check_objective,
     read_criteria,
-    read_criteria_sample,
     read_dataset,
     read_encoder,
     read_method,
@@ -33,7 +37,7 @@ from sweeper.config.resources import read_resources
 from sweeper.config.sections import read_section
 from sweeper.config.sizes import check_encoder_size, check_grid, check_sizes, read_shape
 from sweeper.config.space import check_centre, check_data, check_method, check_values, read_fixed, read_space
-from sweeper.config.yaml_file import read_document
+from sweeper.config.yaml_file import make_document, read_document
 from sweeper.errors import ConfigError
 from trainers.fields import as_yaml
 from trainers.names import did_you_mean
@@ -61,17 +65,27 @@ def load_config(
         ConfigError: one line per mistake: its place, what was expected, what came, and the nearest right name.
     """
     config = _parse(read_document(path, overrides), cluster=cluster, observers=observers)
-    runs = config.trials * config.seeds
-    if not config.space and runs > 1:
-        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
+    warn_of_equal_trials(config)
     return config
 
 
 def parse_config(
-    mapping: Mapping[str, Any], *, source: str, cluster: bool = False, observers: Known | None = None
+    mapping: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    source: str,
+    cluster: bool = False,
+    observers: Known | None = None,
 ) -> SweepConfig:
     """The sweep that a mapping describes, with the checks of a file; `source` names it in errors."""
-    return _parse(Document(mapping, source), cluster=cluster, observers=observers)
+    return _parse(make_document(mapping, source, overrides), cluster=cluster, observers=observers)
+
+
+def warn_of_equal_trials(config: SweepConfig) -> None:
+    """Say that `space` is empty, if the sweep has several trials."""
+    runs = config.trials * config.seeds
+    if not config.space and runs > 1:
+        logger.warning("`space` is empty: all %d trials have the same hyperparameters and differ in their seed", runs)
 
 
 def _load_plugins() -> None:
@@ -109,15 +123,20 @@ def _parse(document: Document, *, cluster: bool, observers: Known | None) -> Swe
     parts.check(check_objective, "objective", "criteria")
     parts.check(check_grid, "space", "search")
     parts.read("shape", partial(read_shape, cluster=cluster), "dataset")
-    parts.check(check_batch_size, "batch_size", "shape")
-    parts.check(check_criteria_sample, "criteria_sample", "dataset", "shape")
+    parts.read("batch_size", fit_batch_size, "batch_size", "shape")
+    parts.check(check_given_sample, "criteria_sample", "dataset", "shape")
     parts.read("unbounded", read_network, "encoder", "shape")
     parts.read("network", partial(check_encoder_size, cluster=cluster), "unbounded")
     parts.check(check_method, "method", "network", "space", "fixed")
     parts.check(check_data, "method", "batch_size", "shape", "space", "fixed")
+    counts = ("batch_size", "epochs", "criteria_every")
+    needs: tuple[str, ...] = ("criteria_sample", "dataset", "shape", "method", "network", "space", "fixed", *counts)
+    parts.read("criteria_sample", fit_sample, *needs)
     needs = ("method", "network", "shape", "space", "fixed", "batch_size", "criteria_sample")
     parts.check(partial(check_sizes, cluster=cluster), *needs)
-    return _assemble(parts.finish())
+    values = parts.finish()
+    say_what_was_fitted(document, values)
+    return _assemble(values)
 
 
 _CHECKED_ALONE: Final = ("axes", "network", "oracles", "shape", "space", "unbounded")
@@ -153,8 +172,13 @@ _NAMED: Final = ("method", "dataset", "encoder", "space", "fixed", "criteria", "
 def _read_plain_keys(parts: Parts) -> None:
     """The keys at the top whose annotations say all about them, and the mistakes about unknown keys."""
     document = parts.document
-    others = (*_NAMED, *SECTIONS)
+    others: tuple[str, ...] = (*_NAMED, *SECTIONS)
     options = {name: one for name, one in options_of(SweepConfig).items() if name not in (*others, *MADE)}
+    if document.get(("batch_size",)) is None:
+        del options["batch_size"]  # `fit_batch_size` chooses it
+        parts.values["batch_size"], others = None, (*others, "batch_size")
+    if "criteria_every" not in document.values:
+        parts.values["criteria_every"] = SweepConfig.criteria_every  # `fit_sample` needs it
     values, problems = check_options(options, document.values, owner="a key of a sweep", others=others)
     for name, problem in problems.items():
         if name not in options and name not in others:

@@ -70,7 +70,10 @@ def _keys() -> str:
     rows = []
     for name, expected, default, meaning in field_rows(SweepConfig):
         if name in SECTIONS:
-            expected, default = f"a mapping, see [below](#{name})", ""
+            expected, default = (
+                f"a mapping, see [below](#{name})",
+                "from the images" if name == "criteria_sample" else "",
+            )
         expected, default = _TOP.get(name, (expected, default))
         if name not in MADE:
             rows.append((f"`{name}`", expected, default, meaning))
@@ -81,6 +84,8 @@ _TOP: Final[Mapping[str, tuple[str, str]]] = {
     "method": ("a [method](#methods)", ""),
     "dataset": ("a name, or a mapping with `name`, see [data sets](#data-sets)", ""),
     "encoder": ("a name, or a mapping with `name`, see [encoders](#encoders)", ""),
+    "criteria_sample": ("a mapping, see [below](#criteria_sample)", "from the images"),
+    "batch_size": ("a whole number from 2 to 10,000,000", "from the images"),
     "pruner": ("a name, or a mapping with `name`, see [below](#pruner)", "`none`"),
     "space": ("a mapping, see [below](#space-and-fixed)", "nothing varies"),
     "fixed": ("a mapping, see [below](#space-and-fixed)", "the method's defaults"),

@@ -79,9 +79,9 @@ def check_sizes(
     from trainers.methods import METHODS
     from trainers.settings import resolve
 
-    largest = {**_largest(axes), **{name: value for name, value in fixed.items() if name not in axes}}
+    values = {**largest(axes), **{name: value for name, value in fixed.items() if name not in axes}}
     try:
-        settings = resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=largest))
+        settings = resolve(TrialConfig(method, {}, {}, epochs=1, batch_size=1, hyperparameters=values))
         crops = settings.augmentation
         key = _blamed(axes, fixed)
         local = crops.local_crops * (crops.local_size or shape[1]) ** 2
@@ -93,12 +93,12 @@ def check_sizes(
     except (TypeError, ValueError):
         return  # the checks of the values and of the method report it
     _refuse(document, key, _weight_bytes(built), "the networks of a trial in training", cluster=cluster)
-    dims = _dimensions(built, shape)
-    scatter = 4 * 8 * max(dims, default=0) ** 2  # LiDAR's matrices, in float64
+    dims = dimensions(built, shape)
+    scatter = 4 * 8 * max(dims.values(), default=0) ** 2  # LiDAR's matrices, in float64
     _refuse(document, key, scatter, "LiDAR's covariances", cluster=cluster)
     rows = sample.images * sample.views
     what = "the embeddings of `criteria_sample`"
-    _refuse(document, ("criteria_sample",), 4 * rows * sum(dims), what, cluster=cluster)
+    _refuse(document, ("criteria_sample",), 4 * rows * sum(dims.values()), what, cluster=cluster)
 
 
 def check_grid(document: Document, axes: Mapping[str, Axis], search: Search) -> None:
@@ -117,7 +117,7 @@ def _count(axis: Axis) -> int:
     return min(axis.points, axis.high - axis.low + 1)
 
 
-def _largest(axes: Mapping[str, Axis]) -> dict[str, Scalar]:
+def largest(axes: Mapping[str, Axis]) -> dict[str, Scalar]:
     """The largest value of every axis of whole numbers."""
     found: dict[str, Scalar] = {}
     for name, axis in axes.items():
@@ -130,7 +130,7 @@ def _largest(axes: Mapping[str, Axis]) -> dict[str, Scalar]:
 
 def _blamed(axes: Mapping[str, Axis], fixed: Mapping[str, Scalar]) -> Key:
     """The key of the largest whole-number hyperparameter."""
-    sizes = {("space", name): value for name, value in _largest(axes).items() if isinstance(value, int)}
+    sizes = {("space", name): value for name, value in largest(axes).items() if isinstance(value, int)}
     sizes |= {("fixed", name): value for name, value in fixed.items() if type(value) is int}
     return max(sizes, key=sizes.__getitem__, default=("encoder", "name"))
 
@@ -139,16 +139,16 @@ def _weight_bytes(network: Encoder | Method) -> int:
     return WEIGHT_BYTES * sum(weight.numel() for weight in network.parameters())
 
 
-def _dimensions(method: Method, shape: Shape) -> list[int]:
-    """The widths of the layers that the criteria read; none where a method cannot run without numbers."""
+def dimensions(method: Method, shape: Shape) -> dict[str, int]:
+    """Layer that the criteria read -> its width; none where a method cannot run without numbers."""
     import torch
 
     try:
         with torch.device("meta"), torch.no_grad():
             rows = method.eval().features(torch.empty(2, shape[3], shape[1], shape[2]))
     except (NotImplementedError, RuntimeError, TypeError):
-        return []
-    return [layer.shape[-1] for layer in rows.values()]
+        return {}
+    return {name: layer.shape[-1] for name, layer in rows.items()}
 
 
 def _refuse(document: Document, key: Key, needed: int, what: str, *, cluster: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,16 +37,31 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
     lines = _Lines(source)
     lines.visit(node, ())
     refuse(lines.mistakes)  # which of two equal keys is meant is unknown, so that nothing else can be checked
+    return make_document(values, source, overrides, lines.of_key)
+
+
+def make_document(
+    values: Mapping[str, object], source: str, overrides: Sequence[str] = (), lines: Mapping[Key, int] | None = None
+) -> Document:
+    """The values with those of `overrides` in place of their own; an override that is no override is a mistake.
+
+    Args:
+        values: nested values; they are not changed.
+        source: what errors call them.
+        overrides: "key.key=value", values in YAML.
+        lines: the line of every key, for values from a file.
+    """
+    changed = dict(values)
     mistakes: list[Mistake] = []
     typed: dict[Key, str] = {}
     for number, override in enumerate(overrides):
         try:
-            typed[_apply_override(values, override)] = shortened(override, MAX_KEY)
+            typed[_apply_override(changed, override)] = shortened(override, MAX_KEY)
         except ConfigError as error:
             mistakes.append(Mistake((1, number), str(error)))
-    if (PROVENANCE,) in typed and values[PROVENANCE] is None:  # the sweep.yaml of a sweep is to be run anew
-        del values[PROVENANCE]
-    return Document(values, source, lines.of_key, typed, tuple(mistakes))
+    if (PROVENANCE,) in typed and changed[PROVENANCE] is None:  # the sweep.yaml of a sweep is to be run anew
+        del changed[PROVENANCE]
+    return Document(changed, source, lines or {}, typed, tuple(mistakes))
 
 
 def _read_text(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Final
 
 from trainers.datasets.base import Dataset, DatasetOptions
@@ -60,5 +61,7 @@ def open_dataset(dataset: Mapping[str, Scalar]) -> Dataset:
     if known_already is not None and known_already.is_current():
         return known_already
     opened = kind(asked)
-    _OPENED[kind, opened.options] = opened
+    left_open = {name: None for name, value in asdict(asked).items() if value is None}
+    for known in (opened.options, replace(opened.options, **left_open)):  # the data set may have filled them in
+        _OPENED[kind, known] = opened
     return opened

@@ -19,6 +19,8 @@ TRAIN_FOLDERS: Final = ("train", "training")
 """Names, in upper or lower case, of the folder with the images to train on, where there is one for testing too."""
 TEST_FOLDERS: Final = ("val", "valid", "validation", "test", "testing")
 """Names of the folder with the images to test on, the first that exists; a test set beside it is left untouched."""
+TEST_SHARE: Final = 0.2
+"""Share of labelled images that score the oracle, unless `test_share` says otherwise."""
 LISTED: Final = 50
 """Unreadable files that a note names before it counts the others."""
 
@@ -34,9 +36,9 @@ class FolderOptions(DatasetOptions):
     """Side in pixels: the short side is resized to it, and the middle square is cut out."""
     channels: int = 3
     """3 = colour, 1 = gray."""
-    test_share: float = 0.2
-    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs. Ignored where `root`
-    has a folder for each split."""
+    test_share: float | None = None
+    """Share of the images that are not trained on but score the oracle; with 0, no oracle runs. null = 0.2 where there
+    are labels, else 0. Ignored where `root` has a folder for each split."""
     labels: bool = True
     """Whether the folders directly below `root`, or below its splits, are classes, where there are at least two."""
     skip_unreadable: int = 0
@@ -59,10 +61,12 @@ class Folder(Dataset):
         self.root = absolute(str(options.root))
         if not self.root.is_dir():
             raise ValueError(f"`dataset.root` must be a folder of images, but {self.root} is not a folder")
-        self._options = replace(options, root=str(self.root))
-        super().__init__(self._options)
         self._listing = find_images(self.root)
-        division = divide(self._listing.paths, options.test_share)
+        share = default_share(self._listing.paths, options) if options.test_share is None else options.test_share
+        self._options = replace(options, root=str(self.root), test_share=share)
+        super().__init__(self._options)
+        self._share = share
+        division = divide(self._listing.paths, share)
         self._paths = {"train": division.train, "test": division.test}
         self._check_enough()
         has_classes = options.labels and division.test
@@ -123,12 +127,12 @@ class Folder(Dataset):
     def _check_enough(self) -> None:
         """Raises: ValueError where there is nothing to train on, or nothing to test on although there should be."""
         train, test = (len(self._paths[split]) for split in SPLITS)
-        if train < 2 or (self._options.test_share > 0 and test == 0):
+        if train < 2 or (self._share > 0 and test == 0):
             raise ValueError(
                 "; ".join(
                     [
                         "`dataset.root` must hold enough images to train and to test with test_share "
-                        f"{self._options.test_share}, but got {train} to train and {test} to test in {self.root}"
+                        f"{self._share}, but got {train} to train and {test} to test in {self.root}"
                         + ("" if train + test else f", which holds no image ({', '.join(FORMATS)})"),
                         *self._listing.notes,
                     ]
@@ -163,11 +167,21 @@ class Division:
     notes: tuple[str, ...] = ()
 
 
+def default_share(paths: Sequence[PurePath], options: FolderOptions) -> float:
+    """The share of the images that is held out where `test_share` does not say it: none where there are no labels.
+
+    Raises:
+        ValueError: some images lie in sub-folders and some beside them.
+    """
+    if None not in split_folders(paths):
+        return TEST_SHARE  # ignored
+    return TEST_SHARE if options.labels and find_classes(paths) else 0.0
+
+
 def divide(paths: Sequence[PurePath], test_share: float) -> Division:
     """Both splits, each in scrambled order: by the folders `train/` and `val/`, or a share of all images."""
     ordered = [paths[position] for position in scrambled(path.as_posix() for path in paths)]
-    folders = {path.parts[0] for path in paths if len(path.parts) > 1}
-    names = [_first(kinds, folders) for kinds in (TRAIN_FOLDERS, TEST_FOLDERS)]
+    names = split_folders(paths)
     if None in names:
         count = round(test_share * len(paths))
         return Division(ordered[count:], ordered[:count])
@@ -181,6 +195,12 @@ def divide(paths: Sequence[PurePath], test_share: float) -> Division:
     left = len(paths) - len(train) - len(test)
     more = (f"{left} images outside both splits are left out, in {some(outside)}",) if outside else ()
     return Division(train, test, depth=1, notes=(note, *more))
+
+
+def split_folders(paths: Sequence[PurePath]) -> list[str | None]:
+    """The folders of the training and of the test images, as far as there are any."""
+    folders = {path.parts[0] for path in paths if len(path.parts) > 1}
+    return [_first(kinds, folders) for kinds in (TRAIN_FOLDERS, TEST_FOLDERS)]
 
 
 def _left_out(unreadable: Sequence[str]) -> tuple[str, ...]:
@@ -221,7 +241,7 @@ def _check(options: FolderOptions) -> None:
         raise ValueError("`dataset.root` must be a folder of images; set dataset.root=FOLDER")
     if options.channels not in MODES:
         raise ValueError(f"`dataset.channels` must be 1 or 3, but got {options.channels}")
-    if not 0 <= options.test_share < 1:
+    if options.test_share is not None and not 0 <= options.test_share < 1:
         raise ValueError(f"`dataset.test_share` must be in [0, 1), but got {options.test_share}")
     for name, least, unit in (("size", 1, " pixel"), ("skip_unreadable", 0, ""), ("max_pixels", 1, " pixel")):
         if getattr(options, name) < least:

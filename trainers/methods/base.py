@@ -91,6 +91,8 @@ class Method(nn.Module, ABC):
     """Whether criteria and oracle read an EMA teacher, which always sees whole images."""
     multi_crop: ClassVar[bool] = False
     """Whether the loss takes local crops besides the two views."""
+    trained_views: ClassVar[int] = 2
+    """Whole-size views of an image in a batch, by which the work of training is counted."""
     pools_patches: ClassVar[bool] = False
     """Whether the representation is the mean of the encoder's patch tokens, and not its own output."""
     encoder: Encoder

@@ -81,6 +81,7 @@ class Data2Vec(Method):
         optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup=10 / 800, clip_norm=3.0
     )
     measures_teacher: ClassVar[bool] = True
+    trained_views: ClassVar[int] = 1
     pools_patches: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: Data2VecParams) -> None:

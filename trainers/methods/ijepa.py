@@ -146,6 +146,7 @@ class IJEPA(Method):
         optimizer="adamw", lr=1e-3, weight_decay=0.04, final_weight_decay=0.4, warmup=40 / 300, final_lr=1e-3
     )
     measures_teacher: ClassVar[bool] = True
+    trained_views: ClassVar[int] = 1
     pools_patches: ClassVar[bool] = True
 
     def __init__(self, encoder: Encoder, params: IJEPAParams) -> None:

@@ -78,7 +78,7 @@ _NAMED: Final = (
 
 
 def _required(name: str, option: Option) -> bool:
-    return option.default is MISSING and name not in ("space", "fixed", "criteria")
+    return option.default is MISSING and name not in ("batch_size", "space", "fixed", "criteria")
 
 
 def _section(name: str) -> Schema:

@@ -1,0 +1,1 @@
+"""Sweeps from Python: what `sweeper.run` and `sweeper.open` give."""
