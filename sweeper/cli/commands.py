@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sweeper import __version__
-from sweeper.cli import entry, reading, running, starting
+from sweeper.cli import encoders, entry, reading, running, starting
 from sweeper.cli.output import guard_stdout
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -40,6 +40,7 @@ COMMANDS: Final = (
     reading.analyze,
     reading.best,
     reading.export,
+    encoders.embed,
     running.probe,
     reading.list_sweeps,
     reading.show,
