@@ -27,13 +27,10 @@ from trainers.methods.base import pooled
 from trainers.network import load_network
 from trainers.records import Scalar, TrialConfig
 from trainers.splits import Data
-from trainers.weights import START, holder, is_timm
+from trainers.weights import CONFIG, OURS, START, holder, is_timm
 
 WEIGHTS: Final = "model.safetensors"
-CONFIG: Final = "config.json"
 CARD: Final = "README.md"
-OURS: Final = "sweeper"
-"""The key of config.json that `load_encoder` reads."""
 FORMAT: Final = 1
 """Version of that key's content."""
 VIT: Final = "vit_base_patch16_224"

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from trainers.encoders import TIMM_PREFIX, Encoder, TimmOptions, build_encoder, encoder_options
 from trainers.encoders.timm_models import TimmModel
-from trainers.export import CONFIG, OURS, ExportedEncoder, Recipe, load_encoder
+from trainers.export import ExportedEncoder, Recipe, load_encoder
 from trainers.records import Scalar
-from trainers.weights import FILES, START, fit_to, load_weights, read_weights, weights_file
+from trainers.weights import CONFIG, FILES, OURS, START, fit_to, load_weights, read_weights, weights_file
 
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's pixels, by which most models of timm and torchvision read their images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import sys
 import zipfile
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers.encoders import Encoder
+from trainers.fields import as_yaml
 from trainers.records import Scalar
 
 FILES: Final = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin")
@@ -24,6 +26,9 @@ COUNTER: Final = "num_batches_tracked"
 """The last part of a name that files of old versions of torch lack; in eval mode nothing reads it."""
 NESTS: Final = ("state_dict", "model_state_dict", "model", "teacher", "encoder", "module")
 """Keys below which training programs put a state dict, the first that is there."""
+CONFIG: Final = "config.json"
+OURS: Final = "sweeper"
+"""The key of config.json that `load_encoder` reads."""
 START: Final = ("weights", "prefix")
 """The options of an encoder that say where training starts, and not what is trained."""
 SHOWN: Final = 3
@@ -134,9 +139,23 @@ def fitted_weights(encoder: Encoder, options: Mapping[str, Scalar]) -> dict[str,
         ValueError: the file cannot be read, or does not fit: one line.
     """
     path = Path(str(options["weights"]))
-    return fit_to(
-        holder(encoder), read_weights(path), str(options["name"]), str(path), str(options.get("prefix") or "")
-    )
+    prefix, own = str(options.get("prefix") or ""), exported_options(path)
+    given = {key: value for key, value in options.items() if key not in START}
+    if own and own["name"] != given["name"]:
+        raise ValueError(f"{path} must hold the weights of {given['name']}, but is an export of {as_yaml(own)}")
+    try:
+        return fit_to(holder(encoder), read_weights(path), str(options["name"]), str(path), prefix)
+    except ValueError as error:
+        raise ValueError(f"{error}; it is an export of {as_yaml(own)}" if own else str(error)) from None
+
+
+def exported_options(path: Path) -> dict[str, Scalar]:
+    """The encoder of a folder that `sweeper export` wrote, as a search-space file has it; empty for anything else."""
+    try:
+        content = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        return dict(content[OURS]["encoder"])
+    except (KeyError, OSError, TypeError, ValueError):
+        return {}
 
 
 def fit_to(module: nn.Module, given: Mapping[str, Tensor], name: str, file: str, prefix: str = "") -> dict[str, Tensor]:
@@ -160,10 +179,10 @@ def fit_to(module: nn.Module, given: Mapping[str, Tensor], name: str, file: str,
         hint = f"; they have the prefix `{fits}`: give it (--prefix {fits}, or prefix: {fits})" if fits else ""
         parts = [f"lacks {some(missing)}"] * bool(missing) + [f"has also {some(others)}"] * bool(others)
         raise ValueError(f"{file} must hold the weights of {name}, but {' and '.join(parts)}{hint}")
-    for key, tensor in state.items():
-        if tuple(tensor.shape) != expected[key]:
-            shapes = f"{shape_text(tensor.shape)} where {name} has {shape_text(expected[key])}"
-            raise ValueError(f"{file} must hold the weights of {name}, but its {key} is {shapes} for these images")
+    wrong = next((key for key, shape in expected.items() if key in state and tuple(state[key].shape) != shape), None)
+    if wrong is not None:
+        shapes = f"{shape_text(state[wrong].shape)} where {name} has {shape_text(expected[wrong])}"
+        raise ValueError(f"{file} must hold the weights of {name}, but its {wrong} is {shapes}")
     counters = {key: torch.zeros((), dtype=torch.int64, device="cpu") for key in expected if key not in state}
     return state | counters
 

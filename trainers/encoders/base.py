@@ -19,7 +19,8 @@ class StartOptions:
     """Where the weights of an encoder begin; each encoder extends it."""
 
     weights: str | None = None
-    """File of weights, or folder of an export, with which training starts; null = random weights."""
+    """File of weights (safetensors or a state dict), or folder of an export, with which training starts; null = random
+    weights. The baseline `untrained` is then the encoder before training."""
     prefix: str = ""
     """Beginning of the names in that file that belong to the encoder, such as `backbone.`; the others are left out."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sweeper.cli.choice import Choice
 from sweeper.cli.screens.cells import number
 from sweeper.cli.screens.search_space import file_text
@@ -19,7 +21,7 @@ def choice_text(choice: Choice) -> str:
     if start is not None and sign * start > sign * choice.value:
         high, more = ("high", "more") if choice.higher_is_better else ("low", "less")
         lines.append(
-            f"# caution: the untrained encoder has {number(start)}, {more} than this trial, so here a {high} "
+            f"# caution: {_before(choice)} has {number(start)}, {more} than this trial, so here a {high} "
             f"{choice.criterion} does not show that a trial learnt more"
         )
     if choice.best_configuration is not None:
@@ -39,9 +41,16 @@ def choice_text(choice: Choice) -> str:
             f"{accuracy(choice.best_accuracy)}; the regret is {100 * choice.regret:.1f} points"
         )
         if choice.untrained_accuracy is not None:
-            lines[-1] += f"; the untrained encoder has {accuracy(choice.untrained_accuracy)}"
+            lines[-1] += f"; {_before(choice)} has {accuracy(choice.untrained_accuracy)}"
     lines.append(f"# below is a search-space file; to train this trial again: {choice.again}")
     return "\n".join(map(one_line, lines)) + "\n" + file_text(choice.file)
+
+
+def _before(choice: Choice) -> str:
+    """The encoder before any update."""
+    encoder = choice.file.get("encoder")
+    from_weights = isinstance(encoder, Mapping) and encoder.get("weights")
+    return "the encoder before training" if from_weights else "the untrained encoder"
 
 
 def _without_checkpoint(choice: Choice) -> str:
