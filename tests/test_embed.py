@@ -47,8 +47,8 @@ def export(folder: Path, options: dict[str, Any] | None = None, channels: int = 
     options = options or RESNET
     torch.manual_seed(seed)
     encoder = build_encoder(options, 12, channels)
-    for buffer in encoder.buffers():
-        if buffer.is_floating_point():
+    for name, buffer in encoder.named_buffers():
+        if name.endswith("running_var"):
             buffer.uniform_(0.5, 1.5)
     recipe = Recipe(options, 12, channels, (0.4,) * channels, (0.2,) * channels, False, encoder.dim)
     write_export(encoder, recipe, folder, {"method": "simclr"})

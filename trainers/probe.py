@@ -17,6 +17,7 @@ from torch import Tensor
 from trainers.datasets import open_dataset
 from trainers.datasets.base import SPLITS, Images
 from trainers.device import exact, limit_threads
+from trainers.methods.base import Method
 from trainers.network import load_network
 from trainers.oracles import ORACLES
 from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
@@ -44,6 +45,22 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     data = _data(config, images)
     start = time.perf_counter()
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
+    return _network_scores(config, network, data, labels, start)
+
+
+def probe_network(config: TrialConfig, network: Method, data: Data) -> dict[str, OracleScore]:
+    """Score of every oracle in `config.oracle` on what a network in eval mode represents; {} without labels.
+
+    Raises:
+        ValueError: the representations are not finite.
+    """
+    labels = _labels(config)
+    return {} if labels is None else _network_scores(config, network, data, labels, time.perf_counter())
+
+
+def _network_scores(
+    config: TrialConfig, network: Method, data: Data, labels: tuple[Tensor, Tensor], start: float
+) -> dict[str, OracleScore]:
     with torch.no_grad(), exact():
         train, test = (
             torch.cat([network.represent(data.clean(batch)).float() for batch in in_order(split, FEATURE_BATCH)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -63,11 +64,7 @@ class Reader(Encoder):
         self.patches, self.patch, self.has_tokens = self.encoder.patches, self.encoder.patch, self.encoder.has_tokens
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> Tensor:
-        images = resized(images, self.recipe.image_size)
-        if kept is None:
-            return pooled(self.encoder, images, patches=self.recipe.pools_patches)
-        found: Tensor = self.encoder(images, kept)
-        return found
+        return torch.cat([self._features(*part) for part in self._parts(images, kept)])
 
     def tokens(
         self,
@@ -77,5 +74,28 @@ class Reader(Encoder):
         last_blocks: int = 0,
         mask_token: Tensor | None = None,
     ) -> Tokens:
-        images = resized(images, self.recipe.image_size)
-        return self.encoder.tokens(images, kept, last_blocks=last_blocks, mask_token=mask_token)
+        found = [
+            self.encoder.tokens(*part, last_blocks=last_blocks, mask_token=mask_token)
+            for part in self._parts(images, kept)
+        ]
+        blocks = zip(*(one.blocks for one in found), strict=True)
+        return Tokens(
+            torch.cat([one.sequence for one in found]),
+            found[0].prefixes,
+            torch.cat([one.positions for one in found]),
+            tuple(torch.cat(block) for block in blocks),
+        )
+
+    def _features(self, images: Tensor, kept: Tensor | None) -> Tensor:
+        if kept is None:
+            return pooled(self.encoder, images, patches=self.recipe.pools_patches)
+        found: Tensor = self.encoder(images, kept)
+        return found
+
+    def _parts(self, images: Tensor, kept: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Images of the encoder's side: all at once, or where they grow, as many as a pass may have."""
+        side = self.recipe.image_size
+        count = len(images) if images.shape[-1] == side else batch_size(self.recipe)
+        for first in range(0, len(images), count):
+            part = slice(first, first + count)
+            yield resized(images[part], side), None if kept is None else kept[part]

@@ -41,6 +41,7 @@ COMMANDS: Final = (
     reading.best,
     reading.export,
     encoders.embed,
+    encoders.score,
     running.probe,
     reading.list_sweeps,
     reading.show,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sweeper.cli.options import json_option
+from sweeper.cli.output import print_json, print_parts
 from sweeper.errors import ConfigError
-from trainers.formats import counted, one_line
+from trainers.formats import counted, listed, one_line
 
 if TYPE_CHECKING:
     from trainers.export import ExportedEncoder
@@ -67,13 +70,23 @@ def mapping_in(text: str, what: str) -> dict[str, Scalar] | None:
     Raises:
         ConfigError: it is not valid YAML, or has no name.
     """
+    value = parsed(text, what) if text.startswith("{") else None
+    if value is not None and not isinstance(value.get("name"), str):
+        raise ConfigError(f"`{what}` must be a mapping with a `name`, but got {text}")
+    return value
+
+
+def parsed(text: str, what: str) -> dict[str, Any]:
+    """A mapping in YAML.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     from sweeper.config.yaml_text import parse_yaml
 
-    if not text.startswith("{"):
-        return None
     _, value = parse_yaml(text, what)
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise ConfigError(f"`{what}` must be a mapping with a `name`, but got {text}")
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"`{what}` must be a mapping such as '{{key: value}}', but got {text}")
     return dict(value)
 
 
@@ -169,3 +182,98 @@ def dataset_of(name: str) -> dict[str, Scalar]:
     if name not in DATASETS:
         raise ConfigError(f"`IMAGES` must be a folder, or one of the data sets {', '.join(DATASETS)}, but got {name}")
     return {"name": name}
+
+
+@click.command(short_help="Measure the criteria and the oracles of encoders.")
+@click.argument("encoders", nargs=-1, required=True, metavar="ENCODER...")
+@click.option("--dataset", required=True, help="A data set as in a search-space file, or its name.")
+@click.option("--method", default="simclr", show_default=True, help="The method whose views the criteria see.")
+@click.option("--fixed", metavar="MAPPING", help="Its hyperparameters that differ from the default, as in `fixed:`.")
+@click.option("--criteria", default="default", show_default=True, help="default, all, or names separated by commas.")
+@click.option("--images", type=click.IntRange(2, 10_000_000), help="Images of the sample.  [default: 1000, or all]")
+@click.option("--views", type=click.IntRange(2, 10_000), default=10, show_default=True, help="Views of each image.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A CSV; `sweeper analyze` reads it.")
+@reading_options
+@device_option
+@json_option
+def score(
+    encoders: tuple[str, ...],
+    dataset: str,
+    method: str,
+    fixed: str | None,
+    criteria: str,
+    images: int | None,
+    views: int,
+    out: Path,
+    reading: Reading,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Measure the criteria of each ENCODER on its representation and, where the data set has labels, its oracles.
+
+    ENCODER is as for `sweeper embed`. The images and views are those of a sweep with the same data set and method (and
+    the same `fixed` augmentation), so that the values compare. An encoder reads the images at its own size.
+
+    \b
+      sweeper score encoder timm/resnet18:resnet18.pth --dataset photos --out scores.csv
+      sweeper score a b c --dataset '{name: folder, root: ~/photos}' --method dino --criteria all --out scores.csv
+      sweeper analyze scores.csv
+    """
+    from sweeper.cli.screens.scores import score_parts
+    from sweeper.run.score import score as measure
+    from sweeper.run.score import score_config, write_scores
+    from trainers.datasets import open_dataset
+    from trainers.plugins import load_all_plugins
+    from trainers.scoring import needs_embedding
+
+    check_csv(out, encoders)
+    try:
+        load_all_plugins()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    chosen: object = criteria if criteria in ("default", "all") else [name.strip() for name in criteria.split(",")]
+    sample = {"images": images, "views": views} if images else {"views": views}
+    given = {"dataset": mapping_in(dataset, "--dataset") or dataset, "method": method, "criteria": chosen}
+    held = parsed(fixed, "--fixed") if fixed else {}
+    config = score_config({**given, "criteria_sample": sample, "fixed": held}, device_named(device))
+    opened = {text: opened_encoder(text, reading) for text in encoders}
+    read = open_dataset(config.dataset).images()
+    for note in (*read.notes, *remarks(opened, read.train.shape[1], config.oracle, needs_embedding(config.criteria))):
+        click.echo(f"sweeper: {one_line(note)}", err=True)
+    bar: Any = click.progressbar(length=len(opened), label="encoders", file=sys.stderr)
+    with bar:
+        rows = measure(config, opened, read, bar.update)
+    write_scores(out, rows)
+    if as_json:
+        print_json(rows)
+        return
+    print_parts(*score_parts(rows, config.criteria))
+    click.echo(f"\n{one_line(str(out))}: sweeper analyze {shlex.quote(str(out))}")
+
+
+def remarks(
+    encoders: Mapping[str, ExportedEncoder], side: int, oracles: Sequence[str], joint: Sequence[str]
+) -> list[str]:
+    """What a reader of the scores should know, a line each."""
+    lines = ["the criteria are measured on the representation: an encoder alone has no embedding"]
+    lines += [f"{listed(joint)}: null, since the embedding is needed"] if joint else []
+    lines += [] if oracles else ["the data set has no labels, so there is no oracle"]
+    return lines + [
+        f"{name} reads the images of {side}×{side} at {one.recipe.image_size}×{one.recipe.image_size}"
+        for name, one in encoders.items()
+        if one.recipe.image_size != side
+    ]
+
+
+def check_csv(out: Path, encoders: Sequence[str]) -> None:
+    """Asked before anything is read.
+
+    Raises:
+        ConfigError: the file has another ending, or its folder does not exist, or an encoder is named twice.
+    """
+    if out.suffix != ".csv":
+        raise ConfigError(f"`--out` must end in .csv, but got {out}")
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"`--out` must be in a folder that exists, but there is no {out.parent}")
+    if len(set(encoders)) < len(encoders):
+        raise ConfigError("`ENCODER` must name each encoder once")
