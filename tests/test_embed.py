@@ -244,7 +244,7 @@ def test_a_vision_transformer_reads_images_of_another_size(tmp_path: Path) -> No
 
 
 def test_the_prefix_that_fits_is_named(model: nn.Module, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"lacks \d+ tensors .*--prefix module\.backbone\., or prefix"):
+    with pytest.raises(ValueError, match=r"lacks \d+ tensors .*its names begin with `module\.backbone\.`; give that"):
         open_encoder(saved(model, "nested", tmp_path))
     with pytest.raises(ValueError, match=r"must have tensors with the prefix `x\.`, but has 86 tensors"):
         open_encoder(saved(model, "nested", tmp_path), Reading(prefix="x."))
@@ -299,31 +299,40 @@ def test_a_model_of_transformers_needs_its_library(tmp_path: Path, monkeypatch: 
         open_encoder(str(tmp_path))
 
 
-def test_a_model_of_transformers_is_read_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stand(nn.Module):
-        """What AutoModel returns, as far as it is used."""
+class Stand(nn.Module):
+    """What AutoModel returns, as far as it is used."""
 
-        config = types.SimpleNamespace(model_type="stand", image_size=8)
+    config = types.SimpleNamespace(model_type="stand", image_size=8)
 
-        def forward(self, pixel_values: Tensor) -> Any:
-            tokens = pixel_values.flatten(2).transpose(1, 2)  # (b, pixels, c)
-            return types.SimpleNamespace(last_hidden_state=tokens)
+    def forward(self, pixel_values: Tensor) -> Any:
+        tokens = pixel_values.flatten(2).transpose(1, 2)  # (b, pixels, c)
+        return types.SimpleNamespace(last_hidden_state=tokens, pooler_output=tokens.mean(1))
 
+
+@pytest.mark.parametrize("missing", [[], ["pooler.dense.weight"], ["layer.weight"]])
+def test_a_model_of_transformers_is_read_by_it(
+    missing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
-    def from_pretrained(folder: Path, **arguments: Any) -> nn.Module:
+    def from_pretrained(folder: Path, **arguments: Any) -> tuple[nn.Module, dict[str, Any]]:
         asked.append(arguments)
-        return Stand()
+        return Stand(), {"missing_keys": missing}
 
     auto = types.SimpleNamespace(from_pretrained=from_pretrained)
     monkeypatch.setitem(sys.modules, "transformers", types.SimpleNamespace(AutoModel=auto))
     (tmp_path / "config.json").write_text('{"model_type": "stand"}')
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "image_std": [0.5, 0.5, 0.5]}')
+    if missing == ["layer.weight"]:
+        with pytest.raises(ValueError, match=r"lacks 1 tensor \(layer.weight\)"):
+            open_encoder(str(tmp_path))
+        return
     found = open_encoder(str(tmp_path))
-    assert asked == [{"local_files_only": True, "use_safetensors": False}]
+    assert asked == [{"local_files_only": True, "use_safetensors": False, "output_loading_info": True}]
     assert (found.recipe.image_size, found.recipe.dim) == (8, 3)
     pixels = torch.rand(2, 3, 8, 8)
-    torch.testing.assert_close(found(pixels), pixels[:, :, 0, 0] / 0.5)
+    expected = pixels[:, :, 0, 0] if missing else pixels.mean((2, 3))
+    torch.testing.assert_close(found(pixels), expected / 0.5)
 
 
 def test_the_digest_is_of_weights_and_input(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def test_the_judge_reads_the_scores_as_they_are(three: tuple[Path, str], tmp_pat
     assert {"lidar", "rankme", "clid"} <= set(ranking.index)
     assert set(ranking["n"]) == {3}
     assert bool(ranking.loc["rankme", "higher_is_better"])
+    assert "e1" in (tmp_path / "report" / "report.md").read_text()  # the report calls the trials by the encoders' names
 
 
 def test_without_labels_there_is_no_oracle(images: Path, tmp_path: Path) -> None:

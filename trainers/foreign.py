@@ -23,10 +23,12 @@ from trainers.encoders import TIMM_PREFIX, Encoder, TimmOptions, build_encoder, 
 from trainers.encoders.timm_models import TimmModel
 from trainers.export import ExportedEncoder, Recipe, load_encoder
 from trainers.records import Scalar
-from trainers.weights import CONFIG, FILES, OURS, START, fit_to, load_weights, read_weights, weights_file
+from trainers.weights import CONFIG, FILES, OURS, START, fit_to, load_weights, read_weights, some, weights_file
 
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's pixels, by which most models of timm and torchvision read their images."""
+POOLER: Final = "pooler."
+"""How the names of the weights begin that transformers adds to a model, and that many folders lack."""
 SIZE: Final = 224
 """Side of the images of a model that says nothing of it."""
 
@@ -133,27 +135,35 @@ def of_transformers(folder: Path, reading: Reading) -> ExportedEncoder:
             f"`ENCODER` {folder} is a model of transformers, which is not installed; run: pip install transformers"
         ) from None
     try:
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=has_safetensors(folder))
+        model, info = AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=has_safetensors(folder), output_loading_info=True
+        )
     except Exception as error:  # whatever transformers meets in a folder
         raise ValueError(f"transformers cannot read {folder}: {' '.join(str(error).split())[:200]}") from error
+    missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
+    if missing:
+        raise ValueError(f"{folder} must hold the weights of its model, but lacks {some(sorted(missing))}")
     about = read_json(folder / "preprocessor_config.json")
     size = about.get("crop_size") or about.get("size")
     side = next(iter(size.values()), None) if isinstance(size, Mapping) else size
     side = side or getattr(model.config, "image_size", SIZE)
     own = {"input_size": [3, side, side], "mean": about.get("image_mean"), "std": about.get("image_std")}
     recipe = recipe_of({"name": f"transformers/{model.config.model_type}"}, own, reading)
-    encoder = Transformer(model, recipe)
+    encoder = Transformer(model, recipe, pools=not info["missing_keys"])
     return ExportedEncoder(encoder, replace(recipe, dim=encoder.dim))
 
 
 class Transformer(Encoder):
-    """A model of transformers: its pooled output, or else the first of its tokens; hidden patches are not supported."""
+    """A model of transformers: its pooled output, or else the first of its tokens; hidden patches are not supported.
+
+    A pooler whose weights the folder lacks would be random, so `pools` is False then.
+    """
 
     patches = 1
 
-    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe, *, pools: bool = True) -> None:
         super().__init__()
-        self.network = model
+        self.network, self.pools = model, pools
         with torch.no_grad():
             side = recipe.image_size
             self.dim = self.eval()(torch.zeros(1, recipe.channels, side, side)).shape[1]
@@ -162,7 +172,7 @@ class Transformer(Encoder):
         if kept is not None:
             raise TypeError("a model of transformers cannot hide patches")
         found = self.network(pixel_values=images)
-        pooled = getattr(found, "pooler_output", None)
+        pooled = getattr(found, "pooler_output", None) if self.pools else None
         features = found.last_hidden_state[:, 0] if pooled is None else pooled
         return cast(Tensor, features).flatten(1)
 

@@ -176,8 +176,9 @@ def fit_to(module: nn.Module, given: Mapping[str, Tensor], name: str, file: str,
     others = [key for key in state if key not in expected]
     if missing or others:
         fits = prefix_that_fits(given, expected) if missing else None
-        hint = f"; they have the prefix `{fits}`: give it (--prefix {fits}, or prefix: {fits})" if fits else ""
-        parts = [f"lacks {some(missing)}"] * bool(missing) + [f"has also {some(others)}"] * bool(others)
+        hint = f"; its names begin with `{fits}`; give that (--prefix {fits}, or prefix: {fits})" if fits else ""
+        extra = others and not fits
+        parts = [f"lacks {some(missing)}"] * bool(missing) + [f"has also {some(others)}"] * bool(extra)
         raise ValueError(f"{file} must hold the weights of {name}, but {' and '.join(parts)}{hint}")
     wrong = next((key for key, shape in expected.items() if key in state and tuple(state[key].shape) != shape), None)
     if wrong is not None:

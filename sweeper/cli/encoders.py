@@ -104,6 +104,11 @@ def opened_encoder(text: str, reading: Reading) -> ExportedEncoder:
         raise ConfigError(str(error)) from error
 
 
+def progress(length: int, label: str) -> Any:
+    """A bar on stderr, where that is a terminal."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
 def device_named(device: str) -> str:
     """The device itself, where `auto` is asked for.
 
@@ -161,8 +166,7 @@ def embed(encoder: str, images: str, out: Path, reading: Reading, device: str) -
             raise ConfigError(str(error)) from None
     for note in source.notes:
         click.echo(f"sweeper: {one_line(note)}", err=True)
-    bar: Any = click.progressbar(length=len(source.paths), label="images", file=sys.stderr)
-    with bar:
+    with progress(len(source.paths), "images") as bar:
         done = write(found, source, out, device_named(device), bar.update)
     for file in done.unreadable[:SHOWN]:
         click.echo(f"sweeper: left out, since it cannot be read: {one_line(file)}", err=True)
@@ -240,8 +244,7 @@ def score(
     read = open_dataset(config.dataset).images()
     for note in (*read.notes, *remarks(opened, read.train.shape[1], config.oracle, needs_embedding(config.criteria))):
         click.echo(f"sweeper: {one_line(note)}", err=True)
-    bar: Any = click.progressbar(length=len(opened), label="encoders", file=sys.stderr)
-    with bar:
+    with progress(len(opened), "encoders") as bar:
         rows = measure(config, opened, read, bar.update)
     write_scores(out, rows)
     if as_json:

@@ -97,7 +97,7 @@ def score(
             oracles = probe_network(config, scored.network, scored.data)
         except ValueError as error:
             raise ConfigError(f"{name} cannot be scored: {error}") from error
-        about = {"encoder": name, "method": config.method, "dataset": config.dataset["name"]}
+        about = {"encoder": name, "name": name, "method": config.method, "dataset": config.dataset["name"]}
         cells = oracle_cells(oracles, config.oracle) if config.oracle else {}
         rows.append({**about, **criteria, **conditions, **cells})
         advance(1)
