@@ -115,3 +115,33 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("what the test waits for has not happened")
         time.sleep(0.02)
+
+
+EMBED = """
+import os, signal, sys
+import trainers.reader, sweeper.run.embed as run
+from sweeper.cli.commands import execute
+encoder, images, out, kill_at = sys.argv[1:]
+trainers.reader.BATCH_BYTES = 4 * 12 * 12 * 4
+write, written = run.write_bytes, []
+
+def write_and_die(path, content):
+    write(path, content)
+    written.append(path)
+    if len(written) == int(kill_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run.write_bytes = write_and_die
+code = execute(["embed", encoder, images, "--out", out])
+print(len(written))
+sys.exit(code)
+"""
+
+
+def start_embed(encoder: Path, images: Path, out: Path, *, kill_at: int | None = None) -> int:
+    """Run `sweeper embed` with parts of 4 images, or until it kills itself after some; the number that it wrote."""
+    command = [sys.executable, "-c", EMBED, str(encoder), str(images), str(out), str(kill_at or -1)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == (-9 if kill_at else 0), done.stderr
+    return kill_at or int(done.stdout.split()[-1])

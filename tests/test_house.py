@@ -195,7 +195,7 @@ def test_only_the_probe_opens_labels() -> None:
 @pytest.mark.slow
 def test_nothing_that_searches_or_measures_a_criterion_knows_the_oracle() -> None:
     allowed = {
-        *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py"),
+        *("sweeper/run/worker.py", "sweeper/run/sweep.py", "sweeper/run/images.py", "sweeper/run/score.py"),
         "sweeper/cli/plan.py",
         *("sweeper/config/oracles.py", "sweeper/config/reference.py", "sweeper/config/docs/schema.py"),
     }

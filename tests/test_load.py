@@ -16,7 +16,7 @@ from analysis.data.columns import ResultsUnreadable, ScoreColumn, find_criteria,
 from analysis.data.load import load
 from analysis.report.write import analyze
 from analysis.stats.ranking import kendall
-from analysis.text.trial_cautions import about_images
+from analysis.text.trial_cautions import about_images, about_weights
 from trainers.rebuilding import how_to_rebuild
 
 TINY = DataFrame({"lidar": [3.0, 1.0, 2.0], "accuracy": [0.9, 0.5, 0.7]})
@@ -419,3 +419,9 @@ def test_images_that_could_not_be_read_are_a_caution() -> None:
     ((kind, text),) = about_images({"provenance": {"unreadable": 3}})
     assert kind == "unreadable files"
     assert text.startswith("3 image files could not be read and were left out: unreadable.txt")
+
+
+def test_a_start_from_weights_is_said() -> None:
+    assert about_weights({}) == about_weights({"encoder": {"name": "resnet"}}) == []
+    ((kind, text),) = about_weights({"encoder": {"name": "resnet", "weights": "/start"}})
+    assert (kind, "the untrained encoder is the one of that file" in text) == ("start from weights", True)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -96,10 +96,19 @@ def readable_endings() -> frozenset[str]:
     return frozenset(FORMATS) & frozenset(Image.registered_extensions())
 
 
-def read_squares(paths: Sequence[Path], size: int, channels: int, *, max_pixels: int, skip: int = 0) -> Squares:
+def read_squares(
+    paths: Sequence[Path],
+    size: int,
+    channels: int,
+    *,
+    max_pixels: int,
+    skip: int = 0,
+    span: tuple[float, float, bool] | None = None,
+) -> Squares:
     """Decode files in threads; whatever is wrong with one is its failure, and more than `skip` end the reading.
 
-    Values of more than 8 bits are scaled alike in all files.
+    Values of more than 8 bits are scaled alike in all files; `span` is their range (see `span_of`), where these are not
+    all files.
     """
     read = Squares(np.empty((len(paths), size, size, channels), dtype=np.uint8))
 
@@ -124,7 +133,7 @@ def read_squares(paths: Sequence[Path], size: int, channels: int, *, max_pixels:
         said = [pair for pairs in pool.map(fill, range(0, len(paths), FILES_PER_TASK)) for pair in pairs]
     read.transparent, read.cut = (sum(pair[place] for pair in said) for place in (0, 1))
     for index, square in read.deep.items():
-        read.pixels[index] = scaled(square.pixels, *span_of(read.deep))
+        read.pixels[index] = scaled(square.pixels, *(span or span_of(read.deep)))
     return read
 
 
@@ -215,6 +224,24 @@ def scaled(values: NDArray[np.float32] | NDArray[np.uint8], low: float, high: fl
     else:
         levels = np.rint((exact - low) / ((high - low) or 1.0) * 255).clip(0, 255)
     return np.asarray(levels, dtype=np.uint8)
+
+
+def find_span(paths: Sequence[Path], size: int, channels: int) -> tuple[float, float, bool] | None:
+    """The range of the files with more than 8 bits a pixel, which alone are decoded (see `span_of`); None without."""
+
+    def deep(path: Path) -> Square | None:
+        try:
+            with Image.open(path) as file:
+                if not file.mode.startswith(("I", "F")) and layout(file) not in SWAPPED:
+                    return None
+            square = read_square(path, size, channels)
+        except Exception:  # who reads the files says what is wrong with them
+            return None
+        return replace(square, pixels=np.empty(0, np.uint8)) if square.span is not None else None
+
+    with _pillow(), ThreadPoolExecutor() as pool:
+        found = {index: square for index, square in enumerate(pool.map(deep, paths)) if square is not None}
+    return span_of(found) if found else None
 
 
 def bits_of(high: float) -> int:

@@ -27,12 +27,10 @@ from trainers.methods.base import pooled
 from trainers.network import load_network
 from trainers.records import Scalar, TrialConfig
 from trainers.splits import Data
+from trainers.weights import CONFIG, OURS, START, holder, is_timm
 
 WEIGHTS: Final = "model.safetensors"
-CONFIG: Final = "config.json"
 CARD: Final = "README.md"
-OURS: Final = "sweeper"
-"""The key of config.json that `load_encoder` reads."""
 FORMAT: Final = 1
 """Version of that key's content."""
 VIT: Final = "vit_base_patch16_224"
@@ -88,7 +86,7 @@ def export_encoder(
     except AttributeError:
         raise ValueError(f"the method {config.method} must define `measured_encoder` to be exported") from None
     recipe = Recipe(
-        encoder=dict(config.encoder),
+        encoder={name: value for name, value in config.encoder.items() if name not in START},
         image_size=data.image_size,
         channels=data.channels,
         mean=tuple(data.mean.tolist()),
@@ -96,13 +94,18 @@ def export_encoder(
         pools_patches=METHODS[config.method].pools_patches,
         dim=encoder.dim,
     )
+    write_export(encoder, recipe, folder, about)
+    return ExportedEncoder(encoder, recipe)
+
+
+def write_export(encoder: Encoder, recipe: Recipe, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the files of an encoder in eval mode."""
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(encoder, folder / WEIGHTS)
     for_timm = timm_config(encoder, recipe)
     content = {**for_timm, OURS: {"format": FORMAT, **asdict(recipe), **about}}
     (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / CARD).write_text(model_card(recipe, about, in_timm=bool(for_timm)), encoding="utf-8")
-    return ExportedEncoder(encoder, recipe)
 
 
 def load_encoder(folder: str | Path) -> ExportedEncoder:
@@ -123,7 +126,7 @@ def load_encoder(folder: str | Path) -> ExportedEncoder:
             raise ValueError(f"its format is {found}, but this version reads {FORMAT}")
         recipe = Recipe(**{name: content[name] for name in Recipe.__dataclass_fields__})
         encoder = build_encoder(recipe.encoder, recipe.image_size, recipe.channels)
-        encoder.load_state_dict(load_file(home / WEIGHTS) if not is_timm(encoder) else prefixed(home / WEIGHTS))
+        holder(encoder).load_state_dict(load_file(home / WEIGHTS))
     except Exception as error:
         raise ValueError(f"{home} must be a folder that `sweeper export` wrote, but {reason(error)}") from error
     return ExportedEncoder(encoder, recipe)
@@ -137,25 +140,13 @@ def reason(error: Exception) -> str:
     return text if len(text) < 300 else f"{text[:300]}…"
 
 
-def is_timm(encoder: Encoder) -> bool:
-    """Whether the encoder wraps a model of timm, whose weights are written under timm's own names."""
-    return isinstance(getattr(encoder, "model", None), nn.Module)
-
-
 def save_weights(encoder: Encoder, file: Path) -> None:
     """Write the weights and the statistics of BatchNorm."""
     from safetensors.torch import save_file
 
-    module = encoder.get_submodule("model") if is_timm(encoder) else encoder
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    state = holder(encoder).state_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(tensors, file, metadata={"format": "pt"})
-
-
-def prefixed(file: Path) -> dict[str, Tensor]:
-    """The weights of a timm model under our names."""
-    from safetensors.torch import load_file
-
-    return {f"model.{name}": tensor for name, tensor in load_file(file).items()}
 
 
 def timm_config(encoder: Encoder, recipe: Recipe) -> dict[str, Any]:

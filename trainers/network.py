@@ -19,28 +19,36 @@ from trainers.records import TrialConfig
 from trainers.seeds import recalibration_order, weights_seed
 from trainers.settings import check_network, resolve
 from trainers.splits import Data
+from trainers.weights import load_weights
 
 RECALIBRATION: Final = (8, 256)
 """Batches, and images in each, over which the statistics of BatchNorm are estimated again."""
 
 
-def build_method(config: TrialConfig, data: Data) -> Method:
+def build_method(config: TrialConfig, data: Data, *, start: bool = True) -> Method:
     """Draw the untrained networks of a trial on the CPU from its seed, the same for every device, and move them there.
 
+    Args:
+        config: the trial.
+        data: its images.
+        start: whether the encoder gets its `weights`, if it has any; not needed where a checkpoint follows.
+
     Raises:
-        ValueError: the method cannot train such an encoder.
+        ValueError: the method cannot train such an encoder, or the weights do not fit it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(weights_seed(config.seed))
         encoder = build_encoder(config.encoder, data.image_size, data.channels)
         check_network(config, encoder)
+        if start:
+            load_weights(encoder, config.encoder)
         method = METHODS[config.method](encoder, resolve(config).params)
     return method.to(data.device).to(memory_format=torch.channels_last)
 
 
 def load_network(config: TrialConfig, data: Data, checkpoint: Path | None) -> Method:
     """The network of a checkpoint as criteria and oracle read it; without a checkpoint, the untrained network."""
-    method = build_method(config, data)
+    method = build_method(config, data, start=checkpoint is None)
     if checkpoint is not None:
         method.load_state_dict(load_state(checkpoint)["method"])
     return measurable(method, config, data, untrained=checkpoint is None)
@@ -66,15 +74,20 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
 
     If BatchNorm has seen only masked images, or none, this is a copy whose statistics are estimated again on whole
     training images; otherwise the criteria would measure the difference between masked and whole images. In a sweep
-    over `mask_ratio`, every trial is treated so, also one without a mask: the criteria must not jump at 0.
+    over `mask_ratio`, every trial is treated so, also one without a mask: the criteria must not jump at 0. The
+    statistics of an encoder that starts from weights are those of the weights before training.
     """
     masked = "mask_ratio" in config.swept or resolve(config).params.hidden_share > 0
     norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not norms or not (untrained or (masked and not method.measures_teacher)):
         return method.eval()
     whole = copy.deepcopy(method).train()
+    begun = untrained and config.encoder.get("weights")
+    for part in list(whole.measured_encoder.modules()) if begun else []:
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
     for module in whole.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
             module.reset_running_stats()
             module.momentum = None  # the plain average over the batches below
     batches, size = RECALIBRATION

@@ -20,6 +20,7 @@ from trainers.augment import to_float
 from trainers.datasets import open_dataset
 from trainers.datasets.base import SPLITS, UNLABELLED, Images
 from trainers.device import exact, limit_threads
+from trainers.methods.base import Method
 from trainers.network import load_network
 from trainers.oracles import ORACLES
 from trainers.records import CHECKPOINT, OracleChoice, OracleScore, Scalar, TrialConfig
@@ -58,7 +59,20 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
         return {}
     data = _data(config, images)
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
+    return _network_scores(config, network, data, groups)
 
+
+def probe_network(config: TrialConfig, network: Method, data: Data) -> dict[str, OracleScore]:
+    """Score of every oracle in `config.oracle` on what a network in eval mode represents; none without labels.
+
+    Raises:
+        ValueError: the representations are not finite.
+    """
+    groups = _by_dataset(config)
+    return _network_scores(config, network, data, groups) if groups else {}
+
+
+def _network_scores(config: TrialConfig, network: Method, data: Data, groups: list[Group]) -> dict[str, OracleScore]:
     def represent(batch: Tensor) -> Tensor:
         own = batch.shape[1:] == data.train.shape[1:]
         return network.represent(data.clean(batch) if own else data.normalize(_as_read(batch, data))).float()

@@ -17,14 +17,13 @@ from analysis.report.tables import Row, TextColumn, TextTable, format_table
 from analysis.stats.judgement import Judgement, without_layers
 from analysis.text.numbers import label_of, number, trial_of
 from trainers.formats import accuracy, plain
-from trainers.records import COMPLETED
+from trainers.records import COMPLETED, ORACLE_PREFIX, oracle_names
 
 TITLE: Final = "All trials"
 ROWS: Final = 200
 """The most trials in the table; of more trials, the best are shown."""
 COPIED: Final = 60
 """The most rows that the page also offers as LaTeX and Markdown."""
-ORACLE_PREFIX: Final = "oracle."
 
 
 def trial_table(
@@ -75,7 +74,7 @@ def selected_by(selection: DataFrame) -> dict[int, str]:
 
 def columns_of(trials: DataFrame, criteria: Sequence[ScoreColumn]) -> list[TextColumn]:
     """Trial, selection, accuracies, criteria, hyperparameters, and how it ended."""
-    further = [str(name) for name in trials.columns if str(name).startswith(ORACLE_PREFIX)]
+    further = [f"{ORACLE_PREFIX}{name}" for name in oracle_names(map(str, trials.columns))]
     repeated = [name for name in further if trials[name].equals(trials["oracle"])]
     return [
         TextColumn("trial", lambda row: trial_of({"trial": row["trial"], "trial_name": row.get(NAME)})),

@@ -23,6 +23,7 @@ from analysis.text.trial_cautions import (
     about_oracle,
     about_pruning,
     about_repeats,
+    about_weights,
     advice,
 )
 from trainers.formats import counted, listed
@@ -84,6 +85,7 @@ def cautions(
             *about_pruning(part, ranks),
             *about_failures(part),
             *about_images(sweeps.get(str(sweep), {})),
+            *about_weights(sweeps.get(str(sweep), {})),
             *about_start(part, base, ranks),
             *about_proxies(given),
             *about_moved(part, ranks, sweeps.get(str(sweep), {})),

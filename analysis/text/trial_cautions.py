@@ -156,6 +156,15 @@ def about_images(settings: Mapping[str, Any]) -> list[Caution]:
     return [("unreadable files", f"{text}unreadable.txt in the sweep's folder lists {'it' if count == 1 else 'them'}.")]
 
 
+def about_weights(settings: Mapping[str, Any]) -> list[Caution]:
+    """Trials that start from weights, so that what is called untrained has been trained elsewhere."""
+    encoder = settings.get("encoder")
+    if not isinstance(encoder, Mapping) or not encoder.get("weights"):
+        return []
+    text = "The trials start from a file of weights, and the untrained encoder is the one of that file."
+    return [("start from weights", text)]
+
+
 def about_conditions(trials: DataFrame) -> list[Caution]:
     """Criteria measured under different conditions, on different layers, or on different encoders."""
     found = []

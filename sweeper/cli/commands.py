@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sweeper import __version__
-from sweeper.cli import entry, reading, running, starting
+from sweeper.cli import encoders, entry, reading, running, starting
 from sweeper.cli.output import guard_stdout
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -42,6 +42,8 @@ COMMANDS: Final = (
     reading.export,
     reading.dashboard,
     running.retrain,
+    encoders.embed,
+    encoders.score,
     running.probe,
     reading.list_sweeps,
     reading.show,

@@ -113,6 +113,7 @@ def _problem_of_option(name: str, value: Scalar) -> str:
 def read_encoder(document: Document) -> dict[str, Scalar]:
     """The encoder and the value of every option."""
     from trainers.encoders import ENCODERS, TIMM_PREFIX, TimmOptions, encoder_options
+    from trainers.weights import as_scalars
 
     name = read_mapping(document, ("encoder",)).get("name")
     if isinstance(name, str) and name.startswith(TIMM_PREFIX):
@@ -121,7 +122,13 @@ def read_encoder(document: Document) -> dict[str, Scalar]:
         name = read_name(document, ("encoder", "name"), ENCODERS, others=f" or {TIMM_PREFIX}MODEL")
         kind = ENCODERS[name]
     options = read_section(kind, document, ("encoder",), others=["name"], owner=f"an option of {name}")
-    encoder: dict[str, Scalar] = {"name": name, **asdict(options)}
+    encoder = as_scalars({"name": name, **asdict(options)})
+    if problem := _problem_of_option("weights", encoder.get("weights")):
+        raise document.error(("encoder", "weights"), f"`encoder.weights` {problem}")
+    if encoder.get("weights"):  # the trials run in other folders
+        encoder["weights"] = str(Path(str(encoder["weights"])).expanduser().absolute())
+    elif encoder.get("prefix"):
+        raise document.error(("encoder", "prefix"), "`encoder.prefix` must be given with `encoder.weights`, a file")
     try:
         encoder_options(encoder)
     except ValueError as error:
@@ -166,15 +173,22 @@ def check_objective(document: Document, objective: str, criteria: tuple[str, ...
 
 
 def read_network(document: Document, encoder: Mapping[str, Scalar], shape: tuple[int, ...]) -> Encoder:
-    """The encoder without its numbers, after an image has passed through it.
+    """The encoder without its numbers, after an image has passed through it; the weights that it starts from fit it.
 
     Raises:
-        ConfigError: the encoder cannot read the images.
+        ConfigError: the encoder cannot read the images, or the file of weights is not of this encoder.
     """
     from trainers.encoders import check_encoder
+    from trainers.weights import fitted_weights
 
     _, side, _, channels = shape
     try:
-        return check_encoder(encoder, side, channels)
+        network = check_encoder(encoder, side, channels)
     except ValueError as error:
         raise document.error(("encoder",), f"{error} (images of {side}×{side})", ("dataset", "name")) from None
+    try:
+        if encoder.get("weights"):
+            fitted_weights(network, encoder)
+    except ValueError as error:
+        raise document.error(("encoder", "weights"), f"`encoder.weights` is wrong: {error}") from None
+    return network

@@ -27,9 +27,8 @@ def trials_frame(listing: Listing) -> DataFrame:
     criteria = settings_criteria(listing.settings)
     measured = dict.fromkeys([listing.objective, *criteria])
     given = _columns(listing.trials)
-    oracles = [name for name in given if name == "oracle" or name.startswith(ORACLE_PREFIX)]
-    if len(oracles) == 2:  # the plain column repeats the only one
-        oracles = ["oracle"]
+    named = [f"{ORACLE_PREFIX}{name}" for name in oracle_names(given)]
+    oracles = ["oracle", *(named if len(named) > 1 else [])]  # the plain column repeats the first one
     last = ("loss", "epochs", "configuration", "seed", "seconds", "started_at", "reason", "checkpoint")
     seeds = int(listing.settings["seeds"]) > 1
     names = [

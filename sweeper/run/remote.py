@@ -11,6 +11,7 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
 from sweeper.run.options import RunOptions
+from sweeper.run.start import same_weights
 from sweeper.run.worker import run_task
 from sweeper.store.manifest import store_trials
 from trainers.datasets.base import Images
@@ -24,6 +25,7 @@ def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | Non
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
         images = same_images(config, dispatcher.folder, images)
+        same_weights(config, dispatcher.folder)
         cpus = max(usable_cores(), asked * config.resources.cpus)
         with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
             take_signals()  # Ray's own part in C++ has set a handler

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ResultsError
@@ -34,6 +37,7 @@ from trainers.records import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from sweeper.search.study import TrialRecord
 
@@ -290,6 +294,24 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequen
     arrays = {column.name: _array(column.kind, [row.get(column.name) for row in rows]) for column in columns}
     pq.write_table(pa.table(arrays), sink)
     write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def write_features(path: Path, parts: Iterable[tuple[Sequence[str], NDArray[np.float32]]]) -> None:
+    """Write paths and their features (n, d) as the columns `path` and `features`, a row group for each part."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("path", pa.string()), ("features", pa.list_(pa.float32()))])
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with pq.ParquetWriter(temporary, schema) as writer:
+            for paths, rows in parts:
+                ends = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
+                lists = pa.ListArray.from_arrays(ends, pa.array(rows.reshape(-1)))
+                writer.write_table(pa.table([pa.array(paths, pa.string()), lists], schema=schema))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _array(kind: Kind, values: list[Any]) -> pa.Array:

@@ -65,6 +65,10 @@ class Dataset(ABC):
         images = self.images()
         return (images.train if split == "train" else images.test).shape
 
+    def paths(self, split: str) -> list[str]:
+        """Where every image of a split is from, in its order: for files, their paths."""
+        return [f"{split}/{index}" for index in range(self.shape(split)[0])]
+
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """Class of every image of `split` ("train" or "test"), or None without labels. Only probe.py calls it.

@@ -89,6 +89,10 @@ class Folder(Dataset):
         check_split(split)
         return (len(self._paths[split]), self._options.size, self._options.size, self._options.channels)
 
+    def paths(self, split: str) -> list[str]:
+        check_split(split)
+        return [path.as_posix() for path in self._paths[split]]
+
     def labels(self, split: str) -> NDArray[np.int64] | None:
         check_split(split)
         if not self._classes:

@@ -14,6 +14,17 @@ Size = Annotated[int, Between(1, 16384)]
 Count = Annotated[int, Between(1, 100)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """Where the weights of an encoder begin; each encoder extends it."""
+
+    weights: str | None = None
+    """File of weights (safetensors or a state dict), or folder of an export, with which training starts; null = random
+    weights. The baseline `untrained` is then the encoder before training."""
+    prefix: str = ""
+    """Beginning of the names in that file that belong to the encoder, such as `backbone.`; the others are left out."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """The tokens of b images after a transformer's last block and its norm: p prefix tokens, then k patch tokens."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.encoders.base import Count, Encoder, Size, default_mask_patch, patch_grid
+from trainers.encoders.base import Count, Encoder, Size, StartOptions, default_mask_patch, patch_grid
 from trainers.fields import Between
 from trainers.masks import fill_masked
 
@@ -18,7 +18,7 @@ MOST_BLOCKS: Final = 200
 
 
 @dataclass(frozen=True)
-class ResNetOptions:
+class ResNetOptions(StartOptions):
     """A ResNet of basic blocks (He et al. 2016); width 64, blocks 2, stages 4 is ResNet-18 with the CIFAR stem."""
 
     width: Size = 64

@@ -7,14 +7,14 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from trainers.encoders.base import Encoder, Size, default_mask_patch, patch_grid
+from trainers.encoders.base import Encoder, Size, StartOptions, default_mask_patch, patch_grid
 from trainers.encoders.vit import ViT
 from trainers.masks import fill_masked
 
 
 @dataclass(frozen=True)
-class TimmOptions:
-    """Any model that timm can create, without its classifier and without pretrained weights."""
+class TimmOptions(StartOptions):
+    """Any model that timm can create, without its classifier; nothing is downloaded."""
 
     mask_patch: Size | None = None
     """As for resnet; vision transformers drop the patch tokens instead."""

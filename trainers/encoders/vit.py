@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from trainers.blocks import covered
-from trainers.encoders.base import Count, Encoder, Size, Tokens, patch_grid
+from trainers.encoders.base import Count, Encoder, Size, StartOptions, Tokens, patch_grid
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 
 @dataclass(frozen=True)
-class ViTOptions:
+class ViTOptions(StartOptions):
     """A vision transformer (Dosovitskiy et al. 2021) from timm's VisionTransformer; reads its class token."""
 
     dim: Size = 96

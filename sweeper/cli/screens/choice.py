@@ -56,7 +56,7 @@ def cautions(choice: Choice) -> Iterator[str]:
     if start is not None and sign * start > sign * choice.value:
         high, more = ("high", "more") if choice.higher_is_better else ("low", "less")
         yield (
-            f"caution: the untrained encoder has {number(start)}, {more} than this trial, so here a {high} "
+            f"caution: {_before(choice)} has {number(start)}, {more} than this trial, so here a {high} "
             f"{choice.criterion} does not show that a trial learnt more"
         )
     if choice.best_configuration is not None:
@@ -84,3 +84,10 @@ def _checkpoint(choice: Choice) -> list[str]:
         "none": "keep_checkpoints: none",
     }.get(choice.keep_checkpoints, "the sweep was cleaned up")
     return broken(f"checkpoint: none was kept of this trial ({kept})")
+
+
+def _before(choice: Choice) -> str:
+    """The encoder before any update."""
+    encoder = choice.file.get("encoder")
+    from_weights = isinstance(encoder, Mapping) and encoder.get("weights")
+    return "the encoder before training" if from_weights else "the untrained encoder"
