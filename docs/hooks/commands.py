@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import textwrap
 from typing import Final
@@ -44,10 +45,14 @@ def help_text(command: click.Command) -> str:
 def options(command: click.Command, context: click.Context) -> str:
     """A table of the options."""
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [f"| `{name}` | {cell(text)} |" for name, text in filter(None, records)]
+    rows = [f"| `{name}` | {cell(text)} |" for name, text in filter(None, records) if text]
     return "\n".join(["| option | meaning |", "| --- | --- |", *rows])
 
 
 def cell(text: str) -> str:
-    """A help text inside a table: brackets and pipes of click's hints are plain text."""
-    return re.sub(r"([|\[\]<>*])", r"\\\1", " ".join(text.split()))
+    """A help text inside a table: brackets and pipes of click's hints are plain text.
+
+    >>> cell("At once. [1<=x<=9]")
+    'At once. \\\\[1&lt;=x&lt;=9\\\\]'
+    """
+    return re.sub(r"([|\[\]*])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
