@@ -70,7 +70,7 @@ def test_a_link_leads_to_the_page_that_has_the_file(hook: ModuleType) -> None:
     assert moved("[a\nb](search_spaces/README.md#pruner)") == "[a\nb](../reference/search_space.md#pruner)"
     assert moved("[a](../search_spaces/)", "results/README.md", "index.md") == "[a](reference/search_space.md)"
     assert moved("[a](https://example.org/x.md) [b](#c)") == "[a](https://example.org/x.md) [b](#c)"
-    assert moved("[`tests/`](tests/) [tests](tests/)") == "`tests/` `tests`"
+    assert moved("[`tests/`](tests/) [tests](tests/) [the tests](tests/)") == "`tests/` `tests` the tests"
     assert moved("```\n[a](tests/)\n```") == "```\n[a](tests/)\n```"
     report = "results/reference/dino/analysis/report"
     assert moved(f"[a]({report}.md)") == f"[a](../files/{report}.html)"

@@ -22,18 +22,19 @@ def criteria() -> str:
 
 def row(name: str, criterion: Criterion) -> tuple[str, ...]:
     """One row of the table."""
-    layers = {method: str(criterion.description(method)["layer"]) for method in METHODS}
     better = "more" if criterion.higher_is_better else "less"
     reads = "views" if criterion.reads_views else "clean images"
     default = "yes" if name in DEFAULT_CRITERIA else ""
-    return f"[`{name}`](#{name})", criterion.label, better, reads, by_method(layers), default
+    return f"[`{name}`](#{name})", criterion.label, better, reads, criterion.layer, default
 
 
 def about(name: str, criterion: Criterion) -> str:
     """The section of one criterion."""
     facts = parts_of(inspect.getdoc(import_module(f"trainers.criteria.{name}")) or "")
     constants = ", ".join(f"`{key}` = {quoted_default(value)}" for key, value in criterion.settings.items())
-    lines = [f"- **{title}:** {text}" for title, text in (*facts[1:], ("Constants", constants)) if text]
+    layers = by_method({method: str(criterion.description(method)["layer"]) for method in METHODS})
+    further = (("Layer", layers), ("Constants", constants))
+    lines = [f"- **{title}:** {text}" for title, text in (*facts[1:], *further) if text]
     return f"## {name}\n\n{facts[0][1]}\n\n" + "\n".join(lines)
 
 

@@ -16,7 +16,9 @@ ASSETS: Final = {".csv", ".html", ".ipynb", ".json", ".png"}
 """Files that the site takes over as they are."""
 PAGE_OF: Final = {
     "README.md": "docs/index.md",
+    "docs": "docs/index.md",
     "CONTRIBUTING.md": "docs/guides/plugins.md",
+    "results/reference/published/README.md": "docs/guides/table.md",
     "results/README.md": "docs/reference/results.md",
     "search_spaces": "docs/reference/search_space.md",
     "search_spaces/README.md": "docs/reference/search_space.md",
@@ -45,7 +47,7 @@ class Links:
                 return found[0]
             uri = self.uri_of(posixpath.normpath(posixpath.join(home, path)))
             if uri is None:
-                return label if label.startswith("`") else f"`{label}`"
+                return label if re.search(r"[`\s]", label) else f"`{label}`"
             relative = posixpath.relpath(uri, posixpath.dirname(page) or ".")
             return f"{image}[{label}]({relative}{mark}{anchor})"
 
