@@ -26,6 +26,18 @@ EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 """What a browser fetches with a page: tag -> attribute."""
 
+EXECUTE = """
+import sys
+from pathlib import Path
+import nbformat
+from nbclient import NotebookClient
+source, written = map(Path, sys.argv[1:])
+book = nbformat.read(source, as_version=4)
+NotebookClient(book, timeout=300, resources={"metadata": {"path": str(source.parent)}}).execute()
+nbformat.write(book, written)
+"""
+"""Runs a notebook in its own folder and writes it with its outputs to another file."""
+
 
 def name_of(file: Path) -> str:
     return file.relative_to(DOCS).as_posix()
@@ -98,6 +110,16 @@ def test_the_directives_of_the_pages_name_what_exists(hook: ModuleType) -> None:
         assert section((ROOT / file).read_text(encoding="utf-8"), heading or None)
 
 
+def run_in_repository(arguments: list[str]) -> str:
+    """Run Python with our packages, and return what it prints on stderr."""
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths, "NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, "-B", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 class Loaded(HTMLParser):
     """What a page makes a browser fetch."""
 
@@ -115,12 +137,8 @@ class Loaded(HTMLParser):
 def test_the_site_builds_without_warnings_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     for needed in ("mkdocs", "material", "mkdocstrings_handlers.python"):
         pytest.importorskip(needed)
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-B", "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    environment = {**os.environ, "PYTHONPATH": paths, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr
+    said = run_in_repository(["-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")])
+    assert "WARNING" not in said
     for page in PAGES:
         file = (tmp_path / "site" / name_of(page)).with_suffix(".html")
         text = file.read_text(encoding="utf-8")
@@ -148,17 +166,11 @@ def texts_of(cells: list[dict[str, object]]) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=name_of)
-def test_a_notebook_prints_what_it_shows(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
-    from jupyter_client.manager import AsyncKernelManager
-
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
-    shown = texts_of(json.loads(file.read_text(encoding="utf-8"))["cells"])
-    book = nbformat.read(file, as_version=4)
-    manager = AsyncKernelManager(transport="ipc")
-    resources = {"metadata": {"path": str(file.parent)}}
-    nbclient.NotebookClient(book, km=manager, timeout=300, resources=resources).execute()
-    assert texts_of(book.cells) == shown
+def test_a_notebook_prints_what_it_shows(file: Path, tmp_path: Path) -> None:
+    for needed in ("nbclient", "nbformat", "ipykernel"):
+        pytest.importorskip(needed)
+    written = tmp_path / "run.ipynb"
+    run_in_repository(["-c", EXECUTE, str(file), str(written)])
+    shown, found = (texts_of(json.loads(one.read_text(encoding="utf-8"))["cells"]) for one in (file, written))
+    assert found == shown
     assert any(shown)
