@@ -338,6 +338,7 @@ def test_the_results_document_names_every_column_and_table() -> None:
 
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "search_spaces/README.md", ROOT / "results/README.md"]
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "sweeper " in page.read_text(encoding="utf-8")]
 
 
 def commands_in(text: str) -> list[str]:
@@ -347,7 +348,7 @@ def commands_in(text: str) -> list[str]:
     return [line.partition("  ")[0].partition(" #")[0] for line in lines] + re.findall(r"`(sweeper [^`]+)`", text)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_of_the_documents_exist(document: Path) -> None:
     found = commands_in(document.read_text(encoding="utf-8"))
     assert found

@@ -1,4 +1,10 @@
-"""RankMe: the smooth rank of the embeddings (Garrido et al., ICML 2023, arXiv 2210.02885)."""
+"""RankMe: the smooth rank of the embeddings, which are not centred.
+
+Garrido et al., ICML 2023, arXiv 2210.02885.
+
+Collapse onto a point or a line: near 1, the lowest. Cost: the product of n rows of d with themselves in float64, and
+O(d³).
+"""
 
 from __future__ import annotations
 
