@@ -9,7 +9,15 @@ import pandas as pd
 from pandas import DataFrame
 
 from sweeper.store.listing import INTERRUPTED, RUNNING, Listing, settings_criteria
-from trainers.records import BASELINE_COLUMNS, CONFIG_PREFIX, EPOCH_COLUMNS, ORACLE_PREFIX, STATUSES, TRIAL_COLUMNS
+from trainers.records import (
+    BASELINE_COLUMNS,
+    CONFIG_PREFIX,
+    EPOCH_COLUMNS,
+    ORACLE_PREFIX,
+    STATUSES,
+    TRIAL_COLUMNS,
+    oracle_names,
+)
 
 KINDS: Final = {column.name: column.kind for column in (*TRIAL_COLUMNS, *EPOCH_COLUMNS, *BASELINE_COLUMNS)}
 """Column -> what its cells are; every other column holds numbers or hyperparameters."""
