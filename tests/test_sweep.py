@@ -694,7 +694,7 @@ def test_oracles_can_be_measured_later(images: Path, done: Path, tmp_path: Path)
     run_here(small_config(images, oracle="none", keep_checkpoints="last"), folder)
     with pytest.raises(ConfigError, match=r"`--oracle` must be one of lidar_paper.* but the sweep has none"):
         probe_sweep(folder, LOCAL)
-    with pytest.raises(ConfigError, match="but got nonsense"):
+    with pytest.raises(ConfigError, match=r'must be among lidar_paper.*, but got "nonsense"'):
         probe_sweep(folder, LOCAL, oracles=("nonsense",))
     probe_sweep(folder, LOCAL, oracles=("lidar_paper",))
     assert oracles(folder) == oracles(done)

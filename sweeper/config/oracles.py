@@ -66,10 +66,11 @@ def asked_oracles(texts: Sequence[str], config: SweepConfig) -> tuple[OracleChoi
 def _told(line: str) -> str:
     """A mistake in an entry as a mistake in the option `--oracle`.
 
-    >>> _told("--oracle: `oracle` must be"), _told("--oracle: `oracle.dataset.root` must be")
-    ('`--oracle` must be', '--oracle: `dataset.root` must be')
+    >>> _told("--oracle: `oracle` must be one or be none, but got 3"), _told("--oracle: `oracle.dataset.root` must")
+    ('`--oracle` must be one, but got 3', '--oracle: `dataset.root` must')
     """
-    return line.replace("--oracle: `oracle`", "`--oracle`").replace("`oracle.dataset", "`dataset")
+    line = line.replace("--oracle: `oracle`", "`--oracle`").replace(" or be none, but", ", but")
+    return line.replace("`oracle.dataset", "`dataset")
 
 
 def constants_of(probe: str) -> dict[str, Option]:
