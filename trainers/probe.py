@@ -31,8 +31,8 @@ from trainers.transforms import as_read
 FEATURE_BATCH: Final = 512
 """Images per forward pass; it limits the memory."""
 
-Features = Callable[[Tensor], Tensor]
-"""uint8 images (b, h, w, c) of any data set -> their features (b, d)."""
+Features = Callable[[Tensor, bool], Tensor]
+"""uint8 images (b, h, w, c), and whether they are of the trial's own data set -> their features (b, d)."""
 
 
 class Group(NamedTuple):
@@ -73,8 +73,7 @@ def probe_network(config: TrialConfig, network: Method, data: Data) -> dict[str,
 
 
 def _network_scores(config: TrialConfig, network: Method, data: Data, groups: list[Group]) -> dict[str, OracleScore]:
-    def represent(batch: Tensor) -> Tensor:
-        own = batch.shape[1:] == data.train.shape[1:]
+    def represent(batch: Tensor, own: bool) -> Tensor:
         return network.represent(data.clean(batch) if own else data.normalize(_as_read(batch, data))).float()
 
     return _measured(config, groups, data, represent)
@@ -87,8 +86,7 @@ def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[s
         return {}
     data = _data(config, images)
 
-    def pixels(batch: Tensor) -> Tensor:
-        own = batch.shape[1:] == data.train.shape[1:]
+    def pixels(batch: Tensor, own: bool) -> Tensor:
         return batch.flatten(1) / 255 if own else _as_read(batch, data).flatten(1)
 
     return _measured(config, groups, data, pixels)
@@ -146,13 +144,14 @@ def _measured(config: TrialConfig, groups: list[Group], data: Data, features: Fe
     """Every oracle, in the order of `config.oracle`, on features that are computed once for each data set."""
     scores: dict[str, OracleScore] = {}
     for dataset, oracles, labels in groups:
-        read = data if dataset == config.dataset else Data(open_dataset(dataset).images(), config.device)
+        own = dataset == config.dataset
+        read = data if own else Data(open_dataset(dataset).images(), config.device)
         start = time.perf_counter()
         _check_counts(read, labels)
         known = tuple((classes != UNLABELLED).nonzero()[:, 0] for classes in labels)
         with torch.no_grad(), exact():
             train, test = (
-                torch.cat([features(split.take(chosen)) for chosen in places.split(FEATURE_BATCH)])
+                torch.cat([features(split.take(chosen), own) for chosen in places.split(FEATURE_BATCH)])
                 for split, places in zip((read.train, read.test), known, strict=True)
             )
         classes = (labels[0][known[0]], labels[1][known[1]])
