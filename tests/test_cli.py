@@ -34,7 +34,10 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "retrain", "probe", "list", "show", "doctor")
+COMMANDS = (
+    *("init", "run", "resume", "analyze", "best", "export", "embed", "score", "retrain", "probe"),
+    *("list", "show", "dashboard", "doctor"),
+)
 
 
 @dataclass(frozen=True)

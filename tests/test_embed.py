@@ -169,13 +169,14 @@ def test_parts_of_other_images_are_refused(images: Path, encoder: Path, tmp_path
         (["ENCODER", "IMAGES", "--out", "OUT/x.npz", "--mean", "a"], "`--mean` must be numbers"),
         (["{a: 1}", "IMAGES", "--out", "OUT/x.npz"], "`ENCODER` must be a mapping with a `name`"),
         (["{name: resnet}", "IMAGES", "--out", "OUT/x.npz"], "`ENCODER` resnet must have `weights`"),
+        (["{name: resnet, weights: EXPORT}", "IMAGES", "--out", "OUT/x.npz"], "alone, an export, which says"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_line(arguments: list[str], problem: str, images: Path, encoder: Path, tmp_path: Path) -> None:
     places = {"ENCODER": encoder, "IMAGES": images, "OUT": tmp_path}
     filled = [str(places.get(one, one)).replace("OUT/", f"{tmp_path}/") for one in arguments]
-    filled = [one.replace("root: IMAGES", f"root: {images}") for one in filled]
+    filled = [one.replace("root: IMAGES", f"root: {images}").replace("EXPORT", str(encoder)) for one in filled]
     code, said = run("embed", *filled)
     assert (code, len(said.splitlines())) == (2, 1), said
     assert problem in said

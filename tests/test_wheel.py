@@ -82,7 +82,7 @@ def test_one_version_and_one_name_everywhere() -> None:
     assert project["name"] == doctor.DISTRIBUTION
     assert (citation["version"], citation["license"]) == (__version__, project["license"])
     assert (citation["cff-version"], citation["type"]) == ("1.2.0", "software")
-    assert {f"{project['name']}[test]"} <= set(project["optional-dependencies"]["dev"])
+    assert {f"{project['name']}[docs,test]"} <= set(project["optional-dependencies"]["dev"])
 
 
 def test_the_doctor_reads_what_a_source_tree_needs(monkeypatch: pytest.MonkeyPatch) -> None:

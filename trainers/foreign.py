@@ -23,7 +23,18 @@ from trainers.encoders import TIMM_PREFIX, Encoder, TimmOptions, build_encoder, 
 from trainers.encoders.timm_models import TimmModel
 from trainers.export import ExportedEncoder, Recipe, load_encoder
 from trainers.records import Scalar
-from trainers.weights import CONFIG, FILES, OURS, START, fit_to, load_weights, read_weights, some, weights_file
+from trainers.weights import (
+    CONFIG,
+    FILES,
+    OURS,
+    START,
+    exported_options,
+    fit_to,
+    load_weights,
+    read_weights,
+    some,
+    weights_file,
+)
 
 IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's pixels, by which most models of timm and torchvision read their images."""
@@ -78,7 +89,10 @@ def of_options(options: Mapping[str, Scalar], reading: Reading) -> ExportedEncod
     kind = encoder_options(given)
     if not given.get("weights"):
         raise ValueError(f"`ENCODER` {given['name']} must have `weights`, a file, since nothing is downloaded")
-    given["weights"] = str(Path(str(given["weights"])).expanduser())
+    path = Path(str(given["weights"])).expanduser()
+    if exported_options(path):
+        raise ValueError(f"`ENCODER` must be {path} alone, an export, which says what it holds, but got a mapping")
+    given["weights"] = str(path)
     own = known_input(str(given["name"])) if isinstance(kind, TimmOptions) else {}
     recipe = recipe_of({key: value for key, value in given.items() if key not in START}, own, reading)
     encoder = build_encoder(given, recipe.image_size, recipe.channels)

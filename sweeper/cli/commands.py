@@ -40,13 +40,13 @@ COMMANDS: Final = (
     reading.analyze,
     reading.best,
     reading.export,
-    reading.dashboard,
-    running.retrain,
     encoders.embed,
     encoders.score,
+    running.retrain,
     running.probe,
     reading.list_sweeps,
     reading.show,
+    reading.dashboard,
     reading.doctor,
 )
 

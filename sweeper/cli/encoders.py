@@ -104,6 +104,20 @@ def opened_encoder(text: str, reading: Reading) -> ExportedEncoder:
         raise ConfigError(str(error)) from error
 
 
+def load_plugins() -> None:
+    """Make the data sets, methods and criteria of other packages known.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    from trainers.plugins import load_all_plugins
+
+    try:
+        load_all_plugins()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def progress(length: int, label: str) -> Any:
     """A bar on stderr, where that is a terminal."""
     return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
@@ -147,13 +161,14 @@ def embed(encoder: str, images: str, out: Path, reading: Reading, device: str) -
     \b
       sweeper embed encoder ~/photos --out features.parquet
       sweeper embed timm/resnet18:resnet18.safetensors ~/photos --out features.npz
-      sweeper embed '{name: vit, dim: 96, weights: encoder}' photos --out features.parquet
+      sweeper embed '{name: timm/resnet50, weights: moco.pth, prefix: encoder_q.}' photos --out features.parquet
     """
     from sweeper.run.embed import check_out, dataset_source, folder_source
     from sweeper.run.embed import embed as write
     from trainers.reader import check_channels
 
     check_out(out)
+    load_plugins()
     found = opened_encoder(encoder, reading)
     recipe, root, spec = found.recipe, Path(images).expanduser(), mapping_in(images, "IMAGES")
     if spec is None and root.is_dir():
@@ -227,14 +242,10 @@ def score(
     from sweeper.run.score import score as measure
     from sweeper.run.score import score_config, write_scores
     from trainers.datasets import open_dataset
-    from trainers.plugins import load_all_plugins
     from trainers.scoring import needs_embedding
 
     check_csv(out, encoders)
-    try:
-        load_all_plugins()
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    load_plugins()
     chosen: object = criteria if criteria in ("default", "all") else [name.strip() for name in criteria.split(",")]
     sample = {"images": images, "views": views} if images else {"views": views}
     given = {"dataset": mapping_in(dataset, "--dataset") or dataset, "method": method, "criteria": chosen}
