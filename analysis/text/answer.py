@@ -82,12 +82,13 @@ def worth(row: Row, baselines: DataFrame) -> str:
 def apart(difference: float, best: object) -> str:
     """A difference of two accuracies in words.
 
-    >>> apart(-0.011, 0.7), apart(0.0, 0.7)
+    >>> apart(-0.011, 0.7), apart(0.0001, 0.7)
     ('1.1 pp below', 'as much as')
     """
-    if not difference:
+    shown = points(abs(difference), best)
+    if shown == points(0.0, best):
         return "as much as"
-    return f"{points(abs(difference), best)} {'above' if difference > 0 else 'below'}"
+    return f"{shown} {'above' if difference > 0 else 'below'}"
 
 
 def highest(criterion: str, ranking: DataFrame, selection: DataFrame) -> tuple[str, ...]:
