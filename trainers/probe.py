@@ -5,26 +5,33 @@ This is the only file that opens labels, and nothing that searches, prunes or me
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.datasets import open_dataset
 from trainers.datasets.base import SPLITS, Images
 from trainers.device import exact, limit_threads
+from trainers.images import read_images
 from trainers.network import load_network
 from trainers.oracles import ORACLES
+from trainers.packs.images import PackedImages
+from trainers.packs.index import LABELS, Index, read_index, read_labels, write_arrays
+from trainers.passes import images_per_pass
 from trainers.records import CHECKPOINT, OracleScore, Scalar, TrialConfig
 from trainers.seeds import ORACLE_SEED
 from trainers.splits import Data, in_order
 
 FEATURE_BATCH: Final = 512
-"""Images per forward pass; it limits the memory."""
+"""Images per forward pass, or fewer where they are large."""
 
 
 def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> dict[str, OracleScore]:
@@ -38,15 +45,16 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     Raises:
         ValueError: the representations are not finite.
     """
-    labels = _labels(config)
+    labels = _labels(config, images)
     if labels is None:
         return {}
     data = _data(config, images)
     start = time.perf_counter()
     network = load_network(config, data, folder / CHECKPOINT if folder is not None else None)
+    count = min(FEATURE_BATCH, images_per_pass(network, data.clean(data.train.take(torch.arange(1)))[0]))
     with torch.no_grad(), exact():
         train, test = (
-            torch.cat([network.represent(data.clean(batch)).float() for batch in in_order(split, FEATURE_BATCH)])
+            torch.cat([network.represent(data.clean(batch)).float() for batch in in_order(split, count)])
             for split in (data.train, data.test)
         )
     return _scores(config, (train, test), labels, time.perf_counter() - start)
@@ -54,7 +62,7 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
 
 def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[str, OracleScore]:
     """Score of every oracle in `config.oracle` on the flattened pixels; {} without labels."""
-    labels = _labels(config)
+    labels = _labels(config, images)
     if labels is None:
         return {}
     data = _data(config, images)
@@ -71,10 +79,50 @@ def has_labels(dataset: Mapping[str, Scalar]) -> bool:
     return all(opened.labels(split) is not None for split in SPLITS)
 
 
-def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
+def store_labels(dataset: Mapping[str, Scalar], folder: Path) -> None:
+    """Write the labels and paths of a pack's images beside it, so that no trial needs the data set's own files.
+
+    Nothing is written if there are no labels, or if they have been written.
+    """
+    if (folder / LABELS).is_file():
+        return
+    index = read_index(folder)
+    labels = _labels_of_pack(dataset, index)
+    if labels is None:
+        return
+    files = open_dataset(dataset).sources(str(dataset["name"])).files
+    names = [
+        os.fsencode(files[split][position]) for split in files for position in index.places[split].position.tolist()
+    ]
+    paths = np.frombuffer(b"\0".join(names), dtype=np.uint8)
+    write_arrays(folder / LABELS, {**dict(zip(SPLITS, labels, strict=True)), "paths": paths})
+
+
+def _labels_of_pack(dataset: Mapping[str, Scalar], index: Index) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Labels of the images that a pack holds, which may lack some of the data set's."""
+    stored = read_labels(index.folder)
+    if stored is not None:
+        return stored[SPLITS[0]], stored[SPLITS[1]]
+    opened = open_dataset(dataset)
+    train, test = (opened.labels(split) for split in SPLITS)
+    if train is None or test is None:
+        return None
+    return train[index.places[SPLITS[0]].position], test[index.places[SPLITS[1]].position]
+
+
+def _labels(config: TrialConfig, images: Images | None) -> tuple[Tensor, Tensor] | None:
     """Labels of both splits; None without labels, or if no oracle asks for them."""
-    dataset = open_dataset(config.dataset)
-    train, test = (dataset.labels(split) if config.oracle else None for split in ("train", "test"))
+    if not config.oracle:
+        return None
+    if images is None and open_dataset(config.dataset).packs:
+        images = read_images(config.dataset)
+    if images is not None and isinstance(images.train, PackedImages):
+        labels = _labels_of_pack(config.dataset, images.train.index)
+        found: tuple[NDArray[np.int64] | None, ...] = labels or (None, None)
+    else:
+        dataset = open_dataset(config.dataset)
+        found = tuple(dataset.labels(split) for split in SPLITS)
+    train, test = found
     if train is None or test is None:
         return None
     return torch.from_numpy(train).to(config.device), torch.from_numpy(test).to(config.device)
@@ -82,7 +130,7 @@ def _labels(config: TrialConfig) -> tuple[Tensor, Tensor] | None:
 
 def _data(config: TrialConfig, images: Images | None) -> Data:
     limit_threads(config.threads)
-    return Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
+    return Data(images if images is not None else read_images(config.dataset), config.device)
 
 
 def _scores(

@@ -9,6 +9,7 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
 from sweeper.run.options import RunOptions
+from sweeper.run.packing import packing_bar
 from sweeper.run.tasks import Message, Task
 from sweeper.run.worker import run_task
 from sweeper.store.manifest import store_trials
@@ -36,7 +37,7 @@ def run_locally(dispatcher: Dispatcher, options: RunOptions, images: Images | No
 
     with interruptible(stop, seconds=options.timeout):
         dispatcher.device = device_here(dispatcher.config, options.device)
-        images = same_images(dispatcher.config, dispatcher.folder, images)
+        images = same_images(dispatcher.config, dispatcher.folder, images, packing_bar(dispatcher.config, options))
         same_device(dispatcher.folder, dispatcher.device, probes_only=dispatcher.only_waiting)
         store_trials(dispatcher.folder, dispatcher.config)
         while (task := dispatcher.next()) is not None:

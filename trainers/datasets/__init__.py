@@ -10,6 +10,7 @@ from trainers.datasets.cifar10 import Cifar10
 from trainers.datasets.fashion_mnist import FashionMnist
 from trainers.datasets.folder import Folder
 from trainers.datasets.mnist5k import Mnist5k
+from trainers.datasets.packed import Packed
 from trainers.datasets.photos import Photos
 from trainers.names import did_you_mean
 from trainers.options import read_options
@@ -21,6 +22,7 @@ DATASETS: Final[dict[str, type[Dataset]]] = {
     "folder": Folder,
     "fashion_mnist": FashionMnist,
     "cifar10": Cifar10,
+    "packed": Packed,
 }
 
 
