@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from trainers.device import exact
 
-PASS_BYTES = 2**26
+PASS_BYTES: Final = 2**26
 """The images of one forward pass take at most this much in float32."""
-ACTIVATION_BYTES = 2**28
+ACTIVATION_BYTES: Final = 2**27
 """So does the largest activation of one forward pass; at its peak, a pass holds a few of that size."""
 
 

@@ -99,9 +99,9 @@ def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str
     """Pack a data set; the index, and how a sweep reads it."""
     import os
 
+    from sweeper.run.images import keep_labels
     from sweeper.run.packing import PackingBar
     from trainers.packs.write import write_pack
-    from trainers.probe import store_labels
 
     described, sources = sources_of(dataset, options.size)
     folder = _folder(sources, options)
@@ -114,7 +114,7 @@ def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str
     finally:
         if bar is not None:
             bar.close()
-    store_labels(described, folder)
+    keep_labels(described, folder)
     return index, how_to_read(described, sources, options)
 
 

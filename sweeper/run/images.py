@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sweeper.config.model import SweepConfig
@@ -12,6 +14,7 @@ from sweeper.store.manifest import NOTES, UNREADABLE, record_once
 from trainers.datasets.base import Images
 from trainers.fields import shortened
 from trainers.packs.images import PackedImages
+from trainers.records import Scalar
 
 if TYPE_CHECKING:
     from trainers.packs.write import Tell
@@ -27,15 +30,25 @@ def read_images(config: SweepConfig, tell: Tell | None = None) -> Images:
         ConfigError: one of them cannot be read or packed.
     """
     from trainers.images import read_images
-    from trainers.probe import store_labels
 
     try:
         images = read_images(config.dataset, tell=tell)
         if isinstance(images.train, PackedImages) and config.oracle:
-            store_labels(config.dataset, images.train.folder)
+            keep_labels(config.dataset, images.train.folder)
         return images
     except (OSError, ValueError) as error:
         raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
+
+
+def keep_labels(dataset: Mapping[str, Scalar], pack: Path) -> None:
+    """Write the labels of a pack's images beside it, where the probe finds them.
+
+    Raises:
+        OSError, ValueError: they cannot be read or written.
+    """
+    from trainers.probe import store_labels
+
+    store_labels(dataset, pack)
 
 
 def same_images(

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from trainers.packs.encode import Job
+from trainers.packs.encode import Job, write_shard
 from trainers.packs.sources import PackError
 
 PACKAGES: Final = Path(__file__).parents[2]
@@ -70,12 +70,16 @@ class Worker:
 
 
 def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[int, str]]]:
-    """Each job as it is done, with the files that cannot be read.
+    """Each job as it is done, with the files that cannot be read; for one worker, it is done in this process.
 
     Raises:
         OSError: a shard cannot be written.
         PackError: a process has died.
     """
+    if workers == 1:
+        for job in jobs:
+            yield job, write_shard(job)
+        return
     idle: SimpleQueue[Worker] = SimpleQueue()
     started = [Worker() for _ in range(min(workers, len(jobs)))]
     for worker in started:

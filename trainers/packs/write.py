@@ -90,7 +90,8 @@ def write_pack(
 ) -> Index:
     """The pack of these images in `folder`: written, completed where a killed process began it, or found whole.
 
-    The bytes depend neither on the workers nor on interruptions.
+    The images of one shard are packed in this process, more in as many processes as `workers` says. The bytes depend
+    neither on the workers nor on interruptions.
 
     Raises:
         PackError: no space, a file that cannot be read or has changed, another version, a damaged or a busy pack.
@@ -159,7 +160,7 @@ def _write(sources: Sources, folder: Path, encoding: str | None, workers: int, t
             write_array_shard(job, _part(job, arrays, plan))
             tell(done := done + _count(job, plan), wanted.images)
     else:
-        for job, failures in run_jobs(waiting, workers):
+        for job, failures in run_jobs(waiting, workers if wanted.images > SHARD_IMAGES else 1):
             failed |= {(_split(job), position): why for position, why in failures.items()}
             _check_failures(sources, failed)
             tell(done := done + _count(job, plan), wanted.images)
