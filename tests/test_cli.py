@@ -34,7 +34,7 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("init", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
+COMMANDS = ("init", "pack", "run", "resume", "analyze", "best", "export", "probe", "list", "show", "doctor")
 
 
 @dataclass(frozen=True)
