@@ -1,6 +1,6 @@
 """Packing and training input at real size: `python benchmarks/data.py --images 20000 --out DIR`.
 
-A tree of JPEGs is generated: classes as folders, sizes as mixed as ImageNet's, smooth pictures with noise. Then, each in
+A tree of JPEGs is generated, sizes as mixed as those of ImageNet: smooth pictures with noise. Then, each in
 a process of its own, with as many workers everywhere (`--workers`):
 
     pack            images/s of `sweeper pack` (short side `--pack`), and the bytes of the pack

@@ -39,7 +39,8 @@ class PackingBar:
 
     def close(self) -> None:
         """Take the bar away."""
-        self.bar.stop()
+        if self.bar.live.is_started:
+            self.bar.stop()
 
 
 def packing_bar(config: SweepConfig, options: RunOptions) -> PackingBar | None:
