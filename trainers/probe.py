@@ -5,6 +5,7 @@ This is the only file that opens labels, and nothing that searches, prunes or me
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ from trainers.splits import Data, in_order
 
 FEATURE_BATCH: Final = 512
 """Images per forward pass, or fewer where they are large."""
+PIXEL_BYTES: Final = 2**32
+"""No oracle is asked for the pixels themselves where both splits would take more in float32."""
 
 
 def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> dict[str, OracleScore]:
@@ -61,11 +64,13 @@ def probe(config: TrialConfig, *, images: Images | None = None, folder: Path | N
 
 
 def probe_pixels(config: TrialConfig, *, images: Images | None = None) -> dict[str, OracleScore]:
-    """Score of every oracle in `config.oracle` on the flattened pixels; {} without labels."""
+    """Score of every oracle in `config.oracle` on the flattened pixels; {} without labels, or for too many pixels."""
     labels = _labels(config, images)
     if labels is None:
         return {}
     data = _data(config, images)
+    if 4 * sum(math.prod(split.shape) for split in (data.train, data.test)) > PIXEL_BYTES:
+        return {}
     train, test = (
         torch.cat([batch.flatten(1) / 255 for batch in in_order(split, FEATURE_BATCH)])
         for split in (data.train, data.test)
