@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -74,8 +75,9 @@ def pack(options: argparse.Namespace) -> Result:
     from trainers.packs.cache import pack_folder
     from trainers.packs.write import write_pack
 
-    began = time.perf_counter()
     sources = open_dataset(dataset(options, 64)).sources("folder")
+    shutil.rmtree(pack_folder(sources), ignore_errors=True)
+    began = time.perf_counter()
     index = write_pack(sources, pack_folder(sources), workers=options.workers)
     seconds = time.perf_counter() - began
     images = sum(map(len, index.places.values()))
