@@ -34,7 +34,7 @@ from trainers.packs.index import check_digests, read_index
 from trainers.packs.sources import PackError, Sources
 from trainers.packs.write import write_pack
 from trainers.probe import store_labels
-from trainers.splits import Data, InMemory, pixel_statistics
+from trainers.splits import Data, InMemory, fits, pixel_statistics
 from trainers.transforms import random_boxes
 
 ROOT = Path(__file__).parents[1]
@@ -180,6 +180,13 @@ def test_arrays_too_large_for_the_device_stay_on_the_host(arrays: tuple[Images, 
     assert on_host.fingerprint == InMemory(in_memory.train, CPU).fingerprint
     expected, found = pixel_statistics(InMemory(in_memory.train, CPU)), pixel_statistics(on_host)
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_the_device_takes_what_fits_an_eighth_of_it(arrays: tuple[Images, Images]) -> None:
+    for images in arrays:
+        bytes_needed = 59 * 12 * 12 * 3
+        assert fits(images, 8 * bytes_needed)
+        assert not fits(images, 8 * bytes_needed - 1)
 
 
 def test_the_first_images_of_a_pack_are_a_part_of_it(arrays: tuple[Images, Images]) -> None:

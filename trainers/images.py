@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def read_images(dataset: Mapping[str, Scalar], *, tell: Tell | None = None) -> I
     folder = pack_folder(sources)
     if has_index(folder):
         return of_pack(opened, checked_index(folder, sources))
-    return of_pack(opened, write_pack(sources, folder, workers=len(os.sched_getaffinity(0)), tell=tell))
+    return of_pack(opened, write_pack(sources, folder, tell=tell))
 
 
 def of_pack(opened: Dataset, index: Index) -> Images:

@@ -87,7 +87,7 @@ def place(images: Images, device: torch.device) -> tuple[Split, Split]:
     """
     splits = [images.train, images.test]
     whole = all(not isinstance(one, PackedImages) or one.is_array for one in splits)
-    room = device.type != "cuda" or sum(map(bytes_of, splits)) <= DEVICE_SHARE * device_bytes(device)
+    room = device.type != "cuda" or fits(images, device_bytes(device))
     train, test = (_placed(one, device, whole=whole and room) for one in splits)
     return train, test
 
@@ -100,9 +100,9 @@ def _placed(images: Pixels, device: torch.device, *, whole: bool) -> Split:
     return InMemory(OnHost(images, torch.device("cpu")).take(torch.arange(len(images))).numpy(), device)
 
 
-def bytes_of(images: Pixels) -> int:
-    """Of the images as an array."""
-    return math.prod(images.shape)
+def fits(images: Images, memory: int) -> bool:
+    """Whether both splits, as arrays, take at most a trial's share of so much memory of a device."""
+    return sum(math.prod(one.shape) for one in (images.train, images.test)) <= DEVICE_SHARE * memory
 
 
 def device_bytes(device: torch.device) -> int:

@@ -97,8 +97,6 @@ def read_dataset(text: str) -> dict[str, Scalar]:
 
 def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str]:
     """Pack a data set; the index, and how a sweep reads it."""
-    import os
-
     from sweeper.run.images import keep_labels
     from sweeper.run.packing import PackingBar
     from trainers.packs.write import write_pack
@@ -108,9 +106,8 @@ def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str
     if options.again:
         _remove(folder)
     bar = None if options.quiet else PackingBar(f"the data set {sources.name}", folder)
-    workers = options.workers or len(os.sched_getaffinity(0))
     try:
-        index = write_pack(sources, folder, encoding=options.encoding, workers=workers, tell=bar)
+        index = write_pack(sources, folder, encoding=options.encoding, workers=options.workers, tell=bar)
     finally:
         if bar is not None:
             bar.close()

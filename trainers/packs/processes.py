@@ -69,6 +69,11 @@ class Worker:
                     continue
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[int, str]]]:
     """Each job as it is done, with the files that cannot be read; for one worker, it is done in this process.
 

@@ -64,7 +64,7 @@ class Sources:
         """What the pack is called: the data set's name, the side, and a digest of both and of the options.
 
         >>> Sources({"name": "folder", "root": "/photos"}, 3, side=256).identity()
-        'folder-256-bd8c2c3db0dbb7e9'
+        'folder-256-73861c82deaa605b'
         """
         text = json.dumps([dict(self.key), self.side], sort_keys=True)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -33,7 +33,7 @@ from trainers.packs.index import (
     write_index,
     write_plan,
 )
-from trainers.packs.processes import run_jobs
+from trainers.packs.processes import cores, run_jobs
 from trainers.packs.sources import SPLITS, PackError, Sources, stamps_of
 
 RAW_BYTES: Final = 2**32
@@ -86,12 +86,12 @@ def estimate(sources: Sources, images: int, encoding: str | None = None, *, raw:
 
 
 def write_pack(
-    sources: Sources, folder: Path, *, encoding: str | None = None, workers: int = 1, tell: Tell | None = None
+    sources: Sources, folder: Path, *, encoding: str | None = None, workers: int | None = None, tell: Tell | None = None
 ) -> Index:
     """The pack of these images in `folder`: written, completed where a killed process began it, or found whole.
 
-    The images of one shard are packed in this process, more in as many processes as `workers` says. The bytes depend
-    neither on the workers nor on interruptions.
+    The images of one shard are packed in this process, more in `workers` processes, by default one per core. The
+    bytes depend neither on the workers nor on interruptions.
 
     Raises:
         PackError: no space, a file that cannot be read or has changed, another version, a damaged or a busy pack.
@@ -128,7 +128,7 @@ def check_skipped(index: Index, sources: Sources) -> None:
         raise _too_many(len(index.left_out), index.left_out[0], sources.skip)
 
 
-def _write(sources: Sources, folder: Path, encoding: str | None, workers: int, tell: Tell) -> Index:
+def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | None, tell: Tell) -> Index:
     arrays = sources.arrays() if sources.arrays is not None else None
     if arrays is not None:
         counts = {split: len(array) for split, array in zip(SPLITS, arrays, strict=True)}
@@ -160,7 +160,7 @@ def _write(sources: Sources, folder: Path, encoding: str | None, workers: int, t
             write_array_shard(job, _part(job, arrays, plan))
             tell(done := done + _count(job, plan), wanted.images)
     else:
-        for job, failures in run_jobs(waiting, workers if wanted.images > SHARD_IMAGES else 1):
+        for job, failures in run_jobs(waiting, workers or cores() if wanted.images > SHARD_IMAGES else 1):
             failed |= {(_split(job), position): why for position, why in failures.items()}
             _check_failures(sources, failed)
             tell(done := done + _count(job, plan), wanted.images)
