@@ -34,7 +34,7 @@ from scipy.stats import binomtest
 
 from sweeper.cli.plan import first_configurations
 from sweeper.config.read import load_config
-from trainers.datasets import open_dataset
+from trainers.images import read_images
 from trainers.loop import train
 from trainers.methods import METHODS
 from trainers.plugins import load_all_plugins
@@ -98,7 +98,7 @@ def settings_of(trial: TrialConfig) -> Row:
 
 def measure_row(trial: TrialConfig) -> Row:
     """Train the trial and measure it: its settings and its numbers."""
-    images = open_dataset(trial.dataset).images()
+    images = read_images(trial.dataset)
     with tempfile.TemporaryDirectory() as folder:
         reports = list(train(trial, images=images, folder=Path(folder)))
         last = reports[-1]

@@ -31,8 +31,8 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.manifest import read_manifest
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import Features
-from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
+from trainers.images import read_images
 from trainers.measure import Sample, embed_clean, embed_views, null_values
 from trainers.network import load_network
 from trainers.records import COMPLETED, LAYERS, TrialConfig, criterion_columns, null_columns
@@ -66,7 +66,7 @@ def networks_table(config: SweepConfig, folder: SweepFolder, views: Sequence[int
 
     The sample has the most views; a sweep that measured fewer gets more here.
     """
-    images = open_dataset(config.dataset).images()
+    images = read_images(config.dataset)
     sample = replace(config.criteria_sample, views=max(views))
     trials = pd.read_parquet(folder.trials_table)
     drawn = [replace(one, criteria_sample=sample) for one in first_configurations(config, config.trials * config.seeds)]

@@ -35,7 +35,7 @@ from sweeper.store.listing import Listing
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    *("init", "run", "resume", "analyze", "best", "export", "embed", "score", "retrain", "probe"),
+    *("init", "pack", "run", "resume", "analyze", "best", "export", "embed", "score", "retrain", "probe"),
     *("list", "show", "dashboard", "doctor"),
 )
 

@@ -112,23 +112,20 @@ def test_a_null_is_the_criterion_of_shuffled_views() -> None:
     assert found["lda_information_null.embedding"] < 0.05 * lda_information(views)
 
 
-def test_a_pass_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_passes_in_parts() -> None:
     images, kept = torch.randn(10, 1, 4, 4), torch.arange(10)[:, None]
-    assert [len(part) for part, _ in passes_of(images)] == [10]
-    monkeypatch.setattr("trainers.measure.PASS_BYTES", 3 * 4 * 16)
-    parts = list(passes_of(images, kept))
+    parts = list(passes_of(images, kept, count=3))
     assert [len(part) for part, _ in parts] == [3, 3, 3, 1]
     assert torch.equal(torch.cat([part for part, _ in parts]), images)
     assert torch.equal(torch.cat([part for _, part in parts if part is not None]), kept)
-    monkeypatch.setattr("trainers.measure.PASS_BYTES", 1)
-    assert len(list(passes_of(images))) == 10
+    assert [len(part) for part, _ in passes_of(images, count=100)] == [10]
 
 
 @pytest.mark.slow
 def test_small_passes_give_the_same_criteria(
     images: Images, reports: dict[int, list[EpochReport]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainers.measure.PASS_BYTES", 5 * 4 * 3 * 12 * 12)
+    monkeypatch.setattr("trainers.passes.PASS_BYTES", 5 * 4 * 3 * 12 * 12)
     (first, *_) = train(config(epochs=5), images=images)
     expected = reports[1][0].criteria
     assert {name: pytest.approx(value, rel=1e-4) for name, value in expected.items()} == dict(first.criteria)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainers import transforms
+from trainers.originals import Originals
 
 BLUR_SIGMA: Final = (0.1, 2.0)
 """Pixels, uniform (SimCLR, appendix A)."""
@@ -87,11 +88,13 @@ class Augmentation:
             raise ValueError(f"`local_size` must be at least 1 pixel, but got {self.local_size}")
 
 
-def make_views(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, ...]:
+def make_views(
+    images: Tensor | Originals, augmentation: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, ...]:
     """Two whole-size views of every image, then its local crops.
 
     Args:
-        images: (b, h, w, c), uint8, on the generator's device.
+        images: (b, h, w, c), uint8, on the generator's device; or images of sizes of their own.
 
     Returns:
         2 + `local_crops` tensors (b, c, h, w), float32 in [0, 1]; local crops are `local_size` wide and high.
@@ -101,9 +104,9 @@ def make_views(images: Tensor, augmentation: Augmentation, generator: torch.Gene
     >>> [tuple(view.shape) for view in views]
     [(8, 1, 28, 28), (8, 1, 28, 28), (8, 1, 12, 12)]
     """
-    pixels = to_float(images)
+    pixels = images if isinstance(images, Originals) else to_float(images)
     views = [_view(pixels, kind, generator) for kind in (augmentation, _second(augmentation))]
-    height, width = pixels.shape[-2:]
+    height, width = images.shape[1:3]
     side = augmentation.local_size or local_side(min(height, width))
     local = _local(augmentation)
     views += [_view(pixels, local, generator, size=(side, side)) for _ in range(augmentation.local_crops)]
@@ -120,23 +123,25 @@ def local_side(image_size: int, multiple: int = 1) -> int:
 
 
 def repeat_views(
-    images: Tensor, augmentation: Augmentation, views: int, generator: torch.Generator
+    images: Tensor | Originals, augmentation: Augmentation, views: int, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """`views` whole-size views of every image, drawn in turn as a first and as a second view.
 
     Args:
-        images: (b, h, w, c), uint8, on the generator's device.
+        images: (b, h, w, c), uint8, on the generator's device; or images of sizes of their own.
 
     Returns:
         `views` tensors (b, c, h, w), float32 in [0, 1].
     """
-    pixels = to_float(images)
+    pixels = images if isinstance(images, Originals) else to_float(images)
     kinds = (augmentation, _second(augmentation))
     return tuple(_view(pixels, kinds[view % 2], generator) for view in range(views))
 
 
-def to_float(images: Tensor) -> Tensor:
-    """(b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 1]."""
+def to_float(images: Tensor | Originals) -> Tensor:
+    """(b, h, w, c) uint8 -> (b, c, h, w) float32 in [0, 1]; of images of sizes of their own, the middle squares."""
+    if isinstance(images, Originals):
+        images = images.squares()
     return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
@@ -173,13 +178,27 @@ def _local(first: Augmentation) -> Augmentation:
 
 
 def _view(
-    pixels: Tensor, kind: Augmentation, generator: torch.Generator, *, size: tuple[int, int] | None = None
+    pixels: Tensor | Originals,
+    kind: Augmentation,
+    generator: torch.Generator,
+    *,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """One random view (b, c, *size) of float pixels (b, c, h, w); `size` is the image's own by default."""
-    batch, _, height, width = pixels.shape
-    boxes = transforms.random_boxes(batch, height, width, (kind.crop_scale_min, kind.crop_scale_max), generator)
-    flips = _chosen(batch, kind.flip_probability, generator)
-    view = transforms.resized_crop(pixels, boxes, size or (height, width), flips)
+    """One random view (b, c, *size) of float pixels (b, c, h, w), or of images of sizes of their own.
+
+    `size` is by default that of the images, or of the squares that the network takes.
+    """
+    batch, scale = len(pixels), (kind.crop_scale_min, kind.crop_scale_max)
+    if isinstance(pixels, Originals):
+        boxes = transforms.random_boxes(batch, *pixels.sides(), scale, generator)
+        flips = _chosen(batch, kind.flip_probability, generator)
+        view = pixels.cut(boxes, size or pixels.shape[1:3])
+        view = view.flip(-1).where(flips.view(-1, 1, 1, 1), view)
+    else:
+        height, width = pixels.shape[-2:]
+        boxes = transforms.random_boxes(batch, height, width, scale, generator)
+        flips = _chosen(batch, kind.flip_probability, generator)
+        view = transforms.resized_crop(pixels, boxes, size or (height, width), flips)
     if kind.jitter_probability > 0:
         view = _jitter(view, kind, generator)
     if kind.grayscale_probability > 0 and view.shape[1] == 3:

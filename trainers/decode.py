@@ -129,7 +129,7 @@ def read_squares(
             read.deep[index] = square
         return square.transparent, square.cut
 
-    with _pillow(), ThreadPoolExecutor() as pool:
+    with pillow(), ThreadPoolExecutor() as pool:
         said = [pair for pairs in pool.map(fill, range(0, len(paths), FILES_PER_TASK)) for pair in pairs]
     read.transparent, read.cut = (sum(pair[place] for pair in said) for place in (0, 1))
     for index, square in read.deep.items():
@@ -239,7 +239,7 @@ def find_span(paths: Sequence[Path], size: int, channels: int) -> tuple[float, f
             return None
         return replace(square, pixels=np.empty(0, np.uint8)) if square.span is not None else None
 
-    with _pillow(), ThreadPoolExecutor() as pool:
+    with pillow(), ThreadPoolExecutor() as pool:
         found = {index: square for index, square in enumerate(pool.map(deep, paths)) if square is not None}
     return span_of(found) if found else None
 
@@ -290,7 +290,7 @@ def _deep(values: NDArray[Any], size: int, *, whole: bool = True) -> Square:
 
 
 @contextmanager
-def _pillow() -> Iterator[None]:
+def pillow() -> Iterator[None]:
     """Pillow without a limit of its own, and without its warnings, which are about metadata and name no file."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None

@@ -13,9 +13,9 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, fast_bfloat16, limit_threads, now
+from trainers.images import read_images
 from trainers.measure import Measurement, Sample, measure, watch
 from trainers.methods.base import Method
 from trainers.network import build_method, load_state, measurable
@@ -45,7 +45,7 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
     Raises:
         ValueError: the configuration cannot be trained, or the checkpoint belongs to another configuration.
     """
-    trainer = Trainer(config, images if images is not None else open_dataset(config.dataset).images())
+    trainer = Trainer(config, images if images is not None else read_images(config.dataset))
     checkpoint = folder / CHECKPOINT if folder is not None else None
     if checkpoint is not None and checkpoint.exists() and (state := read_checkpoint(checkpoint)) is not None:
         yield from trainer.restore(state, checkpoint)
@@ -129,12 +129,12 @@ class Trainer:
         steps = config.epochs * self.steps_per_epoch
         shares = torch.zeros(2, dtype=torch.float64)
         total = torch.zeros((), device=self.data.device, dtype=torch.float64)
-        for index in range(self.steps_per_epoch):
-            chosen = order[index * config.batch_size : (index + 1) * config.batch_size]
+        whole = order[: self.steps_per_epoch * config.batch_size]
+        for index, images in enumerate(self.data.train.stream(whole, config.batch_size)):
             step = self.step + index
             method.progress = step / steps
             set_schedules(self.optimizer, self.settings.optimizer, step, steps)
-            batch = method.make_batch(self.data.train.take(chosen), self.settings.augmentation, generator)
+            batch = method.make_batch(images, self.settings.augmentation, generator)
             batch = replace(batch, views=tuple(map(self.data.normalize, batch.views)))
             with torch.autocast(self.data.device.type, torch.bfloat16, enabled=fast_bfloat16(self.data.device)):
                 loss = method.loss(batch)

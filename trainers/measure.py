@@ -17,20 +17,22 @@ from torch import Tensor
 from trainers.criteria import CRITERIA
 from trainers.criteria.base import Features
 from trainers.criteria.rankme import rankme
-from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
 from trainers.device import exact, now
+from trainers.images import read_images
 from trainers.methods.base import Method
 from trainers.network import load_network
+from trainers.passes import images_per_pass, parts
 from trainers.records import EMBEDDING, LAYERS, CriteriaSample, EpochReport, TrialConfig, criterion_columns
 from trainers.seeds import criteria_generator, criteria_order, null_order, null_shifts
 from trainers.settings import Settings, resolve
 from trainers.splits import Data
 
 BATCH: Final = 1000
-"""Images or views that are drawn together; the draws depend on it."""
-PASS_BYTES: Final = 2**26
-"""The images of one forward pass take at most this much in float32; the activations are a multiple of it."""
+"""Images or views that are drawn together, if they take at most DRAWN_BYTES; the draws depend on it."""
+DRAWN_BYTES: Final = 2**27
+"""Views that are drawn together take at most this much in float32, and a few times as much while they are drawn. The
+draws depend on it where 1,000 views take more: from 3 × 106 × 106 pixels on."""
 KEPT_BYTES: Final = 2**30
 """The views of a sample are kept between epochs if they take at most this much."""
 
@@ -50,7 +52,9 @@ class Sample:
         self.data = data
         self.sample = sample
         self.settings = settings
-        self.images = split.take(chosen[: sample.images])
+        self.split = split
+        self.chosen = chosen[: sample.images]
+        self.images = split.take(self.chosen)
         size = self.images[0].numel() * sample.images * sample.views * 4
         self._drawn = list(self._draw()) if size <= KEPT_BYTES else None
 
@@ -64,9 +68,10 @@ class Sample:
 
     def _draw(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         q, augmentation, params = self.sample.views, self.settings.criteria_augmentation, self.settings.criteria_params
-        for index, chunk in enumerate(self.images.split(max(1, BATCH // q))):
+        drawn = min(BATCH, DRAWN_BYTES // (4 * self.images[0].numel()))
+        for index, chosen in enumerate(self.chosen.split(max(1, drawn // q))):
             generator = criteria_generator(self.data.device, self.sample.seed, index)
-            batch = self.method.sample_views(chunk, q, augmentation, params, generator)
+            batch = self.method.sample_views(self.split.originals(chosen), q, augmentation, params, generator)
             kept = [patches for patches in batch.kept if patches is not None]
             yield (
                 self.data.normalize(torch.stack(batch.views, dim=1)),
@@ -157,28 +162,25 @@ def shuffle(views: Tensor, seed: int) -> Tensor:
 
 def embed_views(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, q, d) of the sample's views."""
+    count = images_per_pass(network, sample.data.clean(sample.images[:1])[0])
     rows = joined(
         float_features(network, *batch)
         for views, kept in sample.views()
-        for batch in passes_of(views.flatten(0, 1), None if kept is None else kept.flatten(0, 1))
+        for batch in passes_of(views.flatten(0, 1), None if kept is None else kept.flatten(0, 1), count=count)
     )
     return {layer: tensor.unflatten(0, (-1, sample.sample.views)) for layer, tensor in rows.items()}
 
 
 def embed_clean(network: Method, sample: Sample) -> dict[str, Tensor]:
     """Layer -> (n, d) of the sample's images, not augmented."""
-    return joined(
-        float_features(network, *batch)
-        for chunk in sample.images.split(BATCH)
-        for batch in passes_of(sample.data.clean(chunk))
-    )
+    count = images_per_pass(network, sample.data.clean(sample.images[:1])[0])
+    return joined(float_features(network, sample.data.clean(chunk)) for chunk in sample.images.split(min(BATCH, count)))
 
 
-def passes_of(images: Tensor, kept: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The images (b, c, h, w) and their kept patches in parts for one forward pass each, of at most PASS_BYTES."""
-    count = max(1, PASS_BYTES // (4 * images[0].numel()))
-    for first in range(0, len(images), count):
-        yield images[first : first + count], None if kept is None else kept[first : first + count]
+def passes_of(images: Tensor, kept: Tensor | None = None, *, count: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The images (b, c, h, w) and their kept patches in parts for one forward pass each, of at most `count`."""
+    for part in parts(len(images), count):
+        yield images[part], None if kept is None else kept[part]
 
 
 def joined(chunks: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -207,7 +209,7 @@ def spread(embeddings: Tensor) -> float:
 
 def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochReport:
     """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
-    data = Data(images if images is not None else open_dataset(config.dataset).images(), config.device)
+    data = Data(images if images is not None else read_images(config.dataset), config.device)
     network = load_network(config, data, None)
     sample = Sample(network, data, config.criteria_sample, resolve(config))
     found = measure(network, sample, config.criteria, config.method, nulls=True)

@@ -15,6 +15,7 @@ from trainers.device import exact
 from trainers.encoders import build_encoder
 from trainers.methods import METHODS
 from trainers.methods.base import Method
+from trainers.passes import images_per_pass
 from trainers.records import TrialConfig
 from trainers.seeds import recalibration_order, weights_seed
 from trainers.settings import check_network, resolve
@@ -22,7 +23,11 @@ from trainers.splits import Data
 from trainers.weights import load_weights
 
 RECALIBRATION: Final = (8, 256)
-"""Batches, and images in each, over which the statistics of BatchNorm are estimated again."""
+"""Batches, and images in each, over which the statistics of BatchNorm are estimated again.
+
+Where 256 images are more than a pass may hold, the same images are in more batches, of at least RECALIBRATION_LEAST.
+"""
+RECALIBRATION_LEAST: Final = 32
 
 
 def build_method(config: TrialConfig, data: Data, *, start: bool = True) -> Method:
@@ -92,8 +97,9 @@ def measurable(method: Method, config: TrialConfig, data: Data, *, untrained: bo
             module.momentum = None  # the plain average over the batches below
     batches, size = RECALIBRATION
     order = recalibration_order(len(data.train), data.device, config.criteria_sample.seed)
+    at_once = max(RECALIBRATION_LEAST, images_per_pass(whole, data.clean(data.train.take(order[:1]))[0]))
     with torch.no_grad(), exact():
-        for chosen in order[: batches * size].split(size):
+        for chosen in order[: batches * size].split(min(size, at_once)):
             if len(chosen) > 1:
                 whole.embed(data.clean(data.train.take(chosen)))
     return whole.eval()

@@ -26,8 +26,17 @@ BRIGHTNESS, CONTRAST, SATURATION = range(3)
 """The parts of a colour jitter that draw an image towards or away from a base; hue is the fourth."""
 
 
-def random_boxes(batch: int, height: int, width: int, scale: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """Boxes (b, 4) of top, left, height and width, distributed as those of torchvision's RandomResizedCrop."""
+def random_boxes(
+    batch: int, height: int | Tensor, width: int | Tensor, scale: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Boxes (b, 4) of top, left, height and width, distributed as those of torchvision's RandomResizedCrop.
+
+    Args:
+        batch: b.
+        height, width: of every image, or of each (b,), float32.
+        scale: smallest and largest share of the area.
+        generator: the source of all randomness; the boxes are on its device.
+    """
     device = generator.device
     draws = torch.rand(CROP_ATTEMPTS + 1, 2, batch, device=device, generator=generator)
     area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[:-1, 0])
@@ -38,13 +47,19 @@ def random_boxes(batch: int, height: int, width: int, scale: tuple[float, float]
     first = fits.to(torch.uint8).argmax(dim=0, keepdim=True)
     found = fits.any(dim=0)
     # where no attempt fits: the largest centred box of an allowed ratio
-    fallback_width = min(width, round(height * CROP_RATIO[1]))
-    fallback_height = min(height, round(width / CROP_RATIO[0]))
-    box_width = widths.gather(0, first)[0].where(found, float(fallback_width))
-    box_height = heights.gather(0, first)[0].where(found, float(fallback_height))
-    top = (draws[-1, 0] * (height - box_height + 1)).floor().where(found, float((height - fallback_height) // 2))
-    left = (draws[-1, 1] * (width - box_width + 1)).floor().where(found, float((width - fallback_width) // 2))
+    last_width, last_height = _largest(width, height, CROP_RATIO[1]), _largest(height, width, 1 / CROP_RATIO[0])
+    box_width = widths.gather(0, first)[0].where(found, last_width)
+    box_height = heights.gather(0, first)[0].where(found, last_height)
+    top = (draws[-1, 0] * (height - box_height + 1)).floor().where(found, (height - last_height) // 2)
+    left = (draws[-1, 1] * (width - box_width + 1)).floor().where(found, (width - last_width) // 2)
     return torch.stack((top, left, box_height, box_width), dim=1)
+
+
+def _largest(side: int | Tensor, other: int | Tensor, ratio: float) -> float | Tensor:
+    """The longest side of a box within an image whose other side is whole."""
+    if isinstance(side, Tensor) and isinstance(other, Tensor):
+        return torch.minimum(side, (other * ratio).round())
+    return float(min(int(side), round(int(other) * ratio)))
 
 
 def resized_crop(images: Tensor, boxes: Tensor, size: tuple[int, int], flips: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sweeper import __version__
-from sweeper.cli import encoders, entry, reading, running, starting
+from sweeper.cli import encoders, entry, packing, reading, running, starting
 from sweeper.cli.output import guard_stdout
 
 HELP: Final = """Sweep the hyperparameters of self-supervised pretraining, steered by label-free criteria.
@@ -35,6 +35,7 @@ COMPLETION: Final = "_SWEEPER_COMPLETE"
 
 COMMANDS: Final = (
     starting.init,
+    packing.pack,
     running.run,
     running.resume,
     reading.analyze,

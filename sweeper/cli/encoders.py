@@ -241,7 +241,7 @@ def score(
     from sweeper.cli.screens.scores import score_parts
     from sweeper.run.score import score as measure
     from sweeper.run.score import score_config, write_scores
-    from trainers.datasets import open_dataset
+    from trainers.images import read_images
     from trainers.scoring import needs_embedding
 
     check_csv(out, encoders)
@@ -252,7 +252,7 @@ def score(
     held = parsed(fixed, "--fixed") if fixed else {}
     config = score_config({**given, "criteria_sample": sample, "fixed": held}, device_named(device))
     opened = {text: opened_encoder(text, reading) for text in encoders}
-    read = open_dataset(config.dataset).images()
+    read = read_images(config.dataset)
     for note in (*read.notes, *remarks(opened, read.train.shape[1], config.oracle, needs_embedding(config.criteria))):
         click.echo(f"sweeper: {one_line(note)}", err=True)
     with progress(len(opened), "encoders") as bar:

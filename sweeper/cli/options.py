@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,12 +72,26 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of tables.")(command)
 
 
+cache_option: Final = click.option(
+    "--cache",
+    metavar="DIR",
+    help="The folder of packed images.  [default: SWEEPER_CACHE, or sweeper in the user's cache folder]",
+)
+
+
+def use_cache(folder: str | None) -> None:
+    """Let this process and its workers find packs in another folder."""
+    if folder is not None:
+        os.environ["SWEEPER_CACHE"] = str(Path(folder).expanduser().absolute())
+
+
 def run_options(command: Callable[..., int]) -> Callable[..., int]:
     """Where the trials run and what is shown of them, as one argument `options` of the command."""
 
     @functools.wraps(command)
     def with_options(**arguments: Any) -> int:
         names = ("local", "address", "jobs", "device", "timeout", "storage", "quiet", "as_json", "observers")
+        use_cache(arguments.pop("cache"))
         return command(options=RunOptions(**{name: arguments.pop(name) for name in names}), **arguments)
 
     decorators = [
@@ -100,6 +115,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
             help="Add an observer: tensorboard, wandb, mlflow, json_lines, plain, live or a plug-in, or "
             "'{name: NAME, OPTION: VALUE}'.",
         ),
+        cache_option,
         click.option("--quiet", is_flag=True, help="Show nothing but errors."),
         json_option,
     ]

@@ -9,6 +9,7 @@ from sweeper.config.resources import usable_cores
 from sweeper.run.devices import device_here, gpus_per_trial
 from sweeper.run.images import read_images
 from sweeper.run.options import RunOptions
+from sweeper.run.packing import packing_bar
 from sweeper.search.storage import in_memory
 from sweeper.search.study import Study
 from trainers.records import TrialConfig, is_measured
@@ -40,7 +41,7 @@ def estimate_seconds(config: SweepConfig, options: RunOptions) -> Estimate:
     from trainers.loop import train
     from trainers.probe import probe
 
-    images = read_images(config)
+    images = read_images(config, packing_bar(config, options))
     trial = replace(first_configurations(config, 1)[0], epochs=1, device=device_here(config, options.device))
     few = replace(images, train=images.train[: enough_images(trial, len(images.train))])
     report = next(train(trial, images=few))

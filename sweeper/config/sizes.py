@@ -33,7 +33,7 @@ def machine_bytes(*, cluster: bool) -> int:
 
 
 def read_shape(document: Document, dataset: Mapping[str, Scalar], *, cluster: bool) -> Shape:
-    """The shape (n, h, w, c) of the training images; they and the test images must fit into memory together.
+    """The shape (n, h, w, c) of the training images; all images must fit into memory together, if they are not packed.
 
     Raises:
         ConfigError: they do not.
@@ -42,6 +42,8 @@ def read_shape(document: Document, dataset: Mapping[str, Scalar], *, cluster: bo
 
     opened = open_dataset(dataset)
     shapes = [opened.shape(split) for split in ("train", "test")]
+    if opened.stays_on_disk:
+        return shapes[0]
     key: Key = ("dataset", "size") if "size" in dataset else ("dataset",)
     _refuse(document, key, sum(map(math.prod, shapes)), "the images", cluster=cluster)
     return shapes[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from sweeper.config.model import SweepConfig
 from sweeper.errors import ConfigError, ResultsError
@@ -12,34 +13,54 @@ from sweeper.store.layout import SweepFolder
 from sweeper.store.manifest import NOTES, UNREADABLE, record_once
 from trainers.datasets.base import Images
 from trainers.fields import shortened
+from trainers.packs.images import PackedImages
 from trainers.records import OracleChoice, Scalar
+
+if TYPE_CHECKING:
+    from trainers.packs.write import Tell
 
 LONGEST_NOTE: Final = 300
 """Characters of a note in sweep.yaml."""
 
 
-def read_images(config: SweepConfig) -> Images:
-    """The images of the sweep's data set.
+def read_images(config: SweepConfig, tell: Tell | None = None) -> Images:
+    """The images of the sweep's data set, packed first where they are large; its labels lie beside the pack then.
 
     Raises:
-        ConfigError: one of them cannot be read.
+        ConfigError: one of them cannot be read or packed.
     """
-    from trainers.datasets import open_dataset
+    from trainers.images import read_images
 
     try:
-        return open_dataset(config.dataset).images()
+        images = read_images(config.dataset, tell=tell)
+        if isinstance(images.train, PackedImages) and config.oracle:
+            keep_labels(config.dataset, images.train.folder)
+        return images
     except (OSError, ValueError) as error:
         raise ConfigError(f"the images of `dataset` {config.dataset['name']} cannot be read: {error}") from error
 
 
-def same_images(config: SweepConfig, folder: SweepFolder, images: Images | None = None) -> Images:
+def keep_labels(dataset: Mapping[str, Scalar], pack: Path) -> None:
+    """Write the labels of a pack's images beside it, where the probe finds them.
+
+    Raises:
+        OSError, ValueError: they cannot be read or written.
+    """
+    from trainers.probe import store_labels
+
+    store_labels(dataset, pack)
+
+
+def same_images(
+    config: SweepConfig, folder: SweepFolder, images: Images | None = None, tell: Tell | None = None
+) -> Images:
     """The images of the sweep's data set, checked to be those that it began with; read where `images` is None.
 
     Raises:
         ConfigError: one of them cannot be read.
         ResultsError: they have changed since.
     """
-    images = images or read_images(config)
+    images = images or read_images(config, tell)
     found = {"train": len(images.train), "test": len(images.test), "digest": images.fingerprint}
     begun = record_once(folder, "images", found)
     if begun != found:

@@ -9,6 +9,7 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
 from sweeper.run.options import RunOptions
+from sweeper.run.packing import packing_bar
 from sweeper.run.start import same_weights
 from sweeper.run.tasks import Message, Task
 from sweeper.run.worker import run_task
@@ -37,7 +38,7 @@ def run_locally(dispatcher: Dispatcher, options: RunOptions, images: Images | No
 
     with interruptible(stop, seconds=options.timeout):
         dispatcher.device = device_here(dispatcher.config, options.device)
-        images = same_images(dispatcher.config, dispatcher.folder, images)
+        images = same_images(dispatcher.config, dispatcher.folder, images, packing_bar(dispatcher.config, options))
         same_weights(dispatcher.config, dispatcher.folder)
         same_device(dispatcher.folder, dispatcher.device, probes_only=dispatcher.only_waiting)
         store_trials(dispatcher.folder, dispatcher.config)

@@ -11,6 +11,7 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
 from sweeper.run.options import RunOptions
+from sweeper.run.packing import packing_bar
 from sweeper.run.start import same_weights
 from sweeper.run.worker import run_task
 from sweeper.store.manifest import store_trials
@@ -24,10 +25,10 @@ def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | Non
     config = dispatcher.config
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = same_images(config, dispatcher.folder, images)
+        images = same_images(config, dispatcher.folder, images, packing_bar(config, options))
         same_weights(config, dispatcher.folder)
         cpus = max(usable_cores(), asked * config.resources.cpus)
-        with ray_running(options.address, cpus=cpus, store_bytes=images.train.nbytes + images.test.nbytes) as root:
+        with ray_running(options.address, cpus=cpus, store_bytes=images.memory_bytes) as root:
             take_signals()  # Ray's own part in C++ has set a handler
             from sweeper.on_ray.tune import tune_sweep
 

@@ -20,6 +20,7 @@ from sweeper.run.local import run_locally
 from sweeper.run.observers import further_observers, observer_options
 from sweeper.run.observers.base import Observer, Observers, SweepStart
 from sweeper.run.options import RunOptions
+from sweeper.run.packing import packing_bar
 from sweeper.run.recovery import queue_missing_probes, recover
 from sweeper.run.remote import run_on_ray
 from sweeper.search.samplers import check_trials
@@ -67,7 +68,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
     further = further_observers(config.observers, observers)
     labelled = not config.oracle or has_labels(config)
     check_labels(config, [one for one in config.oracle_choices.values() if one.dataset is not None])
-    images = read_images(config)
+    images = read_images(config, packing_bar(config, options))
     name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
     url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
     made = create_folder(folder, config, study=name)

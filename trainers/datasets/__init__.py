@@ -14,6 +14,7 @@ from trainers.datasets.folder import Folder
 from trainers.datasets.huggingface import HuggingFace
 from trainers.datasets.imagenet import Imagenet
 from trainers.datasets.mnist5k import Mnist5k
+from trainers.datasets.packed import Packed
 from trainers.datasets.photos import Photos
 from trainers.datasets.stl10 import Stl10
 from trainers.datasets.tiny_imagenet import TinyImagenet
@@ -32,6 +33,7 @@ DATASETS: Final[dict[str, type[Dataset]]] = {
     "tiny_imagenet": TinyImagenet,
     "imagenet": Imagenet,
     "huggingface": HuggingFace,
+    "packed": Packed,
 }
 
 

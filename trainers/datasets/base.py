@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.packs.images import PackedImages
+from trainers.packs.sources import Sources
+
 SPLITS = ("train", "test")
 UNLABELLED = -1
 """The class of an image without a label, in a split where others have one."""
+PACK_BYTES: Final = 2**30
+"""Images that take more than this as arrays are read from a pack, where a data set does not say otherwise."""
+
+Pixels = NDArray[np.uint8] | PackedImages
+"""The images of one split: (n, h, w, c) in memory, or in a pack."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Both splits as uint8 arrays (n, h, w, c); Ray's object store holds them once per node."""
+    """Both splits as uint8 arrays (n, h, w, c), which Ray's object store holds once per node; or in a pack."""
 
-    train: NDArray[np.uint8]
-    test: NDArray[np.uint8]
+    train: Pixels
+    test: Pixels
     notes: tuple[str, ...] = ()
     """What the user should know of how they were read, such as files left out; a sentence each."""
     unreadable: tuple[str, ...] = ()
@@ -30,8 +39,20 @@ class Images:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of every pixel of both splits, in order."""
+        """Digest of every pixel of both splits, in order; of packed ones, from the digests of their shards."""
+        if isinstance(self.train, PackedImages) or isinstance(self.test, PackedImages):
+            parts = [one.fingerprint if isinstance(one, PackedImages) else fingerprint(one) for one in self._both]
+            return fingerprint(np.frombuffer("".join(parts).encode(), dtype=np.uint8))
         return fingerprint(self.train, self.test)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What they take in memory, where a pack takes nothing of its own."""
+        return sum(one.nbytes for one in self._both if not isinstance(one, PackedImages))
+
+    @property
+    def _both(self) -> tuple[Pixels, Pixels]:
+        return self.train, self.test
 
 
 @dataclass(frozen=True)
@@ -68,6 +89,39 @@ class Dataset(ABC):
     def paths(self, split: str) -> list[str]:
         """Where every image of a split is from, in its order: for files, their paths."""
         return [f"{split}/{index}" for index in range(self.shape(split)[0])]
+
+    @property
+    def packs(self) -> bool:
+        """Whether the images are read from a pack: those that are large, of a data set that knows its shape unread."""
+        if type(self).shape is Dataset.shape:
+            return False
+        return sum(math.prod(self.shape(split)) for split in SPLITS) > PACK_BYTES
+
+    @property
+    def stays_on_disk(self) -> bool:
+        """Whether the images need no memory of their own."""
+        return self.packs
+
+    def sources(self, name: str) -> Sources:
+        """What a pack of the data set is made of, called `name` in the catalogue: by default the arrays of `images`."""
+
+        def arrays() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+            images = self.images()
+            assert not isinstance(images.train, PackedImages)
+            assert not isinstance(images.test, PackedImages)
+            return images.train, images.test
+
+        key = {"name": name, **asdict(self.options)}
+        return Sources(key, self.shape("train")[3], arrays=arrays, watched=tuple(self.watched_files()))
+
+    def watched_files(self) -> Iterable[Path]:
+        """The files behind `images`; a pack asks at every start whether their sizes and times are the same."""
+        return ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of packed images, a sentence each."""
+        return ()
 
     @abstractmethod
     def labels(self, split: str) -> NDArray[np.int64] | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainers.datasets.base import SPLITS, Dataset, DatasetOptions, Images, absolute, check_split, scrambled
 from trainers.decode import FORMATS, MAX_PIXELS, MODES, Squares, printable, read_squares
+from trainers.packs.sources import SIDE, Sources
 from trainers.walk import find_images, some
 
 TRAIN_FOLDERS: Final = ("train", "training")
@@ -21,6 +22,8 @@ TEST_FOLDERS: Final = ("val", "valid", "validation", "test", "testing")
 """Names of the folder with the images to test on, the first that exists; a test set beside it is left untouched."""
 TEST_SHARE: Final = 0.2
 """Share of labelled images that score the oracle, unless `test_share` says otherwise."""
+PACKED_BY: Final = ("root", "channels", "test_share", "labels", "max_pixels")
+"""The options that decide which images a pack holds, in which order, and how they are decoded."""
 LISTED: Final = 50
 """Unreadable files that a note names before it counts the others."""
 
@@ -46,6 +49,9 @@ class FolderOptions(DatasetOptions):
     to find them."""
     max_pixels: int = MAX_PIXELS
     """Width times height of the largest image that is decoded."""
+    pack: int | None = None
+    """Short side of the images in a pack, from which views are cropped, at least `size`; null = 256 (or `size`, if that
+    is more) where the images would take more than 1 GiB of memory, and else no pack; 0 = no pack."""
 
 
 class Folder(Dataset):
@@ -72,7 +78,7 @@ class Folder(Dataset):
         has_classes = options.labels and division.test
         self._classes = find_classes(division.train + division.test, division.depth) if has_classes else []
         self._depth = division.depth
-        self._unreadable = self._leave_out_unreadable() if options.skip_unreadable else ()
+        self._unreadable = self._leave_out_unreadable() if options.skip_unreadable and not self.packs else ()
         left_out = _left_out(self._unreadable)
         self._notes = (*division.notes, *self._listing.notes, *left_out, *self._class_notes())
 
@@ -85,7 +91,28 @@ class Folder(Dataset):
         notes = (*self._notes, *read.notes)
         return Images(read.pixels[: len(train)], read.pixels[len(train) :], notes, self._unreadable)
 
+    @property
+    def packs(self) -> bool:
+        return super().packs if self._options.pack is None else self._options.pack > 0
+
+    def sources(self, name: str) -> Sources:
+        options = self._options
+        return Sources(
+            {"name": name, **{one: getattr(options, one) for one in PACKED_BY}},
+            options.channels,
+            root=self.root,
+            files={split: tuple(paths) for split, paths in self._paths.items()},
+            side=options.pack or max(SIDE, options.size),
+            max_pixels=options.max_pixels,
+            skip=options.skip_unreadable,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
+
     def shape(self, split: str) -> tuple[int, ...]:
+        """In a pack, files that cannot be read may still be left out."""
         check_split(split)
         return (len(self._paths[split]), self._options.size, self._options.size, self._options.channels)
 
@@ -94,6 +121,7 @@ class Folder(Dataset):
         return [path.as_posix() for path in self._paths[split]]
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
+        """Of a pack's images, also of those that it has left out."""
         check_split(split)
         if not self._classes:
             return None
@@ -247,6 +275,8 @@ def _check(options: FolderOptions) -> None:
         raise ValueError(f"`dataset.channels` must be 1 or 3, but got {options.channels}")
     if options.test_share is not None and not 0 <= options.test_share < 1:
         raise ValueError(f"`dataset.test_share` must be in [0, 1), but got {options.test_share}")
+    if options.pack and options.pack < options.size:
+        raise ValueError(f"`dataset.pack` must be 0 or at least the size {options.size}, but got {options.pack}")
     for name, least, unit in (("size", 1, " pixel"), ("skip_unreadable", 0, ""), ("max_pixels", 1, " pixel")):
         if getattr(options, name) < least:
             raise ValueError(f"`dataset.{name}` must be at least {least}{unit}, but got {getattr(options, name)}")

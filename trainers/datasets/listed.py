@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.datasets.base import SPLITS, UNLABELLED, Dataset, DatasetOptions, Images, check_split, scrambled
 from trainers.decode import MAX_PIXELS, printable, read_squares
+from trainers.packs.sources import SIDE, Sources
 from trainers.walk import Listing, some
 
 Files = list[tuple[str, str | None]]
@@ -62,8 +63,21 @@ class ListedDataset(Dataset):
                 f"{printable(files[first])} cannot be read as an image ({read.failures[first]}); get it again"
             )
         count = len(paths["train"])
-        notes = (*(note for listing in self._listed.listings for note in listing.notes), *read.notes)
-        return Images(read.pixels[:count], read.pixels[count:], notes)
+        return Images(read.pixels[:count], read.pixels[count:], (*self.notes, *read.notes))
+
+    def sources(self, name: str) -> Sources:
+        return Sources(
+            {"name": name, "root": str(self._listed.root)},
+            3,
+            root=self._listed.root,
+            files={split: tuple(PurePath(path) for path, _ in self._files[split]) for split in SPLITS},
+            side=max(SIDE, self.size),
+            max_pixels=MAX_PIXELS,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(note for listing in self._listed.listings for note in listing.notes)
 
     def shape(self, split: str) -> tuple[int, ...]:
         check_split(split)

@@ -14,6 +14,7 @@ from trainers.blocks import covered
 from trainers.encoders import Encoder
 from trainers.masks import keep_random
 from trainers.optim import Optimizer
+from trainers.originals import Originals
 from trainers.records import EMBEDDING, REPRESENTATION
 from trainers.world import SINGLE, World
 
@@ -131,11 +132,12 @@ class Method(nn.Module, ABC):
             ValueError: one line that says why the method cannot train on so many with these hyperparameters.
         """
 
-    def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
+    def make_batch(self, images: Tensor | Originals, augmentation: Augmentation, generator: torch.Generator) -> Batch:
         """What the loss takes: by default two views, local crops, and the patches kept of the two.
 
         Args:
-            images: (b, h, w, c), uint8, on the generator's device.
+            images: (b, h, w, c), uint8, on the generator's device; or images of sizes of their own, from which
+                `make_views` and `repeat_views` crop, and of which `to_float` gives the middle squares.
             augmentation: the trial's.
             generator: the source of all randomness.
         """
@@ -151,14 +153,19 @@ class Method(nn.Module, ABC):
         return Batch(views, kept)
 
     def sample_views(
-        self, images: Tensor, count: int, augmentation: Augmentation, params: MethodParams, generator: torch.Generator
+        self,
+        images: Tensor | Originals,
+        count: int,
+        augmentation: Augmentation,
+        params: MethodParams,
+        generator: torch.Generator,
     ) -> Batch:
         """`count` views of every image, which LiDAR takes as one class: by default augmented whole images.
 
         A method whose views are masks returns the clean images `count` times, with the patches kept of each.
 
         Args:
-            images: (b, h, w, c), uint8, on the generator's device.
+            images: (b, h, w, c), uint8, on the generator's device; or images of sizes of their own.
             augmentation: the method's default, with what the sweep holds fixed; never what it varies.
             params: the same of the method's hyperparameters.
             generator: the source of all randomness.

@@ -20,6 +20,7 @@ from trainers.ema import Teacher
 from trainers.encoders import Encoder
 from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer
+from trainers.originals import Originals
 from trainers.records import EMBEDDING, REPRESENTATION
 
 
@@ -120,14 +121,19 @@ class Data2Vec(Method):
         """The teacher's encoder."""
         return cast(Encoder, self.teacher.copies["encoder"])
 
-    def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
+    def make_batch(self, images: Tensor | Originals, augmentation: Augmentation, generator: torch.Generator) -> Batch:
         """One view of every image, the patches that are seen, and the masked ones as its one target."""
         views = repeat_views(images, augmentation, 1, generator)
         kept, masked = self._draw(len(images), self.params, generator)
         return Batch(views, (kept,), masked.unsqueeze(1))
 
     def sample_views(
-        self, images: Tensor, count: int, augmentation: Augmentation, params: MethodParams, generator: torch.Generator
+        self,
+        images: Tensor | Originals,
+        count: int,
+        augmentation: Augmentation,
+        params: MethodParams,
+        generator: torch.Generator,
     ) -> Batch:
         """The clean images `count` times, each with a mask of its own."""
         kept, _ = self._draw(count * len(images), cast(Data2VecParams, params), generator)

@@ -17,6 +17,7 @@ from trainers.ema import Teacher
 from trainers.encoders import Encoder, Tokens
 from trainers.methods.base import Batch, Method, MethodParams
 from trainers.optim import Optimizer
+from trainers.originals import Originals
 from trainers.records import EMBEDDING, REPRESENTATION
 
 TRIALS: Final = 32
@@ -182,14 +183,19 @@ class IJEPA(Method):
         """The target encoder."""
         return cast(Encoder, self.teacher.copies["encoder"])
 
-    def make_batch(self, images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Batch:
+    def make_batch(self, images: Tensor | Originals, augmentation: Augmentation, generator: torch.Generator) -> Batch:
         """One view of every image, its context and its targets."""
         views = repeat_views(images, augmentation, 1, generator)
         masks = context_and_targets(len(images), self.side, self.params.blocks, generator)
         return Batch(views, (masks.context,), masks.targets)
 
     def sample_views(
-        self, images: Tensor, count: int, augmentation: Augmentation, params: MethodParams, generator: torch.Generator
+        self,
+        images: Tensor | Originals,
+        count: int,
+        augmentation: Augmentation,
+        params: MethodParams,
+        generator: torch.Generator,
     ) -> Batch:
         """The clean images `count` times, each with a context of its own."""
         blocks = cast(IJEPAParams, params).blocks
