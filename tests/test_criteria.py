@@ -83,7 +83,9 @@ def test_a_plug_ins_label_and_direction_reach_the_report_without_torch_and_ray(t
     text = (folder / "analysis" / "report.md").read_text(encoding="utf-8")
     assert "Toy spread" in text
     assert "Layers: Toy spread on the embedding." in text
-    assert not re.search(r"(?<!-)toy_spread", text)
+    judged, configuration = text.split("## What was run?")
+    assert not re.search(r"(?<!-)toy_spread", judged)
+    assert "toy_spread" in configuration
 
 
 @pytest.mark.slow

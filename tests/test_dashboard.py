@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -81,5 +80,5 @@ def test_the_dashboard_serves_the_copy(sweep: Path) -> None:
                 time.sleep(0.2)
         assert "one" in json.dumps(studies)
     finally:
-        served.send_signal(signal.SIGINT)
+        served.terminate()
         served.wait(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -168,8 +169,11 @@ def test_the_encoder_is_the_exported_one(done: sweeper.Sweep, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_an_encoder_that_was_not_kept_is_an_error(done: sweeper.Sweep) -> None:
+def test_an_encoder_that_was_not_kept_is_an_error(done: sweeper.Sweep, tmp_path: Path) -> None:
     best = done.best().trial
+    shutil.copytree(done.folder, tmp_path / "two")
+    (tmp_path / "two" / "trials" / f"{1 - best:04d}" / "checkpoint.pt").unlink(missing_ok=True)
+    done = sweeper.open("two", results=tmp_path)
     with pytest.raises(ResultsError, match=rf"trial {1 - best} of two kept no checkpoint \(kept: {best}\)"):
         done.encoder(1 - best)
     with pytest.raises(ResultsError, match="two has no trial 7"):

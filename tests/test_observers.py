@@ -203,7 +203,7 @@ def test_every_mistake_in_observers_is_one_line_with_its_place(tmp_path: Path) -
         f"{file}, line {lines + 3}: `observers.projct` is not an option of tracker; did you mean `project`?",
         f"{file}, line {lines + 4}: `observers.every` must be a whole number of at least 1, but got 0",
     ]
-    names = "live, plain, json_lines, tracker"
+    names = "live, plain, json_lines, tensorboard, wandb, mlflow, tracker"
     assert mistakes("observers: traker\n") == [
         f'{file}, line {lines + 1}: `observers` must be one of {names}, but got "traker"; did you mean `tracker`?'
     ]

@@ -19,6 +19,7 @@ from analysis import analyze
 from sweeper.cli.choice import choose
 from sweeper.cli.commands import execute
 from sweeper.cli.doctor import check_plugins
+from sweeper.cli.evidence import gather
 from sweeper.cli.screens.choice import choice_text
 from sweeper.config import reference
 from sweeper.config.read import parse_config
@@ -79,9 +80,10 @@ def look_at(folder: Path) -> None:
     criteria = yaml.safe_load((folder / "sweep.yaml").read_text())["provenance"]["criteria"]
     assert criteria["toy_spread"] == {"label": "Toy spread", "higher_is_better": False, "layer": "both"}
     # Less is better, so a caution would need an untrained value below that of the selected trial.
-    choice = choose(open_listing(str(folder), folder.parent))
+    listing = open_listing(str(folder), folder.parent)
+    choice = choose(listing)
     assert choice.untrained_value is not None
-    assert ("caution" in choice_text(choice)) == (choice.untrained_value < choice.value)
+    assert ("caution" in choice_text(choice, gather(listing, choice))) == (choice.untrained_value < choice.value)
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_no_tracker_is_imported_before_it_is_used() -> None:
         "import sys, sweeper.run.observers; print([m for m in ('tensorboard', 'wandb', 'mlflow') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "set()"
+    assert ran.stdout.strip() == "[]"
 
 
 def test_a_tracker_is_told_nothing_of_trials_that_it_has_not_seen(start: SweepStart) -> None:
