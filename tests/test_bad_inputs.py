@@ -198,7 +198,11 @@ GIGABYTE = 10**9
             20_000_000,
             "`criteria_sample` must be smaller: the embeddings",
         ),
-        (["dataset.size=9996"], 2 * GIGABYTE, "`dataset.size` must be smaller: the images would need 9.6 GB of memory"),
+        (
+            ["dataset.size=9996", "dataset.pack=0"],  # without it they would be packed, and stay on disk
+            2 * GIGABYTE,
+            "`dataset.size` must be smaller: the images would need 9.6 GB of memory",
+        ),
         (["dataset.size=1020"], GIGABYTE // 8, "`batch_size` must be smaller: the views of a batch would need 0.2 GB"),
         (
             ["space.projector_hidden_dim={type: int, low: 8, high: 16000000}"],

@@ -126,9 +126,9 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ("arguments", "said"),
     [
         (["rum"], "there is no command 'rum'; did you mean `run`?"),
-        (["frobnicate"], "there is no command 'frobnicate'; the commands are init, run"),
+        (["frobnicate"], "there is no command 'frobnicate'; the commands are init, pack, run"),
         (["run"], "missing argument 'FILE'; see `sweeper run --help`"),
-        (["run", "search_spaces/dino.yaml", "--nmae", "x"], "Did you mean '--name'?"),
+        (["run", "search_spaces/dino.yaml", "--nmae", "x"], "Did you mean one of: '--cache', '--name'?"),
         (
             ["run", "search_spaces/dino.yaml", "--trials", "40"],
             "a key of the file is overridden without dashes: trials=…",

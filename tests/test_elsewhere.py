@@ -149,7 +149,8 @@ def test_each_data_set_is_read_once_for_all_of_its_oracles(
 
     monkeypatch.setattr(Method, "represent", counted)
     assert list(probe(make_trial_config(config, 0, {}))) == list(config.oracle)
-    assert passes == [72, 72, 24, 30, 30]  # the first is for the statistics of BatchNorm
+    many = [count for count in passes if count > 1]  # one alone shows how many fit into a pass
+    assert many == [72, 72, 24, 30, 30]  # the first is for the statistics of BatchNorm
 
 
 def test_constants_of_the_file_reach_the_protocol(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
