@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,13 @@ from analysis.report.write import analyze
 from analysis.stats.importance import FEWEST, importance, is_log
 from analysis.stats.ranking import kendall
 from analysis.stats.selection import select
+from analysis.text import cautions as cautions_of_criteria
+from analysis.text import trial_cautions
 from analysis.text.answer import answer, steering, worth
 from analysis.text.cautions import ORDER, cautions
+from trainers.records import COLLAPSED, DIVERGED, FAILED
+
+PLACES = r'(?:\[\(|append\(\(|^ +\()"([a-z ]+)", '
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +143,16 @@ def test_every_caution_has_its_place_and_what_overturns_the_answer_comes_first()
     kinds = list(cautions(trials, DataFrame(), kendall(trials), DataFrame())["kind"])
     assert kinds[0] == "no oracle"
     assert kinds == sorted(kinds, key=ORDER.index)
+
+
+def test_no_kind_of_caution_lacks_a_place() -> None:
+    files = (trial_cautions, cautions_of_criteria)  # a kind is the first of a pair in a list
+    written = {kind for file in files for kind in re.findall(PLACES, inspect.getsource(file), flags=re.MULTILINE)}
+    assert written | {COLLAPSED, DIVERGED, FAILED} == set(ORDER)
+    assert len(set(ORDER)) == len(ORDER)
+    trials, _, _ = simulate(World(name="one", trials=12))
+    settings = {"one": {"encoder": {"name": "resnet", "weights": "w.safetensors"}}}
+    assert "start from weights" in set(cautions(trials, DataFrame(), kendall(trials), DataFrame(), settings)["kind"])
 
 
 def test_a_page_folds_warnings_and_escapes_what_it_shows() -> None:

@@ -137,6 +137,16 @@ def read_squares(
     return read
 
 
+def check_pixels(file: Image.Image, max_pixels: int) -> None:
+    """Raises: ValueError, if an image has more pixels than are decoded."""
+    count = file.width * file.height
+    if count > max_pixels:
+        raise ValueError(
+            f"{file.width}×{file.height} pixels are more than max_pixels {max_pixels}; dataset.max_pixels={count} "
+            "allows them"
+        )
+
+
 def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> Square:
     """The middle square of an image file, upright as its camera was held.
 
@@ -145,11 +155,7 @@ def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_P
     """
     mode = MODES[channels]
     with Image.open(path) as file:
-        if file.width * file.height > max_pixels:
-            raise ValueError(
-                f"{file.width}×{file.height} pixels are more than max_pixels {max_pixels}; "
-                f"dataset.max_pixels={file.width * file.height} allows them"
-            )
+        check_pixels(file, max_pixels)
         file.draft(mode, (2 * size, 2 * size))  # a large JPEG is decoded at a lower resolution
         bytes_of_file = layout(file)
         image = upright(file)

@@ -19,6 +19,7 @@ from analysis.figures.style import STEPS, quiet, settle, to_svg
 from analysis.stats.importance import as_plain, is_log
 from analysis.stats.judgement import Judgement, without_layers
 from analysis.text import captions
+from analysis.text.answer import BASELINES
 from analysis.text.numbers import label_of
 from analysis.text.safe import for_csv
 from trainers.records import COMPLETED, CONFIG_PREFIX
@@ -176,7 +177,7 @@ def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
     """The display name of each baseline, and its oracle."""
     if "oracle" not in baselines:
         return []
-    labels = {"untrained": "untrained encoder", "raw_pixels": "raw pixels"}
+    labels = {name: text.removeprefix("the ") for name, text in BASELINES.items()}
     return [
         (labels.get(str(row["baseline"]), str(row["baseline"])), row["oracle"]) for row in baselines.to_dict("records")
     ]

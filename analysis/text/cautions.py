@@ -51,7 +51,8 @@ ORDER: Final = (
     # part of the trials is missing
     *("unfinished", "survivors only", "unlike epochs", "unmeasured", "failed", "diverged", "collapsed"),
     # a criterion does not measure what was learnt
-    *("constant", "noise of the views", "high at the start", "moved by a hyperparameter", "follows a hyperparameter"),
+    *("constant", "noise of the views", "start from weights", "high at the start"),
+    *("moved by a hyperparameter", "follows a hyperparameter"),
     # how sure it is
     *("too few trials", "p and interval", "many criteria", "unreadable files"),
 )

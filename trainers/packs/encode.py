@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.decode import MODES, opaque, pillow, reason, upright
+from trainers.decode import MODES, check_pixels, opaque, pillow, reason, upright
 from trainers.packs.index import write_arrays
 from trainers.sixteen import SWAPPED, layout
 
@@ -63,11 +63,7 @@ def encode_file(path: Path, side: int, channels: int, *, max_pixels: int, encodi
     """
     mode = MODES[channels]
     with Image.open(path) as file:
-        if file.width * file.height > max_pixels:
-            raise ValueError(
-                f"{file.width}×{file.height} pixels are more than max_pixels {max_pixels}; "
-                f"dataset.max_pixels={file.width * file.height} allows them"
-            )
+        check_pixels(file, max_pixels)
         plain_jpeg = file.format == "JPEG" and file.mode == mode and min(file.size) <= side
         file.draft(mode, (2 * side, 2 * side))  # a large JPEG is decoded at a lower resolution
         bytes_of_file = layout(file)

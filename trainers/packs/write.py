@@ -47,7 +47,6 @@ SHARD_BYTES: Final = 2**26
 """About as much is in a shard, and in the memory of a worker."""
 SHARD_IMAGES: Final = 1024
 """Most images of a shard, so that progress is seen and little is lost when packing is killed."""
-ENCODINGS: Final = ("raw", "jpeg")
 SHARDS: Final = "shards"
 
 Tell = Callable[[int, int], None]
