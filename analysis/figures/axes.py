@@ -92,6 +92,22 @@ def few_ticks(axis: Any, most: int = 5) -> None:
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
 
+def log_ticks(axis: Any, values: Any) -> None:
+    """At most three ticks on a log axis; matplotlib's own labels overlap in a narrow panel."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = float(np.min(values)), float(np.max(values))
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if len(ticks) > 1:
+            break
+    axis.set_major_locator(FixedLocator(ticks[:: max(1, math.ceil(len(ticks) / 3))]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 0.001 else f"{value:.0e}"))
+
+
 def whole_epochs(axes: Axes) -> None:
     """Ticks at whole epochs only."""
     from matplotlib.ticker import MaxNLocator

@@ -17,6 +17,7 @@ from analysis.figures.axes import (
     few_ticks,
     label_ends,
     level_line,
+    log_ticks,
     row_names,
     whole_epochs,
 )
@@ -131,6 +132,7 @@ def slices(table: DataFrame, names: Sequence[str], scores: Sequence[str]) -> Fig
                 axes.scatter(x[chosen], y[chosen], s=52, facecolors="none", edgecolors=colour, linewidths=1.2, zorder=4)
                 if bool(table[f"log.{name}"].iloc[0]):
                     axes.set_xscale("log")
+                    log_ticks(axes.xaxis, x)
                 elif table[name].dtype.kind in "biuf":
                     few_ticks(axes.xaxis, 3)
                 axes.tick_params(axis="x", labelbottom=row == len(scores) - 1, which="both")
