@@ -310,6 +310,17 @@ def test_fashion_mnist_reads_idx_files_gzipped_or_not(fashion: tuple[Path, dict[
     np.testing.assert_array_equal(dataset.labels("test"), arrays["t10k-labels-idx1-ubyte"])
 
 
+def test_fashion_mnist_uses_the_first_training_images(fashion: tuple[Path, dict[str, np.ndarray]]) -> None:
+    root, arrays = fashion
+    dataset = open_dataset({"name": "fashion_mnist", "root": str(root), "images": 3})
+    np.testing.assert_array_equal(dataset.images().train[..., 0], arrays["train-images-idx3-ubyte"][:3])
+    np.testing.assert_array_equal(dataset.labels("train"), arrays["train-labels-idx1-ubyte"][:3])
+    assert len(dataset.images().test) == len(dataset.labels("test")) == 3
+    assert "at least 1" in refusal(name="fashion_mnist", root=str(root), images=0)
+    with pytest.raises(ValueError, match="at most 5, but is 6"):
+        open_dataset({"name": "fashion_mnist", "root": str(root), "images": 6}).images()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

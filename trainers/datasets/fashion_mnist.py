@@ -35,6 +35,8 @@ class FashionMnistOptions(DatasetOptions):
     """Folder of the four idx files, gzipped or not; null = that of Debian's package, else data/FashionMNIST/raw."""
     download: bool = False
     """Whether torchvision downloads the data set into `root` (null = data), if it is not there."""
+    images: int | None = None
+    """How many training images are used, the first of the file; null = all."""
 
 
 class FashionMnist(Dataset):
@@ -55,16 +57,22 @@ class FashionMnist(Dataset):
                 f"{' or '.join(map(str, roots))}; `apt-get install dataset-fashion-mnist`, set dataset.root=FOLDER, or "
                 "set dataset.download=true"
             )
+        if options.images is not None and options.images < 1:
+            raise ValueError(f"`dataset.images` must be at least 1, but is {options.images}")
         self.root = complete[0].resolve()
+        self.used = options.images
         super().__init__(replace(options, root=str(self.root)))
 
     def images(self) -> Images:
         train, test = (self._read(split, "images", dimensions=3)[..., np.newaxis] for split in ("train", "test"))
-        return Images(train=train, test=test)
+        if self.used is not None and self.used > len(train):
+            raise ValueError(f"`dataset.images` must be at most {len(train)}, but is {self.used}")
+        return Images(train=train[: self.used], test=test)
 
     def labels(self, split: str) -> NDArray[np.int64]:
         check_split(split)
-        return self._read(split, "labels", dimensions=1).astype(np.int64)
+        labels = self._read(split, "labels", dimensions=1).astype(np.int64)
+        return labels[: self.used] if split == "train" else labels
 
     def _read(self, split: str, kind: str, *, dimensions: int) -> NDArray[np.uint8]:
         path = _find(self.root, FILES[split, kind])
