@@ -2,8 +2,9 @@
 
     python benchmarks/hypotheses.py results/reference/photos-simclr
 
-The folder holds a finished sweep and the networks.csv that `benchmarks/noise_floor.py` wrote to noise_floor/. It prints
-the verdicts as Markdown and writes them to verdicts.csv in the folder. It trains and measures nothing.
+The folder holds a finished sweep. An `axes` sweep decides (d). Every other sweep decides the rest, and also needs the
+networks.csv that `benchmarks/noise_floor.py` wrote to noise_floor/. It prints the verdicts as Markdown and writes them
+to verdicts.csv in the folder. It trains and measures nothing.
 """
 
 from __future__ import annotations
@@ -22,18 +23,42 @@ from pandas import DataFrame
 from scipy import stats
 
 from analysis import frontier, load
+from analysis.data.columns import swept
+from analysis.stats.axes import largest_alone
 from analysis.stats.bootstrap import RESAMPLES, draw_counts, make_pairs, tau_of_counts
 from analysis.stats.ranking import holm
 from analysis.stats.selection import redrawn
-from trainers.records import COMPLETED, LAYERS, UNTRAINED
+from sweeper.store.manifest import read_manifest
+from trainers.records import COMPLETED, CONFIG_PREFIX, LAYERS, UNTRAINED
 
 Floats = NDArray[np.float64]
+
+COLUMNS: Final = (
+    "hypothesis",
+    "accuracy",
+    "first",
+    "layer",
+    "n",
+    "value",
+    "low",
+    "high",
+    "epochs_saved",
+    "p_holm",
+    "verdict",
+)
+"""What is printed of a verdict."""
 
 ORACLES: Final = ("oracle", "oracle.lbfgs")
 CANDIDATES: Final = ("lidar_debiased", "lda_information")
 INFORMATION: Final = "lda_information"
 FEW, MANY = 10, 50
 LEVEL: Final = 0.05
+COLLAPSE: Final = ("variance_weight", "covariance_weight")
+"""Hyperparameters along which a rank should follow accuracy."""
+FLAT: Final = ("lr", "temperature")
+"""Hyperparameters along which it should not."""
+USELESS: Final = 0.2
+"""A τ below this says nothing."""
 PRUNERS: Final[dict[str, BasePruner]] = {
     "none": NopPruner(),
     "median": MedianPruner(n_startup_trials=5),
@@ -129,9 +154,41 @@ def pruning(trials: DataFrame, reports: DataFrame, oracle: str) -> Iterator[dict
         yield {**about, "value": lost, "epochs_saved": row["epochs_saved"], "verdict": f"{verdict} in replay"}
 
 
+def along_axes(trials: DataFrame, oracle: str) -> Iterator[dict[str, Any]]:
+    """(d): τ of RankMe and LiDAR along one hyperparameter at a time, over the means of the configurations."""
+    names = swept(trials)
+    settings = trials.groupby("configuration")[names].first()
+    for criterion in ("rankme", "lidar"):
+        table = configurations(trials, [criterion], oracle).join(settings)
+        for axis in (name.removeprefix(CONFIG_PREFIX) for name in names):
+            column = f"{CONFIG_PREFIX}{axis}"
+            alone = largest_alone(table, column, [name for name in names if name != column])
+            counts = draw_counts(np.arange(len(alone)), RESAMPLES, np.random.default_rng(0))
+            every = np.vstack([np.ones((1, len(alone)), dtype=np.float32), counts])
+            found = tested(tau_of_counts(make_pairs(alone[criterion].to_numpy(), alone[oracle].to_numpy()), every))
+            about = {"hypothesis": "d", "first": f"{criterion} along {axis}", "n": len(alone)}
+            yield {**about, **found, "verdict": verdict_along(axis, found["low"], found["high"])}
+
+
+def verdict_along(axis: str, low: float, high: float) -> str:
+    """Whether τ along the axis is as (d) says; empty for an axis of which it says nothing.
+
+    >>> verdict_along("lr", -0.4, 0.1), verdict_along("variance_weight", -0.4, 0.1), verdict_along("mask_ratio", 0, 1)
+    ('supported', 'open', '')
+    """
+    if axis in COLLAPSE:
+        return "supported" if low > 0 else "refuted" if high < 0 else "open"
+    if axis in FLAT:
+        return "supported" if high < USELESS else "refuted" if low > USELESS else "open"
+    return ""
+
+
 def verdicts(folder: Path) -> DataFrame:
     """Every row, for both oracles."""
     results = load([folder])
+    if read_manifest(folder)[1].search.sampler == "axes":
+        parts = [DataFrame(along_axes(results.trials, oracle)).assign(accuracy=oracle) for oracle in ORACLES]
+        return pd.concat(parts, ignore_index=True)
     networks = pd.read_csv(folder / "noise_floor" / "networks.csv")
     parts = []
     for oracle in ORACLES:
@@ -154,7 +211,7 @@ def main() -> None:
     found.to_csv(folder / "verdicts.csv", index=False)
     print("| hypothesis | accuracy | criterion | layer | n | value [95% interval] | p (Holm) | verdict |")
     print("|:--|:--|:--|:--|--:|:--|--:|:--|")
-    for row in found.to_dict("records"):
+    for row in found.reindex(columns=COLUMNS).to_dict("records"):
         interval = f" [{row['low']:.2f}, {row['high']:.2f}]" if math.isfinite(row["low"]) else ""
         saved = f", {row['epochs_saved']:.0%} of the epochs saved" if math.isfinite(row["epochs_saved"]) else ""
         p = f"{row['p_holm']:.4f}" if math.isfinite(row["p_holm"]) else ""

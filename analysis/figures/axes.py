@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pandas import DataFrame
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 PATCH = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8}
 """The background of a text that covers a line."""
-
+MOST_TICKS: Final = 6
+"""Epochs that are named on an axis."""
 
 BESIDE = 30
 """The longest name beside the axes, in letters; a longer one would shrink the axes."""
@@ -108,8 +109,10 @@ def log_ticks(axis: Any, values: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 0.001 else f"{value:.0e}"))
 
 
-def whole_epochs(axes: Axes) -> None:
-    """Ticks at whole epochs only."""
-    from matplotlib.ticker import MaxNLocator
+def epoch_ticks(axes: Axes, epochs: Iterable[int]) -> None:
+    """Ticks at the measured epochs if they are few, else at whole epochs."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    measured = sorted(set(epochs))
+    few = len(measured) <= MOST_TICKS
+    axes.xaxis.set_major_locator(FixedLocator(measured) if few else MaxNLocator(MOST_TICKS, integer=True))

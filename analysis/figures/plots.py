@@ -14,12 +14,12 @@ from analysis.figures.axes import (
     PATCH,
     accuracy_axis,
     colour_key,
+    epoch_ticks,
     few_ticks,
     label_ends,
     level_line,
     log_ticks,
     row_names,
-    whole_epochs,
 )
 from analysis.figures.style import GOOD, INK, MUTED, RULE, STEPS, colour_of, name_axes, new_figure, new_grid, quiet
 from analysis.text.numbers import label_of, number, points
@@ -109,7 +109,7 @@ def curves(table: DataFrame, criterion: str) -> Figure:
             (drawn,) = axes.plot(line["epoch"], line["value"], color=colour, linewidth=1.1, solid_capstyle="round")
             drawn.set_url(for_hover(str(line["note"].iloc[0])))
         name_axes(axes, "epoch", label_of(criterion))
-        whole_epochs(axes)
+        epoch_ticks(axes, table["epoch"])
         if judged:
             colour_key(axes, table)
     return figure
@@ -173,7 +173,7 @@ def over_epochs(table: DataFrame, value: str, title: str) -> Figure:
             axes.set_ylim(-0.04 * top, 1.08 * top)
         else:
             axes.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
-        whole_epochs(axes)
+        epoch_ticks(axes, table["epoch"])
         name_axes(axes, "epoch", title)
         label_ends(axes, ends)
     return figure

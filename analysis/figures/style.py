@@ -22,6 +22,8 @@ INK: Final = "#1c2128"
 MUTED: Final = "#66707c"
 PAPER: Final = "#fffffe"
 RULE: Final = "#d9dee4"
+GEOMETRY: Final = frozenset({"d", "transform", "x", "y", "width", "height"})
+"""The attributes of an SVG element that place and size it."""
 GOOD: Final = "#0f7a5a"
 """The best trial."""
 
@@ -141,6 +143,7 @@ def to_svg(figure: Figure, name: str) -> str:
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("role", "img")
+    compact(root)
     text = ElementTree.tostring(root, encoding="unicode")
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
@@ -149,6 +152,25 @@ def to_svg(figure: Figure, name: str) -> str:
     for colour in ON_DARK:
         text = text.replace(colour, f"var({variable(colour)})")
     return text
+
+
+def compact(root: ElementTree.Element) -> None:
+    """Leave out what a browser does not draw: unused ids, white space between elements, decimals below a pixel.
+
+    >>> root = ElementTree.fromstring('<svg><g id="a"> <path id="b" d="M 1.2345 2" fill="url(#b)"/> </g></svg>')
+    >>> compact(root)
+    >>> ElementTree.tostring(root)
+    b'<svg><g><path id="b" d="M 1.23 2" fill="url(#b)" /></g></svg>'
+    """
+    elements = list(root.iter())
+    values = " ".join(value for element in elements for value in element.attrib.values())
+    used = set(re.findall(r"(?:url\(|^|\s)#([^)\s]+)", values))
+    for element in elements:
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
+        for name in GEOMETRY & element.attrib.keys():
+            element.set(name, re.sub(r"(\.\d\d)\d+", r"\1", element.attrib[name]))
+        element.text, element.tail = (text if text and text.strip() else None for text in (element.text, element.tail))
 
 
 def variable(colour: str) -> str:
