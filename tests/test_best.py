@@ -20,9 +20,10 @@ from small_sweeps import make_images, mapping
 
 from analysis import kendall, load
 from analysis.stats.leading import Ranked, mean_taus
+from analysis.stats.worth import against
 from sweeper.cli.choice import choose, trials_with_checkpoint
 from sweeper.cli.commands import execute
-from sweeper.cli.evidence import against, gather
+from sweeper.cli.evidence import gather
 from sweeper.cli.screens.choice import choice_text
 from sweeper.cli.screens.evidence import answer
 from sweeper.config.read import load_config, parse_config

@@ -51,7 +51,13 @@ def sweep_sections(
     return not_empty(
         Section(
             questions.ANSWER if measured else questions.ANSWER_WITHOUT_ORACLE,
-            text=answer(steered, judgement.ranking, judgement.selection, results.baselines),
+            text=answer(
+                steered,
+                judgement.ranking,
+                judgement.selection,
+                results.baselines,
+                findings.test_images(results.trials),
+            ),
             facts=selected_hyperparameters(results, judgement, steered),
             warnings=tuple(judgement.cautions["text"]),
             figures=picture,

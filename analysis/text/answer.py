@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from analysis.data.columns import is_layer
 from analysis.stats.judgement import without_layers
+from analysis.stats.worth import against
 from analysis.text.findings import relation
 from analysis.text.numbers import capitalised, interval, number, points, subject, trial_of
 from analysis.text.trial_cautions import baseline_oracle
@@ -37,8 +38,13 @@ def steering(ranking: DataFrame, settings: Mapping[str, Any]) -> str:
     return str(first["criterion"].iloc[0]) if len(first) else ""
 
 
-def answer(criterion: str, ranking: DataFrame, selection: DataFrame, baselines: DataFrame) -> tuple[str, ...]:
-    """The answer of one sweep, from its tables: the choice, its worth, the trust in it, and the best criterion here."""
+def answer(
+    criterion: str, ranking: DataFrame, selection: DataFrame, baselines: DataFrame, images: int | None = None
+) -> tuple[str, ...]:
+    """The answer of one sweep, from its tables: the choice, its worth, the trust in it, and the best criterion here.
+
+    `images` is the number of test images, if it is known.
+    """
     chosen = selection[selection["criterion"] == criterion].to_dict("records")
     if not chosen or pd.isna(chosen[0]["trial"]):
         return (f"{capitalised(subject(criterion))} selects no trial, because no completed trial has a value of it.",)
@@ -47,7 +53,7 @@ def answer(criterion: str, ranking: DataFrame, selection: DataFrame, baselines: 
         return (choice(row), "No accuracy of it was measured, so what it is worth is not known.", *agreeing(selection))
     known = ranking[ranking["criterion"] == criterion].dropna(subset=["tau"])
     trust = map(relation, known.to_dict("records"))
-    return (choice(row), worth(row, baselines), *trust, *highest(criterion, ranking, selection))
+    return (choice(row), worth(row, baselines, images), *trust, *highest(criterion, ranking, selection))
 
 
 def choice(row: Row) -> str:
@@ -56,26 +62,26 @@ def choice(row: Row) -> str:
     return f"{capitalised(subject(str(row['criterion'])))} selects trial {trial_of(row)}.{found}"
 
 
-def worth(row: Row, baselines: DataFrame) -> str:
+def worth(row: Row, baselines: DataFrame, images: int | None = None) -> str:
     """The accuracy of the selected trial beside that of the best and of the average trial, and of the baselines.
 
-    >>> row = {"oracle": 0.6, "best_oracle": 0.7, "random_oracle": 0.5, "best_trial": 4}
-    >>> worth(row, DataFrame({"baseline": ["raw_pixels"], "oracle": [0.65]}))  # doctest: +NORMALIZE_WHITESPACE
-    'That is 10.0 pp below the best trial (70.0%, trial 4), 10.0 pp above the average (50.0%) and 5.0 pp below raw
-    pixels (65.0%).'
+    >>> row = {"oracle": 0.6, "best_oracle": 0.7, "random_oracle": 0.59, "best_trial": 4}
+    >>> raw_pixels = DataFrame({"baseline": ["raw_pixels"], "oracle": [0.65]})
+    >>> worth(row, raw_pixels, 1000)  # doctest: +NORMALIZE_WHITESPACE
+    'That is 10.0 pp below the best trial (70.0%, trial 4), 1.0 pp above the average (59.0%, within two standard errors)
+    and 5.0 pp below raw pixels (65.0%).'
     """
-    best = row["best_oracle"]
-    others = {"the average": row["random_oracle"]}
+    best, own = float(row["best_oracle"]), float(row["oracle"])
+    others = {"the average": float(row["random_oracle"])}
     for name, known in BASELINES.items():
         value = baseline_oracle(baselines, name)
         others |= {known: value} if math.isfinite(value) else {}
-    first = (
-        f"{apart(row['oracle'] - best, best)} the best trial ({accuracy(best)}, trial {trial_of(row, 'best_trial')})"
-    )
-    parts = [first if best > row["oracle"] else "the best of all trials"]
-    parts += [
-        f"{apart(float(row['oracle']) - value, best)} {name} ({accuracy(value)})" for name, value in others.items()
-    ]
+    first = f"{apart(own - best, best)} the best trial ({accuracy(best)}, trial {trial_of(row, 'best_trial')})"
+    parts = [first if best > own else "the best of all trials"]
+    for name, value in others.items():
+        unclear = against(name, own, images, value, images).verdict == "not clearly better"
+        close = ", within two standard errors" if unclear and value != own else ""
+        parts.append(f"{apart(own - value, best)} {name} ({accuracy(value)}{close})")
     return f"That is {listed(parts)}."
 
 

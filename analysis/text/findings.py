@@ -36,10 +36,16 @@ def headline(results: Results) -> str:
     parts.append(f"{counted(len(trials), 'trial')} ({states})")
     oracle = trials["oracle"].dropna()
     if len(oracle):
-        images = trials["oracle_n"].max() if "oracle_n" in trials else float("nan")
-        measured = f" on {images:.0f} test images" if pd.notna(images) else ""
+        images = test_images(trials)
+        measured = f" on {images} test images" if images is not None else ""
         parts.append(f"oracle from {accuracy(oracle.min())} to {accuracy(oracle.max())}{measured}")
     return " · ".join(parts)
+
+
+def test_images(trials: DataFrame) -> int | None:
+    """The number of test images behind the accuracies; None if it is not known."""
+    images = trials["oracle_n"].max() if "oracle_n" in trials else float("nan")
+    return int(images) if pd.notna(images) else None
 
 
 def headline_of_all(results: Results) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from analysis.stats.worth import ERRORS, Against
 from sweeper.cli.choice import Choice
-from sweeper.cli.evidence import AVERAGE, ERRORS, Against, Evidence, Leader
+from sweeper.cli.evidence import AVERAGE, Evidence, Leader
 from trainers.formats import accuracy, counted, listed
 from trainers.records import RAW_PIXELS, UNTRAINED
 
