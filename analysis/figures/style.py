@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -78,9 +79,19 @@ def colour_of(criterion: str, all_criteria: list[str]) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Apply this style to matplotlib within the block."""
-    from matplotlib import style
+    from matplotlib import rc_context
 
-    colours: dict[Any, Any] = {
+    with rc_context(settings()):
+        yield
+
+
+@cache
+def settings() -> dict[Any, Any]:
+    """The style as matplotlib's settings; the file is read once."""
+    from matplotlib import rc_params_from_file
+
+    return {
+        **rc_params_from_file(STYLE, use_default_template=False),
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
         "axes.titlecolor": INK,
@@ -89,8 +100,6 @@ def quiet() -> Iterator[None]:
         "ytick.color": MUTED,
         "text.color": INK,
     }
-    with style.context([STYLE, colours]):
-        yield
 
 
 def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
@@ -118,7 +127,9 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 def settle(figure: Figure) -> None:
     """Compute the layout once, so that saving in several formats does not repeat it."""
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
 
 
