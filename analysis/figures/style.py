@@ -133,11 +133,24 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
+def write_png(figure: Figure, file: Path) -> None:
+    """Draw a settled figure as PNG, once; `Figure.savefig` draws it a second time, for its layout."""
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(rcParams["savefig.dpi"])
+    FigureCanvasAgg(figure).print_png(file)
+
+
 def to_svg(figure: Figure, name: str) -> str:
     """A figure as inline SVG: colours become CSS variables, URLs become hover titles, and ids get the figure's name."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set(facecolor="none", edgecolor="none")  # the page's colour shows through
     with quiet():
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     root = ElementTree.fromstring(buffer.getvalue())
