@@ -74,9 +74,9 @@ class ScoreColumn:
         """The column, negated if less is better; all NaN if the table lacks it, and NaN for infinite values."""
         if self.name not in table:
             return pd.Series(np.nan, index=table.index, dtype=float)
-        values = pd.to_numeric(table[self.name], errors="coerce").astype(float)
-        values = values.where(np.isfinite(values))
-        return values if self.higher_is_better else -values
+        values = pd.to_numeric(table[self.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        values = np.where(np.isfinite(values), values if self.higher_is_better else -values, np.nan)
+        return pd.Series(values, index=table.index, name=self.name)
 
 
 Criteria = Sequence[str | ScoreColumn] | None

@@ -15,7 +15,7 @@ from analysis.data.columns import ScoreColumn, is_layer, swept
 from analysis.data.headings import NAME
 from analysis.data.results import Results
 from analysis.figures import plots
-from analysis.figures.style import STEPS, quiet, settle, to_svg
+from analysis.figures.style import STEPS, quiet, settle, to_svg, write_png
 from analysis.stats.importance import as_plain, is_log
 from analysis.stats.judgement import Judgement, without_layers
 from analysis.text import captions
@@ -67,7 +67,7 @@ def save(name: str, table: DataFrame, figure: Figure, caption: str, files: Figur
     for_csv(table).to_csv(files.folder / f"{name}.csv", index=False)
     with quiet():
         settle(figure)
-        figure.savefig(files.folder / f"{name}.png")
+        write_png(figure, files.folder / f"{name}.png")
         if files.pdf:
             figure.savefig(files.folder / f"{name}.pdf", metadata={"CreationDate": None})
     return Drawn(name, to_svg(figure, name), caption, criterion)

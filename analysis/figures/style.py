@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -80,9 +81,19 @@ def colour_of(criterion: str, all_criteria: list[str]) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Apply this style to matplotlib within the block."""
-    from matplotlib import style
+    from matplotlib import rc_context
 
-    colours: dict[Any, Any] = {
+    with rc_context(settings()):
+        yield
+
+
+@cache
+def settings() -> dict[Any, Any]:
+    """The style as matplotlib's settings; the file is read once."""
+    from matplotlib import rc_params_from_file
+
+    return {
+        **rc_params_from_file(STYLE, use_default_template=False),
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,
         "axes.titlecolor": INK,
@@ -91,8 +102,6 @@ def quiet() -> Iterator[None]:
         "ytick.color": MUTED,
         "text.color": INK,
     }
-    with style.context([STYLE, colours]):
-        yield
 
 
 def new_figure(width: float = 4.4, height: float = 3.1) -> tuple[Figure, Axes]:
@@ -120,15 +129,30 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 def settle(figure: Figure) -> None:
     """Compute the layout once, so that saving in several formats does not repeat it."""
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
+
+
+def write_png(figure: Figure, file: Path) -> None:
+    """Draw a settled figure as PNG, once; `Figure.savefig` draws it a second time, for its layout."""
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(rcParams["savefig.dpi"])
+    FigureCanvasAgg(figure).print_png(file)
 
 
 def to_svg(figure: Figure, name: str) -> str:
     """A figure as inline SVG: colours become CSS variables, URLs become hover titles, and ids get the figure's name."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set(facecolor="none", edgecolor="none")  # the page's colour shows through
     with quiet():
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     root = ElementTree.fromstring(buffer.getvalue())

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn, parse_criteria, swept
+from analysis.data.columns import Criteria, parse_criteria, swept
 from analysis.stats.across import sound_trials
 from analysis.stats.bootstrap import Floats, make_pairs, standard_error, tau_and_influence
 from analysis.stats.hyperparameters import FEWEST, OVERALL
@@ -43,18 +43,18 @@ def by_axis(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "orac
     table = trials if "sweep" in trials else trials.assign(sweep="")
     rows = []
     for sweep, part in table.groupby("sweep", sort=False):
+        names = swept(part)
         for criterion in chosen:
-            for name in (*swept(part), OVERALL):
-                rows.append({"sweep": sweep, **by_axis_one(part, criterion, name, oracle)})
+            judged = judged_trials(part, criterion, oracle).join(part[names])
+            for name in (*names, OVERALL):
+                row = {"sweep": sweep, "criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX)}
+                rows.append({**row, **by_axis_one(judged, name, [other for other in names if other != name])})
     return DataFrame(rows)
 
 
-def by_axis_one(trials: DataFrame, criterion: ScoreColumn, name: str, oracle: str) -> dict[str, object]:
-    """One row of by_axis.csv."""
-    judged = judged_trials(trials, criterion, oracle).join(trials[swept(trials)])
+def by_axis_one(judged: DataFrame, name: str, others: Sequence[str]) -> dict[str, object]:
+    """The design and the τ of one row of by_axis.csv, from the judged trials with their hyperparameters."""
     kept = sound_trials(judged)
-    row: dict[str, object] = {"criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX)}
-    others = [other for other in swept(trials) if other != name]
     group = judged if name == OVERALL else largest_alone(judged, name, others)
     design = OVERALL if name == OVERALL else ALONE if len(group) >= FEWEST_ALONE else GIVEN_OTHERS
 
@@ -63,7 +63,7 @@ def by_axis_one(trials: DataFrame, criterion: ScoreColumn, name: str, oracle: st
             return given_others(table, others)
         return plain(table[table.index.isin(group.index)])
 
-    row["design"] = design
+    row: dict[str, object] = {"design": design}
     for suffix, table in (("", judged), ("_sound", kept)):
         columns = (f"n{suffix}", f"tau{suffix}", f"tau{suffix}_low", f"tau{suffix}_high")
         row |= dict(zip(columns, taus(table), strict=True))

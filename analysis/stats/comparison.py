@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 from pandas import DataFrame
 
-from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
+from analysis.data.columns import Criteria, parse_criteria
 from analysis.stats.bootstrap import (
     DENSE,
     RESAMPLES,
@@ -51,8 +51,10 @@ def compare(
     rows = []
     for sweep, part in table.groupby("sweep", sort=False):
         draw = Draw(resamples, seed)
-        for first, second in itertools.combinations(chosen, 2):
-            rows.append({"sweep": sweep, **compare_two(part, first, second, oracle, draw)})
+        judged = {criterion.name: judged_trials(part, criterion, oracle) for criterion in chosen}
+        for first, second in itertools.combinations(judged, 2):
+            found = compare_two(judged[first], judged[second], (first, second), draw)
+            rows.append({"sweep": sweep, "first": first, "second": second, **found})
     return DataFrame(rows)
 
 
@@ -80,15 +82,11 @@ class Draw:
         return share_above(first - second)
 
 
-def compare_two(
-    trials: DataFrame, first: ScoreColumn, second: ScoreColumn, oracle: str, draw: Draw
-) -> dict[str, object]:
-    """One row of comparison.csv."""
-    both = judged_trials(trials, first, oracle).join(
-        judged_trials(trials, second, oracle)["score"].rename("other"), how="inner"
-    )
+def compare_two(first: DataFrame, second: DataFrame, names: tuple[str, str], draw: Draw) -> dict[str, object]:
+    """One row of comparison.csv, from the trials as judged by each criterion."""
+    both = first.join(second["score"].rename("other"), how="inner")
     n = len(both)
-    row: dict[str, object] = {"first": first.name, "second": second.name, "n": n}
+    row: dict[str, object] = {"n": n}
     scores = [both[name].to_numpy() for name in ("score", "other")]
     truth, groups = both["truth"].to_numpy(), both["configuration"].to_numpy()
     if n < 3 or any(is_constant(values) for values in (*scores, truth)):
@@ -107,7 +105,7 @@ def compare_two(
         "difference_low": difference - half,
         "difference_high": difference + half,
         "probability": draw.share_above(pairs, groups, weights) if n <= DENSE else normal_share(difference, error),
-        "verdict": better_of(first.name, second.name, difference, half),
+        "verdict": better_of(*names, difference, half),
     }
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pandas import DataFrame
 
 from analysis.data.columns import Criteria, ScoreColumn, parse_criteria
-from analysis.stats.pruning import default_pruners, in_order, replay_events
-from analysis.stats.selection import order_by
+from analysis.stats.bootstrap import Floats, Integers
+from analysis.stats.pruning import Ended, default_pruners, in_order, play
 from trainers.records import COMPLETED, PRUNED
 
 if TYPE_CHECKING:
@@ -48,10 +51,11 @@ def frontier(
         name = (study_names or {}).get(str(sweep), str(sweep))
         for criterion in chosen if len(own) else []:
             events = in_order(own, criterion, part if "status" in part else None)
+            curves = full_curves(part, own, criterion, oracle)
             for pruner_name, pruner in (pruners or default_pruners(epochs)).items():
-                played = replay_events(events, pruner, criterion, epochs, name)
+                ended = play(events, pruner, criterion, epochs, name)
                 row = {"sweep": sweep, "criterion": criterion.name, "pruner": pruner_name}
-                rows.append({**row, **saved_and_lost(part, played, own, criterion, oracle)})
+                rows.append({**row, **saved_and_lost(curves, ended)})
     table = DataFrame(rows)
     return table.assign(efficient=efficient(table)) if rows else table
 
@@ -64,38 +68,65 @@ def first_trials(trials: DataFrame, reports: DataFrame, epochs: int) -> tuple[Da
     return kept, reports[reports["trial"].isin(kept["trial"])]
 
 
-def saved_and_lost(
-    trials: DataFrame, played: DataFrame, reports: DataFrame, criterion: ScoreColumn, oracle: str
-) -> dict[str, object]:
+@dataclass(frozen=True)
+class Curves:
+    """The trials with a full curve, in the order of their numbers; arrays (n,)."""
+
+    trials: Integers
+    epochs: Integers
+    completed: NDArray[np.bool_]
+    scores: Floats
+    """The criterion at the end; more is better, and NaN is unknown."""
+    truth: Floats
+    """The oracle; NaN is unknown."""
+
+
+def full_curves(trials: DataFrame, reports: DataFrame, criterion: ScoreColumn, oracle: str) -> Curves:
+    """What `saved_and_lost` reads of trials, which are sorted by number, and of their reports."""
+    numbers = trials["trial"].to_numpy(dtype=np.int64)
+    longest = reports.groupby("trial")["epoch"].max()
+    return Curves(
+        numbers,
+        longest.loc[numbers].to_numpy(dtype=np.int64),
+        (trials["status"] == COMPLETED).to_numpy(dtype=bool) if "status" in trials else np.ones(len(trials), bool),
+        criterion.scores(trials).to_numpy(),
+        ScoreColumn(oracle).scores(trials).to_numpy(),
+    )
+
+
+def saved_and_lost(curves: Curves, ended: Mapping[int, Ended]) -> dict[str, object]:
     """One row of pruning.csv: the epochs that one replay saved, and the accuracy that it lost."""
-    full = reports.groupby("trial")["epoch"].max()
-    there = trials[trials["trial"].isin(played["trial"])]
-    done = there[there["status"] == COMPLETED] if "status" in there else there
-    left = done[done["trial"].isin(played.loc[played["status"] == COMPLETED, "trial"])]
-    truth = ScoreColumn(oracle).scores(done)
-    best = float(truth.max()) if truth.notna().any() else math.nan
-    ordered = order_by(left, criterion)
-    kept = float(truth.loc[ordered.index[0]]) if len(ordered) else math.nan
-    total = float(full[played["trial"]].sum())
+    there = np.isin(curves.trials, list(ended))
+    done = there & curves.completed
+    left = done & np.isin(curves.trials, [trial for trial, one in ended.items() if one.status == COMPLETED])
+    best = greatest(curves.truth[done])
+    scores = np.where(left & np.isfinite(curves.scores), curves.scores, -np.inf)
+    selected = int(scores.argmax()) if np.isfinite(scores).any() else -1  # the first of equal scores
+    kept = float(curves.truth[selected]) if selected >= 0 else math.nan
+    total = int(curves.epochs[there].sum())
     return {
-        "n": len(played),
-        "pruned": int((played["status"] == PRUNED).sum()),
-        "epochs_saved": 1 - float(played["epochs"].sum()) / total if total else math.nan,
+        "n": len(ended),
+        "pruned": sum(one.status == PRUNED for one in ended.values()),
+        "epochs_saved": 1 - sum(one.epochs for one in ended.values()) / total if total else math.nan,
         "oracle": kept,
         "best_oracle": best,
         "regret": best - kept,
-        "lost": best - float(truth.loc[left.index].max()) if len(left) else math.nan,
+        "lost": best - greatest(curves.truth[left]),
     }
+
+
+def greatest(values: Floats) -> float:
+    """The greatest known value; NaN if none is known."""
+    known = values[~np.isnan(values)]
+    return float(known.max()) if len(known) else math.nan
 
 
 def efficient(table: DataFrame) -> list[bool]:
     """Whether each row is Pareto-optimal within its sweep and criterion: no other saves more at no more regret."""
-    found = []
-    for row in table.to_dict("records"):
-        same = table[(table["criterion"] == row["criterion"]) & (table["sweep"] == row["sweep"])]
-        saved, regret = same["epochs_saved"], same["regret"]
-        beaten = ((saved > row["epochs_saved"]) & (regret <= row["regret"])) | (
-            (saved >= row["epochs_saved"]) & (regret < row["regret"])
-        )
-        found.append(not bool(beaten.any()))
-    return found
+    found = np.zeros(len(table), dtype=bool)
+    for places in table.groupby(["sweep", "criterion"], sort=False).indices.values():
+        saved, regret = (table[name].to_numpy(dtype=float)[places] for name in ("epochs_saved", "regret"))
+        more, less = saved > saved[:, None], regret < regret[:, None]
+        beaten = (more & (regret <= regret[:, None])) | ((saved >= saved[:, None]) & less)
+        found[places] = ~beaten.any(axis=1)
+    return [bool(one) for one in found]

@@ -34,24 +34,23 @@ def partial(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "orac
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
-    rows = [
-        {"sweep": sweep, **partial_one(part, criterion, name, oracle)}
-        for sweep, part in table.groupby("sweep", sort=False)
-        for criterion in chosen
-        for name in swept(part)
-        if pd.api.types.is_numeric_dtype(part[name])
-    ]
+    rows = []
+    for sweep, part in table.groupby("sweep", sort=False):
+        numeric = [name for name in swept(part) if pd.api.types.is_numeric_dtype(part[name])]
+        for criterion in chosen:
+            judged = judged_trials(part, criterion, oracle).join(part[numeric])
+            for name in numeric:
+                row = {"sweep": sweep, "criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX)}
+                rows.append({**row, **partial_one(judged, name, 1 if criterion.higher_is_better else -1)})
     return DataFrame(rows)
 
 
-def partial_one(trials: DataFrame, criterion: ScoreColumn, name: str, oracle: str) -> dict[str, object]:
-    """One row of partial.csv."""
-    judged = judged_trials(trials, criterion, oracle)
-    judged = judged.assign(given=trials.loc[judged.index, name].astype(float)).dropna(subset=["given"])
+def partial_one(judged: DataFrame, name: str, sign: int) -> dict[str, object]:
+    """The numbers of one row of partial.csv, from the judged trials; `sign` is -1 if less of the criterion is better."""
+    judged = judged.assign(given=judged[name].astype(float)).dropna(subset=["given"])
     score, truth, given = (judged[column].to_numpy() for column in ("score", "truth", "given"))
     n = len(judged)
-    row: dict[str, object] = {"criterion": criterion.name, "hyperparameter": name.removeprefix(CONFIG_PREFIX), "n": n}
-    sign = 1 if criterion.higher_is_better else -1
+    row: dict[str, object] = {"n": n}
     names = ("tau", "tau_given", "tau_given_low", "tau_given_high", "tau_criterion", "tau_oracle")
     if n < 4 or any(is_constant(values) for values in (score, truth, given)):
         return {**row, **dict.fromkeys(names, math.nan)}
@@ -95,10 +94,12 @@ def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, or
     """
     chosen = [criterion for criterion in parse_criteria(trials.columns, criteria) if not criterion.layer]
     table = trials if "sweep" in trials else trials.assign(sweep="")
+    read = {"trial", *(criterion.name for criterion in chosen)}
     rows = []
     for sweep, part in table.groupby("sweep", sort=False):
         done = completed(part if "trial" in part else part.assign(trial=range(len(part))))
-        done = done.assign(truth=ScoreColumn(oracle).scores(done)).dropna(subset=["truth"])
+        held = [name for name in done if name in read or name.startswith(CONFIG_PREFIX)]
+        done = done[held].assign(truth=ScoreColumn(oracle).scores(done)).dropna(subset=["truth"])
         for name, design, bins in cells(done):
             kept = [kept_in(group, chosen) for group in bins]
             for chooser in [criterion.name for criterion in chosen] + ["oracle", "random"]:

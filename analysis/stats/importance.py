@@ -50,8 +50,9 @@ def importance(
     rows = [
         {"sweep": sweep, "score": score.name, "hyperparameter": name, "importance": share, "n": n}
         for sweep, part in table.groupby("sweep", sort=False)
+        for done in [completed(part)]
         for score in (ScoreColumn(oracle), *chosen)
-        for name, share, n in shares(completed(part), score, sweeps.get(str(sweep), {}))
+        for name, share, n in shares(done, score, sweeps.get(str(sweep), {}))
     ]
     return DataFrame(rows)
 
@@ -59,7 +60,7 @@ def importance(
 def shares(trials: DataFrame, score: ScoreColumn, settings: Settings) -> Iterator[tuple[str, float, int]]:
     """Hyperparameter, share and number of trials, for one score; nothing if the trials do not suffice."""
     values = score.scores(trials).dropna()
-    known = trials.loc[values.index]
+    known = trials.loc[values.index, [name for name in trials if name.startswith(CONFIG_PREFIX)]]
     names = [name for name in swept(known) if known[name].notna().all()]
     if len(values) < FEWEST or values.nunique() < 2 or not names:
         return

@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -61,9 +61,29 @@ def replay_events(
     events: Sequence[Event], pruner: BasePruner, criterion: ScoreColumn, last: int, study_name: str
 ) -> DataFrame:
     """Like `replay`, from events in order."""
+    rows = [
+        {"trial": trial, **asdict(one), "pruned_epoch": one.epochs if one.status == PRUNED else pd.NA}
+        for trial, one in sorted(play(events, pruner, criterion, last, study_name).items())
+    ]
+    table = DataFrame(rows, columns=["trial", "epochs", "status", "pruned_epoch"])
+    return table.astype({"pruned_epoch": "Int64"})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The epochs that a trial ran in a replay, and its status there."""
+
+    epochs: int
+    status: str
+
+
+def play(
+    events: Sequence[Event], pruner: BasePruner, criterion: ScoreColumn, last: int, study_name: str
+) -> dict[int, Ended]:
+    """Replay events in order: trial -> how it ended."""
     with in_memory_study(pruner, criterion, study_name) as study:
         asked = [study.ask() for _ in range(max((event.trial for event in events), default=-1) + 1)]
-        ended: dict[int, tuple[str, int]] = {}
+        ended: dict[int, Ended] = {}
         trained: dict[int, int] = {}
         for event in events:
             if event.trial in ended:
@@ -71,13 +91,8 @@ def replay_events(
             status = take(study, asked[event.trial], event, last)
             trained[event.trial] = max(trained.get(event.trial, 0), event.epoch)
             if status:
-                ended[event.trial] = (status, trained[event.trial])
-    rows = [
-        {"trial": trial, "epochs": epoch, "status": status, "pruned_epoch": epoch if status == PRUNED else pd.NA}
-        for trial, (status, epoch) in sorted(ended.items())
-    ]
-    table = DataFrame(rows, columns=["trial", "epochs", "status", "pruned_epoch"])
-    return table.astype({"pruned_epoch": "Int64"})
+                ended[event.trial] = Ended(trained[event.trial], status)
+    return ended
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pandas import DataFrame
 
 from analysis.data.columns import Criteria, ScoreColumn, configuration_of, parse_criteria
 from analysis.stats.bootstrap import Floats, Integers, make_pairs, standard_error, tau_and_influence
-from trainers.records import STATUSES
+from trainers.records import COMPLETED, STATUSES
 
 LEVEL = 0.95
 SHUFFLES = 2_000
@@ -92,16 +92,19 @@ def rank_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str
 
 def judged_trials(trials: DataFrame, criterion: ScoreColumn, oracle: str = "oracle") -> DataFrame:
     """The columns score, truth, weight, configuration and status of the trials with both a score and an oracle."""
-    weights = trials["weight"] if "weight" in trials else pd.Series(1.0, index=trials.index)
+    score, truth = (column.scores(trials).to_numpy() for column in (criterion, ScoreColumn(oracle)))
+    known = ~(np.isnan(score) | np.isnan(truth))
+    part = trials.loc[known, [name for name in ("weight", "status") if name in trials]]
     table = DataFrame(
         {
-            "score": criterion.scores(trials),
-            "truth": ScoreColumn(oracle).scores(trials),
-            "weight": weights.astype(float),
-            "configuration": configuration_of(trials),
-            "status": trials["status"].astype(str) if "status" in trials else "completed",
-        }
-    ).dropna(subset=["score", "truth"])
+            "score": score[known],
+            "truth": truth[known],
+            "weight": part["weight"].to_numpy(dtype=float) if "weight" in part else 1.0,
+            "configuration": configuration_of(trials).to_numpy()[known],
+            "status": part["status"].astype(str).array if "status" in part else COMPLETED,
+        },
+        index=part.index,
+    )
     if (table["weight"] != 1).any():  # the audited trials stand for the pruned ones
         table = table[table["status"] != "pruned"]
     return table

@@ -68,22 +68,20 @@ def select(
     chosen = parse_criteria(trials.columns, criteria)
     table = trials if "sweep" in trials else trials.assign(sweep="")
     table = table if "trial" in table else table.assign(trial=range(len(table)))
-    rows = [
-        {
-            "sweep": sweep,
-            **select_one(part, criterion, oracle),
-            **select_again(part, criterion, oracle, resamples, seed),
-        }
-        for sweep, part in table.groupby("sweep", sort=False)
-        for criterion in chosen
-    ]
+    read = {"trial", NAME, "configuration", oracle, *(criterion.name for criterion in chosen)}
+    columns = [name for name in table if name in read]
+    rows = []
+    for sweep, part in table.groupby("sweep", sort=False):
+        done = completed(part)[columns]
+        for criterion in chosen:
+            ordered = order_by(done, criterion)
+            row = select_one(done, ordered, criterion, oracle)
+            rows.append({"sweep": sweep, **row, **select_again(done, ordered, oracle, resamples, seed)})
     return DataFrame(rows)
 
 
-def select_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str, object]:
-    """One row of selection.csv."""
-    done = completed(trials)
-    ordered = order_by(done, criterion)
+def select_one(done: DataFrame, ordered: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[str, object]:
+    """One row of selection.csv, from the completed trials, also in the criterion's order."""
     truth = ScoreColumn(oracle).scores(done)
     best = order_by(done, ScoreColumn(oracle))
     scores = criterion.scores(ordered)
@@ -103,7 +101,7 @@ def select_one(trials: DataFrame, criterion: ScoreColumn, oracle: str) -> dict[s
         "rank": int((truth > chosen).sum()) + 1 if math.isfinite(chosen) else pd.NA,
         "ties": int((scores == scores.iloc[0]).sum()) - 1 if len(ordered) else 0,
         **{f"top{k}": in_top(ordered, truth, k) for k in (1, 3, 5)},
-        **({"trial_name": first_name(ordered), "best_trial_name": first_name(best)} if NAME in trials else {}),
+        **({"trial_name": first_name(ordered), "best_trial_name": first_name(best)} if NAME in done else {}),
     }
 
 
@@ -120,10 +118,8 @@ def in_top(ordered: DataFrame, truth: Series[float], k: int) -> float:
     return float(first.max() >= truth.max())
 
 
-def select_again(trials: DataFrame, criterion: ScoreColumn, oracle: str, resamples: int, seed: int) -> dict[str, float]:
+def select_again(done: DataFrame, ordered: DataFrame, oracle: str, resamples: int, seed: int) -> dict[str, float]:
     """Expected regret and hit rates of selection, over sweeps resampled from these trials with replacement."""
-    done = completed(trials)
-    ordered = order_by(done, criterion)
     truth = np.asarray(ScoreColumn(oracle).scores(ordered), dtype=np.float64)
     names = ("expected_regret", "regret_low", "regret_high", "hit1", "hit3", "hit5")
     if len(ordered) < 2 or not np.isfinite(truth).all():
