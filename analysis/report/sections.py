@@ -11,6 +11,7 @@ from pandas import DataFrame, Series
 from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.results import Results
 from analysis.figures import build as figures
+from analysis.figures.parallel import parallel_figure
 from analysis.report import crosstabs, table_columns
 from analysis.report.html import Section
 from analysis.report.judge import has_oracle
@@ -104,7 +105,10 @@ def sweep_sections(
                     )
                 ),
             ),
-            figures=tuple(figures.slice_figure(results, judgement, steered, files)),
+            figures=(
+                *figures.slice_figure(results, judgement, steered, files),
+                *parallel_figure(results, judgement, steered, files),
+            ),
             wide=True,
         ),
         Section(

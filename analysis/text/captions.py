@@ -83,6 +83,26 @@ def slices_without_oracle(criterion: str) -> str:
     return f"{capitalised(subject(criterion))} of each trial against each swept hyperparameter."
 
 
+def parallel(criterion: str, drawn: int, trials: int, *, has_oracle: bool, has_others: bool) -> str:
+    """Below the parallel coordinates, where `drawn` of so many `trials` have a line, some of which did not complete."""
+    better = "higher accuracy" if has_oracle else f"better {subject(criterion)}"
+    text = "One line per trial, through its hyperparameters and what it reached. "
+    text += f"Stronger lines are trials with a {better}."
+    text += f" The thick line is the trial that {subject(criterion)} selects."
+    text += " Dashed trials did not complete." if has_others else ""
+    return text + (f" {drawn} of {trials} trials are drawn, spread evenly over their ranks." if drawn < trials else "")
+
+
+def trial_values(trial: object, values: Mapping[str, str], status: str) -> str:
+    """What the line of a trial says, with its values by name.
+
+    >>> trial_values(3, {"lr": "0.1", "accuracy": "76.0%"}, "pruned")
+    'trial 3 · lr 0.1 · accuracy 76.0% · pruned'
+    """
+    state = [] if status == COMPLETED else [status]
+    return " · ".join([f"trial {trial}", *(f"{name} {value}" for name, value in values.items()), *state])
+
+
 def curves(criterion: str, drawn: int, trials: int, *, has_oracle: bool) -> str:
     """Below a criterion over epochs, where `drawn` of so many `trials` have a line."""
     text = f"{capitalised(subject(criterion))} at each epoch, one line per trial."
