@@ -107,7 +107,7 @@ def parallel(table: DataFrame, labels: Mapping[str, str]) -> Figure:
         for place, (name, heading) in enumerate(labels.items()):
             log = f"log.{name}" in table and bool(table[f"log.{name}"].all())
             heights[:, place], ticks = scaled(name, as_plain(table[name]), log=log)
-            draw_axis(axes, place, heading, ticks, high=len(labels) > 5 and place % 2 == 1)
+            draw_axis(axes, place, heading, ticks, high=len(labels) > 6 and place % 2 == 1)
         for row, line in zip(table.to_dict("records"), heights, strict=True):
             (drawn,) = axes.plot(
                 range(len(labels)),
@@ -142,7 +142,9 @@ def scaled(name: str, values: Sequence[Any], *, log: bool) -> tuple[Any, list[tu
         return found * 0 + 0.5, [(0.5, cell(name, low))]
     if log and low > 0:
         heights, _ = scaled(name, np.log10(found).tolist(), log=False)
-        return heights, [(math.log10(tick / low) / math.log10(high / low), plain(tick)) for tick in log_steps(low, high)]
+        return heights, [
+            (math.log10(tick / low) / math.log10(high / low), plain(tick)) for tick in log_steps(low, high)
+        ]
     return (found - low) / (high - low), [((tick - low) / (high - low), cell(name, tick)) for tick in steps(low, high)]
 
 

@@ -13,7 +13,7 @@ from analysis.data.results import Results
 from analysis.figures import build as figures
 from analysis.figures.parallel import parallel_figure
 from analysis.report import crosstabs, table_columns
-from analysis.report.html import Section
+from analysis.report.html import Picture, Section
 from analysis.report.judge import has_oracle
 from analysis.report.setup_table import setup_table
 from analysis.report.summary import selected_without_oracle, summary
@@ -36,10 +36,11 @@ def sweep_sections(
     criteria: Sequence[ScoreColumn],
     files: figures.FigureFiles,
     address: Callable[[int], str] = lambda _: "",
+    pictures: tuple[Picture, ...] = (),
 ) -> list[Section]:
     """The sections of one sweep's report; its figures are written to `files`.
 
-    `address`: trial -> the address of its files, or "".
+    `address`: trial -> the address of its files, or "". `pictures`: of the images.
     """
     measured = has_oracle(results)
     settings = next(iter(results.sweeps.values()), {})
@@ -133,7 +134,7 @@ def sweep_sections(
             tables=optional_table("Time", judgement.cost, table_columns.COST),
         ),
         layers_section(judgement),
-        Section(questions.SETUP, tables=setup_table(settings)),
+        Section(questions.SETUP, tables=setup_table(settings), pictures=pictures),
         Section(questions.METHOD, text=questions.METHOD_ANSWER if measured else (questions.METHOD_FILES,)),
     )
 

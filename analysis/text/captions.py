@@ -59,6 +59,12 @@ SELECTED: Final = (
     "Rank: of the selected trial by accuracy. Expected regret and hit@k: means over sweeps that are drawn from these "
     "trials with replacement; hit@k is how often the best trial is among the criterion's first k."
 )
+SAMPLES: Final = (
+    "Images of the sample on which the criteria are measured, one per row: the image, then views of it as the network "
+    "reads them. Every trial is measured on the same views. They have the settings that the sweep holds fixed, and "
+    "never those that it varies, so training views may differ. A grey patch is hidden from the network. Large images "
+    "are reduced."
+)
 COVERS: Final = "τ covers: how the trials ended over which τ is."
 REGRET_AFTER_PRUNING: Final = "Regret: of the trial that the criterion selects among those that would not be pruned."
 
