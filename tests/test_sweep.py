@@ -79,7 +79,7 @@ def done(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folder_is_as_the_contract_says(done: Path) -> None:
     names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
     files = {"sweep.yaml", "study.db", "reports.jsonl", "baselines.parquet", "reports.parquet", "trials.parquet"}
-    assert names == {*files, "trials"}
+    assert names == {*files, "samples.png", "trials"}
     assert [path.name for path in sorted((done / "trials").iterdir())] == ["0000", "0001", "0002", "0003"]
     assert {"log.txt", "result.json"} <= {path.name for path in (done / "trials" / "0000").iterdir()}
     assert "epoch 3" in (done / "trials" / "0000" / "log.txt").read_text()

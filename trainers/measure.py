@@ -7,7 +7,7 @@ is no faster on a CPU (medians of 14 passes: 0.845 s, and 0.837 s with it).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -207,12 +207,19 @@ def spread(embeddings: Tensor) -> float:
     return float(rows.std(0).mean()) / norm if norm else 0.0
 
 
-def untrained(config: TrialConfig, *, images: Images | None = None) -> EpochReport:
-    """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN."""
+def untrained(
+    config: TrialConfig, *, images: Images | None = None, show: Callable[[Sample], None] | None = None
+) -> EpochReport:
+    """The criteria of the network before any update, as a report of epoch 0 whose loss is NaN.
+
+    `show` is called with the sample after the measurement.
+    """
     data = Data(images if images is not None else read_images(config.dataset), config.device)
     network = load_network(config, data, None)
     sample = Sample(network, data, config.criteria_sample, resolve(config))
     found = measure(network, sample, config.criteria, config.method, nulls=True)
+    if show is not None:
+        show(sample)
     return EpochReport(
         trial=config.trial,
         epoch=0,

@@ -32,6 +32,8 @@ RAW_PIXELS: Final = "raw_pixels"
 
 CHECKPOINT: Final = "checkpoint.pt"
 """File in a trial's folder: the network after its last epoch, and everything needed to continue."""
+SAMPLES: Final = "samples.png"
+"""The picture of the criteria's sample, in a sweep's folder."""
 
 CONFIG_PREFIX: Final = "config."
 ORACLE_PREFIX: Final = "oracle."

@@ -97,16 +97,24 @@ def log_ticks(axis: Any, values: Any) -> None:
     """At most three ticks on a log axis; matplotlib's own labels overlap in a narrow panel."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low, high = float(np.min(values)), float(np.max(values))
+    axis.set_major_locator(FixedLocator(log_steps(float(np.min(values)), float(np.max(values)))))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 0.001 else f"{value:.0e}"))
+
+
+def log_steps(low: float, high: float) -> list[float]:
+    """At most three round numbers between two positive numbers, for a log axis.
+
+    >>> log_steps(0.0004, 0.3), log_steps(0.05, 0.3)
+    ([0.001, 0.01, 0.1], [0.05, 0.1, 0.2])
+    """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
     for steps in ((1,), (1, 3), (1, 2, 5)):
         ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
         if len(ticks) > 1:
             break
-    axis.set_major_locator(FixedLocator(ticks[:: max(1, math.ceil(len(ticks) / 3))]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}" if value >= 0.001 else f"{value:.0e}"))
+    return ticks[:: max(1, math.ceil(len(ticks) / 3))]
 
 
 def epoch_ticks(axes: Axes, epochs: Iterable[int]) -> None:

@@ -55,6 +55,8 @@ class Drawn:
     caption: str
     criterion: str = ""
     """The criterion that it is about, if it is about one."""
+    brushed: bool = False
+    """Whether the page's script names its lines and filters them; their ids end with `trial-<number>`."""
 
 
 def of_criterion(figures: Iterable[Drawn], criterion: str) -> tuple[Drawn, ...]:
@@ -185,18 +187,26 @@ def baseline_rows(baselines: DataFrame) -> list[tuple[str, float]]:
 
 def slice_figure(results: Results, judgement: Judgement, criterion: str, files: FigureFiles) -> Iterator[Drawn]:
     """Accuracy and one criterion against each swept hyperparameter."""
-    names = [name for name in swept(results.trials) if results.trials[name].notna().all()][:COLUMNS]
-    scores = [
-        name for name in (plots.ORACLE, criterion) if name in results.trials and results.trials[name].notna().any()
-    ]
-    if not names or not scores:
+    logs, scores = slice_axes(results), slice_scores(results, criterion)
+    if not logs or not scores:
         return
-    settings = next(iter(results.sweeps.values()), {})
-    logs = {name: is_log(name, as_plain(results.trials[name]), settings) for name in names}
     table = slice_table(results.trials, judgement.selection, criterion, logs, scores)
-    short = [name.removeprefix(CONFIG_PREFIX) for name in names]
+    short = [name.removeprefix(CONFIG_PREFIX) for name in logs]
     caption = captions.slices(criterion) if plots.ORACLE in scores else captions.slices_without_oracle(criterion)
     yield save("hyperparameters", table, plots.slices(table, short, scores), caption, files)
+
+
+def slice_axes(results: Results) -> dict[str, bool]:
+    """The column of each swept hyperparameter that is shown -> whether it is on a log scale."""
+    names = [name for name in swept(results.trials) if results.trials[name].notna().all()][:COLUMNS]
+    settings = next(iter(results.sweeps.values()), {})
+    return {name: is_log(name, as_plain(results.trials[name]), settings) for name in names}
+
+
+def slice_scores(results: Results, criterion: str) -> list[str]:
+    """The oracle and the criterion, without those that have no values."""
+    scores = (plots.ORACLE, criterion)
+    return [name for name in scores if name in results.trials and results.trials[name].notna().any()]
 
 
 def slice_table(

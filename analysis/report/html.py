@@ -23,6 +23,17 @@ FIRST_WARNINGS: Final = 2
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG file that the page contains, and the Markdown leads to."""
+
+    address: str
+    """Of the file, from the page."""
+    content: str
+    """The file in base64."""
+    caption: str
+
+
+@dataclass(frozen=True)
 class Section:
     """One part of a report."""
 
@@ -30,6 +41,7 @@ class Section:
     text: tuple[str, ...] = ()
     tables: tuple[TextTable, ...] = ()
     figures: tuple[Drawn, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     """Names and values, such as the hyperparameters of a trial."""
@@ -43,7 +55,7 @@ class Section:
     @property
     def has_content(self) -> bool:
         """Whether there is anything below the title."""
-        return any((self.text, self.tables, self.figures, self.warnings, self.facts, self.details))
+        return any((self.text, self.tables, self.figures, self.pictures, self.warnings, self.facts, self.details))
 
     @property
     def anchor(self) -> str:
@@ -108,6 +120,9 @@ def make_markdown(title: str, headline: str, sections: Sequence[Section]) -> str
             ]
         parts += [
             f"![{for_markdown(in_brackets(drawn.caption))}](figures/{drawn.name}.png)" for drawn in section.figures
+        ]
+        parts += [
+            f"![{for_markdown(in_brackets(one.caption))}]({for_address(one.address)})" for one in section.pictures
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -11,8 +11,9 @@ from pandas import DataFrame, Series
 from analysis.data.columns import ScoreColumn, is_layer
 from analysis.data.results import Results
 from analysis.figures import build as figures
+from analysis.figures.parallel import parallel_figure
 from analysis.report import crosstabs, table_columns
-from analysis.report.html import Section
+from analysis.report.html import Picture, Section
 from analysis.report.judge import has_oracle
 from analysis.report.setup_table import setup_table
 from analysis.report.summary import selected_without_oracle, summary
@@ -35,10 +36,11 @@ def sweep_sections(
     criteria: Sequence[ScoreColumn],
     files: figures.FigureFiles,
     address: Callable[[int], str] = lambda _: "",
+    pictures: tuple[Picture, ...] = (),
 ) -> list[Section]:
     """The sections of one sweep's report; its figures are written to `files`.
 
-    `address`: trial -> the address of its files, or "".
+    `address`: trial -> the address of its files, or "". `pictures`: of the images.
     """
     measured = has_oracle(results)
     settings = next(iter(results.sweeps.values()), {})
@@ -110,7 +112,10 @@ def sweep_sections(
                     )
                 ),
             ),
-            figures=tuple(figures.slice_figure(results, judgement, steered, files)),
+            figures=(
+                *figures.slice_figure(results, judgement, steered, files),
+                *parallel_figure(results, judgement, steered, files),
+            ),
             wide=True,
         ),
         Section(
@@ -135,7 +140,7 @@ def sweep_sections(
             tables=optional_table("Time", judgement.cost, table_columns.COST),
         ),
         layers_section(judgement),
-        Section(questions.SETUP, tables=setup_table(settings)),
+        Section(questions.SETUP, tables=setup_table(settings), pictures=pictures),
         Section(questions.METHOD, text=questions.METHOD_ANSWER if measured else (questions.METHOD_FILES,)),
     )
 

@@ -40,6 +40,8 @@ class TextTable:
     """The rows that stand out."""
     addresses: tuple[str, ...] = ()
     """The address to which the first cell of each row leads, or nothing for it."""
+    trials: tuple[int, ...] = ()
+    """The trial of each row, if the page hides the rows of the trials that a figure leaves out."""
     sortable: bool = False
     """Whether the page can sort the rows by a column."""
     folded: bool = False

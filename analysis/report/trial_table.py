@@ -51,6 +51,7 @@ def trial_table(
         table,
         marked=tuple(place for place, row in enumerate(shown) if row["trial"] in set(pick)),
         addresses=tuple(address(int(row["trial"])) for row in shown),
+        trials=tuple(int(row["trial"]) for row in shown),
         sortable=True,
         copies=len(shown) <= COPIED,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pandas import DataFrame
 from rich.console import RenderableType
@@ -17,16 +18,23 @@ from analysis.data.folders import folders_below
 from analysis.data.load import load
 from analysis.data.results import Results
 from analysis.figures.build import FigureFiles
-from analysis.report.html import Section, make_markdown, make_page
+from analysis.report.html import Picture, Section, make_markdown, make_page
 from analysis.report.judge import judge, plain_criteria, write_tables
 from analysis.report.sections import combined_sections, sweep_sections
 from analysis.report.terminal import on_terminal
 from analysis.stats.judgement import Judgement, of_sweep, rows_of
-from analysis.text import findings, questions
+from analysis.text import captions, findings, questions
 from analysis.text.cautions import across
+from trainers.records import SAMPLES
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG file (W3C's PNG specification, section 5.2)."""
+LARGEST_PICTURE: Final = 500_000
+"""Bytes of a picture on the page; a sweep's own takes less, and base64 adds a third."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,8 @@ def write_report(
     for sweep, folder in folders.items():
         part, own = only(results, sweep), of_sweep(judgement, sweep)
         address = addresses_of_trials(results.folders.get(sweep), folder)
-        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder], address)
+        pictures = samples_of(results.folders.get(sweep), folder) if sweep in results.sweeps else ()
+        sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder], address, pictures)
         write_files(folder, sweep, findings.headline(part), sections, own)
     if len(folders) > 1:
         sections = combined_sections(results, judgement, across(results.trials), figures[home])
@@ -133,6 +142,20 @@ def addresses_of_trials(analysis: Path | None, folder: Path) -> Callable[[int], 
         return f"{relative(files, folder)}/" if files and files.is_dir() else ""
 
     return address
+
+
+def samples_of(analysis: Path | None, folder: Path) -> tuple[Picture, ...]:
+    """The picture of a sweep's sample, for the page in `folder`; none if there is no such file, or another one.
+
+    `analysis` is the default folder of the sweep's analysis, which is in the sweep's own.
+    """
+    file = analysis.parent / SAMPLES if analysis else None
+    if file is None or not file.is_file() or file.stat().st_size > LARGEST_PICTURE:
+        return ()
+    content = file.read_bytes()
+    if not content.startswith(PNG):
+        return ()
+    return (Picture(relative(file, folder), b64encode(content).decode("ascii"), captions.SAMPLES),)
 
 
 def only(results: Results, sweep: str) -> Results:

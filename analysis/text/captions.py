@@ -59,6 +59,12 @@ SELECTED: Final = (
     "Rank: of the selected trial by accuracy. Expected regret and hit@k: means over sweeps that are drawn from these "
     "trials with replacement; hit@k is how often the best trial is among the criterion's first k."
 )
+SAMPLES: Final = (
+    "Images of the sample on which the criteria are measured, one per row: the image, then views of it as the network "
+    "reads them. Every trial is measured on the same views. They have the settings that the sweep holds fixed, and "
+    "never those that it varies, so training views may differ. A grey patch is hidden from the network. Large images "
+    "are reduced."
+)
 COVERS: Final = "τ covers: how the trials ended over which τ is."
 REGRET_AFTER_PRUNING: Final = "Regret: of the trial that the criterion selects among those that would not be pruned."
 
@@ -81,6 +87,26 @@ def slices(criterion: str) -> str:
 def slices_without_oracle(criterion: str) -> str:
     """The same without an oracle."""
     return f"{capitalised(subject(criterion))} of each trial against each swept hyperparameter."
+
+
+def parallel(criterion: str, drawn: int, trials: int, *, has_oracle: bool, has_others: bool) -> str:
+    """Below the parallel coordinates, where `drawn` of so many `trials` have a line, some of which did not complete."""
+    better = "higher accuracy" if has_oracle else f"better {subject(criterion)}"
+    text = "One line per trial, through its hyperparameters and what it reached. "
+    text += f"Stronger lines are trials with a {better}."
+    text += f" The thick line is the trial that {subject(criterion)} selects."
+    text += " Dashed trials did not complete." if has_others else ""
+    return text + (f" {drawn} of {trials} trials are drawn, spread evenly over their ranks." if drawn < trials else "")
+
+
+def trial_values(trial: object, values: Mapping[str, str], status: str) -> str:
+    """What the line of a trial says, with its values by name.
+
+    >>> trial_values(3, {"lr": "0.1", "accuracy": "76.0%"}, "pruned")
+    'trial 3 · lr 0.1 · accuracy 76.0% · pruned'
+    """
+    state = [] if status == COMPLETED else [status]
+    return " · ".join([f"trial {trial}", *(f"{name} {value}" for name, value in values.items()), *state])
 
 
 def curves(criterion: str, drawn: int, trials: int, *, has_oracle: bool) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from sweeper.run.failures import Failure, kind_of, reason_of
 from sweeper.run.tasks import Message, Send, Task
 from sweeper.run.trial_log import describe_report, describe_scores, trial_log, warnings_in, write_line
-from sweeper.store.atomic import FULL, remove_torn
+from sweeper.store.atomic import FULL, remove_torn, write_bytes
 from sweeper.store.outcomes import Outcome, write_outcome
 from sweeper.store.tables import oracle_cells, write_baselines
 from trainers.datasets.base import Images
@@ -148,11 +148,15 @@ def _probe(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
 
 
 def _measure_baselines(task: Task, images: Images | None) -> None:
-    """The criteria and the oracle of the untrained network, and the oracle of raw pixels."""
-    from trainers.measure import untrained
+    """The criteria and the oracle of the untrained network, the oracle of raw pixels, and a picture of the sample."""
+    from trainers.measure import Sample, untrained
+    from trainers.pictures import samples_png
     from trainers.probe import probe, probe_pixels
 
-    report = untrained(task.config, images=images)
+    def show(sample: Sample) -> None:
+        write_bytes(task.folder.samples, samples_png(sample))
+
+    report = untrained(task.config, images=images, show=show)
     scores = probe(task.config, images=images) if task.config.oracle else {}
     pixels = probe_pixels(task.config, images=images) if task.config.oracle else {}
     rows = [{"baseline": UNTRAINED, **report.criteria, **report.nulls, **oracle_cells(scores, task.config.oracle)}]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainers.records import CHECKPOINT
+from trainers.records import CHECKPOINT, SAMPLES
 
 SWEEP_FILE: Final = "sweep.yaml"
 TABLE_ENDINGS: Final = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -59,6 +59,11 @@ class SweepFolder:
     def unreadable(self) -> Path:
         """The files of the data set that were left out because they could not be read, one per line."""
         return self.path / "unreadable.txt"
+
+    @property
+    def samples(self) -> Path:
+        """A picture of some images of the criteria's sample and their views."""
+        return self.path / SAMPLES
 
     @property
     def study_file(self) -> Path:
