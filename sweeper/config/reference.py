@@ -56,16 +56,16 @@ RECIPES: Final = """\
 ## Papers' recipes
 
 Three folders have sweeps of the size of papers. The head of each file says what it follows, what was read there, and
-what is the author's. They are in the repository alone, not among the examples of the wheel: they need their data set and days
-on GPUs.
+what is the author's. They are in the repository alone, not among the examples of the wheel: they need their data set
+and days on GPUs.
 
 - `cifar/` simclr and vicreg, and `tiny-imagenet/`: 800 epochs at batch 512, as in VICReg's information-theory paper
   (Shwartz-Ziv et al., NeurIPS 2023).
-- `cifar/` byol, barlow_twins, moco, swav, dino: 1,000 epochs at batch 256, as in solo-learn, with sgd in place of its LARS,
-  which clips. The recipes of CIFAR-10 and CIFAR-100 differ in the data set alone.
-- `imagenet/`: 600 epochs at batch 2,048, as in LiDAR's paper (Thilak et al., ICLR 2024), with the axes of its replication
-  by IdEst (Mordacq et al., ICML 2026) for vicreg, dino and ijepa. A trial trains on one GPU, and such a batch may not fit
-  there; `lr` does not follow `batch_size`, so change both.
+- `cifar/` byol, barlow_twins, moco, swav, dino: 1,000 epochs at batch 256, as in solo-learn, with sgd in place of its
+  LARS, which clips. The recipes of CIFAR-10 and CIFAR-100 differ in the data set alone.
+- `imagenet/`: 600 epochs at batch 2,048, as in LiDAR's paper (Thilak et al., ICLR 2024), with the axes of its
+  replication by IdEst (Mordacq et al., ICML 2026) for vicreg, dino and ijepa. A trial trains on one GPU, and such a
+  batch may not fit there; `lr` does not follow `batch_size`, so change both.
 
 ```
 sweeper run search_spaces/cifar/simclr.yaml dataset.name=cifar100
