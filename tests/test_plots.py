@@ -29,7 +29,10 @@ from analysis.figures.style import (
     RULE,
     STEPS,
     colour_of,
+    quiet,
+    settle,
     to_svg,
+    write_png,
 )
 from analysis.report.judge import judge
 from analysis.stats.judgement import Judgement
@@ -96,6 +99,24 @@ def test_names_that_differ_in_odd_characters_or_case_are_files_of_their_own() ->
     assert names["lidar.embedding"] == "lidar.embedding"
     assert all(len(f"epochs-{name}.png".encode()) < 255 for name in names.values())
     assert "tau" not in names.values()
+
+
+def test_a_settled_figure_is_the_png_that_matplotlib_saves(tmp_path: Path) -> None:
+    def draw() -> Figure:
+        trials, _, baselines = simulate(World(trials=6, epochs=2))
+        table = trials[["trial", "oracle"]].assign(
+            value=trials["lidar"], selected=False, higher_is_better=True, note=""
+        )
+        return plots.scatter(table, "lidar", baselines)
+
+    with quiet():
+        saved, written = draw(), draw()
+        saved.draw_without_rendering()  # the layout, at the resolution at which `settle` computes it
+        saved.set_layout_engine("none")
+        saved.savefig(tmp_path / "saved.png")
+        settle(written)
+        write_png(written, tmp_path / "written.png")
+    assert (tmp_path / "written.png").read_bytes() == (tmp_path / "saved.png").read_bytes()
 
 
 def test_an_svg_is_the_pages_own(drawn: dict[str, figures.Drawn]) -> None:

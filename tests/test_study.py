@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from pathlib import Path
@@ -18,7 +19,7 @@ from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.errors import ConfigError, ResultsError
 from sweeper.search.configurations import configuration, points_of
-from sweeper.search.samplers import check_trials
+from sweeper.search.samplers import check_trials, make_sampler
 from sweeper.search.seeds import trial_seed
 from sweeper.search.storage import in_memory, open_study
 from sweeper.search.study import Study
@@ -179,6 +180,24 @@ def test_samplers_that_learn_do_learn(images: Path) -> None:
     run(study, 40)
     values = [objective(record.hyperparameters) for record in study.records()]
     assert np.median(values[25:]) > np.median(values[:10]) + 0.5
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_draw_is_that_of_copied_trials_and_leaves_the_study_as_it_is(images: Path, sampler: str) -> None:
+    config = sweep(images, sampler, trials=30)
+    study = Study(config, in_memory(config))
+    run(study, 20)
+    before = copy.deepcopy(study.study.get_trials())
+    assert study.start() == 20
+    after = study.study.get_trials()
+    reference = optuna.create_study(
+        study_name=study.study.study_name, direction="maximize", sampler=make_sampler(config, 20)
+    )
+    reference.add_trials(before)
+    asked = reference.ask(dict(config.space))
+    assert after[20].params == asked.params
+    assert after[20].system_attrs == reference.get_trials()[20].system_attrs
+    assert [trial.__dict__ for trial in after[:20]] == [trial.__dict__ for trial in before]
 
 
 def test_seeds_repeat_a_configuration_with_other_seeds(images: Path) -> None:

@@ -46,7 +46,7 @@ def partial(trials: DataFrame, criteria: Criteria = None, *, oracle: str = "orac
 
 
 def partial_one(judged: DataFrame, name: str, sign: int) -> dict[str, object]:
-    """The numbers of one row of partial.csv, from the judged trials; `sign` is -1 if less of the criterion is better."""
+    """The numbers of one row of partial.csv; `sign` is -1 if less of the criterion is better."""
     judged = judged.assign(given=judged[name].astype(float)).dropna(subset=["given"])
     score, truth, given = (judged[column].to_numpy() for column in ("score", "truth", "given"))
     n = len(judged)

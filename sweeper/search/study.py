@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -151,15 +152,15 @@ class Study:
             return dict(self._trials()[first].params), {}
         # The draw uses a copy in memory, so that the storage never holds an incomplete configuration. Each trial has a
         # new sampler, seeded by its number, so that a resumed sweep draws the same.
-        copy = optuna.create_study(
+        draft = optuna.create_study(
             study_name=self.study.study_name,
             direction=self.study.direction,
             sampler=make_sampler(self.config, number),
             pruner=self.study.pruner,
         )
-        copy.add_trials(self._trials())
-        asked = copy.ask(dict(self.config.space))
-        return asked.params, dict(copy.get_trials(deepcopy=False)[asked.number].system_attrs)
+        draft.add_trials(map(SharedTrial.of, self._trials()))
+        asked = draft.ask(dict(self.config.space))
+        return asked.params, dict(draft.get_trials(deepcopy=False)[asked.number].system_attrs)
 
     def trial_config(self, number: int) -> TrialConfig:
         """The TrialConfig of trial `number`."""
@@ -212,6 +213,23 @@ class Study:
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
+
+
+class SharedTrial(FrozenTrial):
+    """A trial that a second study only reads: a deep copy of it has its own number, and shares everything else.
+
+    Optuna copies each trial that is added to a study in memory, which is most of the time of a draw.
+    """
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> SharedTrial:
+        """The same trial, as one that is shared."""
+        shared = cls.__new__(cls)
+        shared.__dict__.update(trial.__dict__)
+        return shared
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedTrial:
+        return copy.copy(self)
 
 
 def _record(trial: FrozenTrial) -> TrialRecord:
