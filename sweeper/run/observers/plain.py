@@ -15,7 +15,7 @@ from sweeper.run.trial_log import describe_scores
 from trainers.formats import one_line, plain, seconds
 from trainers.records import EpochReport, OracleScore, Progress, TrialConfig, TrialResult
 
-LASTS: Final = 3.0
+LASTS: Final = 10.0
 """Seconds after which a phase is worth a line."""
 
 
@@ -64,7 +64,7 @@ class PlainLines(Observer):
     def on_report(self, report: EpochReport) -> None:
         """Nothing is printed before the trial ends."""
         self.last[report.trial] = report
-        self.pace.reported()
+        self.pace.reported(report)
 
     def on_trial_end(self, result: TrialResult) -> None:
         """The line of the trial."""
