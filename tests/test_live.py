@@ -15,7 +15,7 @@ from small_sweeps import make_images, mapping, reports, small_config
 from sweeper.cli.commands import execute
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
-from sweeper.on_ray.progress import read_progress, write_progress
+from sweeper.on_ray.progress import progress_file, read_progress, write_progress
 from sweeper.run.observers.base import Observer, Phase, SweepStart
 from sweeper.run.observers.fitting import Column, fitting, lines_of
 from sweeper.run.observers.live import LiveTable
@@ -24,6 +24,8 @@ from sweeper.run.options import RunOptions
 from sweeper.run.pace import Pace, shared_out
 from sweeper.run.steps import Steps
 from sweeper.run.sweep import run_sweep
+from sweeper.run.tasks import Task
+from sweeper.store.layout import SweepFolder
 from trainers.records import EpochReport, OracleScore, Progress, TrialConfig, TrialResult
 
 WIDTHS = (20, 40, 60, 80, 100, 120, 200)
@@ -323,6 +325,50 @@ def test_progress_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     write_progress(tmp_path / "missing" / "0003.json", first)  # what is only shown fails nothing
 
 
+class Driver:
+    """What the driver of a sweep on Ray is told."""
+
+    live: tuple[object, ...] = ()
+    stopping = False
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def next(self) -> None:
+        """Nothing is left."""
+
+    def received(self, task: Task, message: object) -> bool:
+        self.told.append(message)
+        return True
+
+    def ended(self, task: Task, *, died: str = "") -> None:
+        """Nothing ends here."""
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.slow
+def test_the_driver_looks_at_what_its_workers_wrote_and_hears_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweeper.on_ray.tune import SweepStopper
+
+    monkeypatch.setattr("sweeper.on_ray.tune.LOOK_SECONDS", 0.0)
+    driver, first = Driver(), Progress(3, 2, 5, 31, 0.25)
+    tasks = {f"id{number}": Task("trial", trial(number), SweepFolder(tmp_path)) for number in (3, 4)}
+    stopper = SweepStopper(driver, tasks, tmp_path)
+    assert not stopper.stop_all()
+    write_progress(progress_file(tmp_path, tasks["id3"]), first)
+    progress_file(tmp_path, tasks["id4"]).write_text('{"trial": 4, "epo')
+    for _ in range(3):
+        stopper.stop_all()
+    assert driver.told == [first]
+    write_progress(progress_file(tmp_path, tasks["id3"]), replace(first, step=6))
+    stopper.stop_all()
+    assert driver.told == [first, replace(first, step=6)]
+
+
 class Told(Observer):
     """Keeps what it is told of."""
 
@@ -356,7 +402,7 @@ def test_a_real_sweep_is_shown_and_its_numbers_are_the_same_as_unseen(images: Pa
     run_sweep(config, tmp_path / "seen", local, [one, told])
     baselines = "measuring the baselines"
     assert [event for event in told.events if not event.endswith("packing the images")] == [
-        *("reading the images", "end of reading the images", "begin"),
+        *("reading the images", "end of reading the images", "opening the study", "end of opening the study", "begin"),
         *("reading the images", "end of reading the images", baselines, f"end of {baselines}", "trial 0", "trial 1"),
     ]
     assert [(step.trial, step.epoch, step.step, step.steps) for step in told.steps if step.step == step.steps] == [

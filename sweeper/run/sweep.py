@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from sweeper.config.model import SweepConfig
 from sweeper.config.oracles import asked_oracles, choices_of
@@ -18,7 +19,7 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import check_labels, has_labels, read_images
 from sweeper.run.local import run_locally
 from sweeper.run.observers import further_observers, observer_options
-from sweeper.run.observers.base import Observer, Observers, SweepStart
+from sweeper.run.observers.base import Observer, Observers, Phase, SweepStart
 from sweeper.run.options import RunOptions
 from sweeper.run.packing import reading_images
 from sweeper.run.recovery import queue_missing_probes, recover
@@ -36,6 +37,8 @@ from sweeper.store.restore import restore_log, restore_outcomes
 from sweeper.store.tables import write_tables
 from trainers.datasets.base import Images
 from trainers.records import FAILED, STATUSES
+
+OPENING: Final = "opening the study"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
             images = read_images(config, tell)
         name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
         url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
+        told.on_phase(Phase(OPENING))
         made = create_folder(folder, config, study=name)
         with locked(made), closing(told):
             try:
@@ -82,6 +86,7 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
                 raise
             with closing(study):
                 study.claim(read_origin(made)["id"], made.path)
+                told.on_phase_end(OPENING)
                 told.on_begin(sweep_start(config, made, study))
                 for note in images.notes:
                     told.on_message(note)
@@ -130,6 +135,7 @@ def opened(
 ) -> Iterator[Dispatcher]:
     """The dispatcher of an existing sweep, whose folder is locked for this process."""
     with closing(Observers(observers)) as told:
+        told.on_phase(Phase(OPENING))
         check_device(options)
         made, config, origin = read_manifest(folder, cluster=options.on_cluster, observers=observer_options())
         told.observers += further_observers(config.observers, observers)
@@ -143,6 +149,7 @@ def opened(
                 study.claim(origin.get("id", ""), made.path)
                 if trials is not None:
                     config = study.config = with_trials(config, trials, study.started())
+                told.on_phase_end(OPENING)
                 told.on_begin(sweep_start(config, made, study))
                 if restored:
                     told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
