@@ -16,8 +16,8 @@ from sweeper.cli.commands import execute
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.on_ray.progress import progress_file, read_progress, write_progress
+from sweeper.run.fitting import Column, fitting, lines_of
 from sweeper.run.observers.base import Observer, Phase, SweepStart
-from sweeper.run.observers.fitting import Column, fitting, lines_of
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
 from sweeper.run.options import RunOptions
@@ -253,8 +253,8 @@ def aged(pace: Pace, seconds: float) -> None:
 
 
 def test_the_first_estimate_comes_from_updates_and_counted_passes(config: SweepConfig) -> None:
-    pace = Pace(SweepStart(config, Path("s"), 8, {"completed": 1}))
-    pace.phase(Phase("measuring the baselines", is_task=True))
+    pace = Pace(config, 8, {"completed": 1})
+    pace.task_started("measuring the baselines")
     assert not pace.is_known
     pace.started(trial(1))
     pace.progressed(Progress(1, 1, 1, 3))
@@ -269,7 +269,7 @@ def test_the_first_estimate_comes_from_updates_and_counted_passes(config: SweepC
 
 def test_epochs_and_trials_refine_the_estimate(config: SweepConfig) -> None:
     config = replace(config, criteria_every=4)  # measured after epochs 4, 8 and 10
-    pace = Pace(SweepStart(config, Path("s"), 3))
+    pace = Pace(config, 3)
     pace.started(trial(0))
     for epoch in range(1, 11):
         one = report(0, epoch, train=6.0, criteria=3.0)

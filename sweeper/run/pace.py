@@ -11,15 +11,17 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
-from sweeper.run.observers.base import Phase, SweepStart
+from sweeper.config.model import SweepConfig
 from trainers.records import COMPLETED, EpochReport, Progress, TrialConfig, TrialResult, is_measured
 
 UPDATE_PASSES: Final = 6
 """Forward passes that an update costs, for each of its images."""
+NONE: Final[Mapping[str, int]] = MappingProxyType({})
 RECENT: Final = 200
 """Epochs and trials over which the means are taken."""
 
@@ -40,11 +42,11 @@ class Running:
 class Pace:
     """Counts trials and epochs, and measures them, from the moment at which it is made."""
 
-    def __init__(self, start: SweepStart | None = None) -> None:
-        self.config = start.config if start else None
-        self.runs = start.runs if start else 0
-        self.epochs = start.config.epochs if start else 0
-        self.counts = Counter(start.ended if start else {})
+    def __init__(self, config: SweepConfig | None = None, runs: int = 0, ended: Mapping[str, int] = NONE) -> None:
+        self.config = config
+        self.runs = runs
+        self.epochs = config.epochs if config else 0
+        self.counts = Counter(ended)
         """Status -> trials."""
         self.running: dict[int, Running] = {}
         self.tasks: set[str] = set()
@@ -63,14 +65,13 @@ class Pace:
         """Epochs of the trials that ended."""
         self.began = time.monotonic()
 
-    def phase(self, phase: Phase) -> None:
-        """A phase has begun."""
-        if phase.is_task:
-            self.tasks.add(phase.name)
-            self._count_slots()
+    def task_started(self, name: str) -> None:
+        """A worker does something besides trials."""
+        self.tasks.add(name)
+        self._count_slots()
 
-    def phase_ended(self, name: str) -> None:
-        """A phase is over."""
+    def task_ended(self, name: str) -> None:
+        """It is done, if it was a task at all."""
         self.tasks.discard(name)
 
     def started(self, config: TrialConfig) -> None:

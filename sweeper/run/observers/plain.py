@@ -35,7 +35,8 @@ class PlainLines(Observer):
 
     def on_phase(self, phase: Phase) -> None:
         """A line for the phase, if it lasts, and its note at once."""
-        self.pace.phase(phase)
+        if phase.is_task:
+            self.pace.task_started(phase.name)
         if phase.name not in self.phases:
             if phase.note:
                 self._print(phase.note)
@@ -45,13 +46,13 @@ class PlainLines(Observer):
 
     def on_phase_end(self, name: str) -> None:
         """A line that is not yet printed is not worth it."""
-        self.pace.phase_ended(name)
+        self.pace.task_ended(name)
         if name in self.phases:
             self.phases.pop(name).cancel()
 
     def on_begin(self, start: SweepStart) -> None:
         """Nothing is printed; the pace begins."""
-        self.pace = Pace(start)
+        self.pace = Pace(start.config, start.runs, start.ended)
 
     def on_trial_start(self, config: TrialConfig) -> None:
         """Nothing is printed."""
