@@ -24,7 +24,6 @@ from sweeper.run.observers.json_lines import JsonLines
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
 from sweeper.run.options import RunOptions
-from sweeper.run.pace import Pace
 from sweeper.store.manifest import create_folder, read_manifest
 from trainers.fields import AtLeast
 from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
@@ -105,17 +104,6 @@ def test_on_a_terminal_it_is_a_table(start: SweepStart) -> None:
     for part in ("trial", "lidar", "rankme", "failed", "3 of 3 trials ended", "1 failed", "something to know"):
         assert part in shown
     assert "lidar.embedding" not in shown
-
-
-def test_the_time_left_is_the_pace_so_far() -> None:
-    pace = Pace(4, 2, {"completed": 1})
-    assert math.isnan(pace.seconds_left)
-    pace.began -= 30
-    for _ in range(3):
-        pace.reported()
-    assert pace.seconds_left == pytest.approx(30, abs=1)
-    pace.ended(TrialResult(2, "pruned", epochs=1))  # its second epoch will not run
-    assert pace.seconds_left == pytest.approx(20, abs=1)
 
 
 def test_the_fitting_observer_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -768,7 +768,7 @@ def test_ray_gives_the_same_numbers_and_says_nothing(images: Path, done: Path, t
     assert {number: oracles(folder)[number] for number in (0, 1, 3)} == {
         number: oracles(done)[number] for number in (0, 1, 3)
     }
-    *lines, summary = output.splitlines()
+    *lines, summary = (line for line in output.splitlines() if not line.endswith(" …"))  # phases that lasted
     assert len(lines) == 4
     assert len([line for line in lines if "completed  3/3 epochs" in line]) == 3
     assert summary.startswith("Summary(")

@@ -28,7 +28,7 @@ from sweeper.store.restore import scores_of
 from sweeper.store.tables import oracle_cells, oracle_columns
 from trainers.datasets import open_dataset
 from trainers.datasets.base import Images
-from trainers.records import EpochReport, OracleScore, TrialResult
+from trainers.records import EpochReport, OracleScore, Progress, TrialResult
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,8 @@ def sent_by(task: Task, arrays: Images | None, stop_after: int = 99) -> list[Mes
     sent: list[Message] = []
 
     def send(message: Message) -> bool:
-        sent.append(message)
+        if not isinstance(message, Progress):
+            sent.append(message)
         return len(sent) < stop_after
 
     run_task(task, arrays, send)

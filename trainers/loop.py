@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,8 +28,13 @@ from trainers.splits import Data
 EARLIER: Final = {"criteria_every": 1}
 """Fields of a TrialConfig that checkpoints of earlier versions lack, with the values that they meant."""
 
+Told = Callable[[int, int, int], None]
+"""Called after every update with the epoch, counted from 1, its updates so far, and those of a whole epoch."""
 
-def train(config: TrialConfig, *, images: Images | None = None, folder: Path | None = None) -> Iterator[EpochReport]:
+
+def train(
+    config: TrialConfig, *, images: Images | None = None, folder: Path | None = None, told: Told | None = None
+) -> Iterator[EpochReport]:
     """Pretrain and yield a report after every epoch.
 
     With a `folder`, each epoch is saved in its checkpoint before the report is yielded. If there is a checkpoint
@@ -41,11 +46,12 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
         config: the trial.
         images: the data set's images, if the caller has read them already.
         folder: where the checkpoint is.
+        told: is called after every update.
 
     Raises:
         ValueError: the configuration cannot be trained, or the checkpoint belongs to another configuration.
     """
-    trainer = Trainer(config, images if images is not None else read_images(config.dataset))
+    trainer = Trainer(config, images if images is not None else read_images(config.dataset), told)
     checkpoint = folder / CHECKPOINT if folder is not None else None
     if checkpoint is not None and checkpoint.exists() and (state := read_checkpoint(checkpoint)) is not None:
         yield from trainer.restore(state, checkpoint)
@@ -59,9 +65,10 @@ def train(config: TrialConfig, *, images: Images | None = None, folder: Path | N
 class Trainer:
     """The state of one trial between epochs."""
 
-    def __init__(self, config: TrialConfig, images: Images) -> None:
+    def __init__(self, config: TrialConfig, images: Images, told: Told | None = None) -> None:
         limit_threads(config.threads)
         self.config = config
+        self.told = told
         self.settings = resolve(config)
         self.data = Data(images, config.device)
         self.steps_per_epoch = len(self.data.train) // config.batch_size
@@ -146,6 +153,8 @@ class Trainer:
             method.after_step((step + 1) / steps)
             total += loss.detach()
             shares = shares.to(loss.device) + method.shares(batch).to(loss.device)
+            if self.told is not None:
+                self.told(self.epoch + 1, index + 1, self.steps_per_epoch)
         masked, visible = (shares / self.steps_per_epoch).tolist()
         return float(total) / self.steps_per_epoch, masked, visible
 

@@ -262,6 +262,21 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a trial is within an epoch. It is shown while the sweep runs, and kept nowhere."""
+
+    trial: int
+    epoch: int
+    """The epoch that runs, counted from 1."""
+    step: int
+    """Optimiser updates of this epoch so far."""
+    steps: int
+    """Optimiser updates of a whole epoch."""
+    seconds: float = math.nan
+    """Seconds of an update in this epoch, after the first; NaN until there are two."""
+
+
+@dataclass(frozen=True)
 class OracleScore:
     """Accuracy of one probe protocol as a fraction in [0, 1], over `n` test images."""
 

@@ -74,6 +74,14 @@ def message_line(text: str) -> str:
     return one_line(" ".join(text.split()))
 
 
+class OnStderr(logging.Handler):
+    """Prints on stderr as it is now: where a table is shown, above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the record."""
+        click.echo(self.format(record), err=True)
+
+
 class OneLine(logging.Formatter):
     """A warning as one line that no terminal obeys."""
 
@@ -106,7 +114,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 @contextmanager
 def _logs_on_stderr() -> Iterator[None]:
     """Print each warning of ours as one line on stderr."""
-    handler = logging.StreamHandler()
+    handler = OnStderr()
     handler.setFormatter(OneLine("sweeper: %(message)s"))
     logger = logging.getLogger("sweeper")
     logger.addHandler(handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +19,7 @@ from sweeper.run.options import RunOptions
 
 if TYPE_CHECKING:
     from sweeper.config.model import SweepConfig
+    from sweeper.run.observers.base import Observer
     from sweeper.run.sweep import Summary
 
 SHOWN_CONFIGURATIONS: Final = 12
@@ -56,24 +59,26 @@ def run(
 
     Ctrl-C interrupts the sweep; `sweeper resume` continues it.
     """
-    from sweeper.config.examples import find_file
-    from sweeper.config.read import load_config
-    from sweeper.run.observers import make_observers, observer_options
-
     if resuming and name is None:
         raise ConfigError("`--resume` must be given with the --name to continue; `sweeper list` shows the names")
-    config = load_config(find_file(file), overrides, cluster=options.on_cluster, observers=observer_options())
-    name = check_name(name) if name is not None else default_name(config)
-    folder = results / name
+    with observed(options, f"reading {file}", shown=not dry_run) as observers:
+        from sweeper.config.examples import find_file
+        from sweeper.config.read import load_config
+        from sweeper.run.observers import observer_options
+
+        config = load_config(find_file(file), overrides, cluster=options.on_cluster, observers=observer_options())
+        folder = results / (check_name(name) if name is not None else default_name(config))
+        again = resuming and folder.exists() and not dry_run
+        if again:
+            check_same(config, folder, cluster=options.on_cluster)
+        elif not dry_run:
+            check_free(folder)
+        from sweeper.run.sweep import resume_sweep, run_sweep
     if dry_run:
         return _dry_run(config, options)
-    if folder.exists() and resuming:
-        check_same(config, folder, cluster=options.on_cluster)
-        return _resume(folder, options, trials=config.trials)
-    check_free(folder)
-    from sweeper.run.sweep import run_sweep
-
-    return _finish(run_sweep(config, folder, options, make_observers(options)), options)
+    if again:
+        return _finish(resume_sweep(folder, options, observers, trials=config.trials), options)
+    return _finish(run_sweep(config, folder, options, observers), options)
 
 
 @click.command(short_help="Continue a sweep.")
@@ -90,9 +95,12 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
       sweeper resume results/dino-photos-20260101-120000
       sweeper resume results/dino-photos-20260101-120000 --trials 40
     """
-    from sweeper.store.find import find_sweep
+    with observed(options, f"reading {sweep}") as observers:
+        from sweeper.run.sweep import resume_sweep
+        from sweeper.store.find import find_sweep
 
-    return _resume(find_sweep(sweep, results), options, trials=trials)
+        folder = find_sweep(sweep, results)
+    return _finish(resume_sweep(folder, options, observers, trials=trials), options)
 
 
 @click.command(short_help="Measure trials that lack an oracle.")
@@ -107,12 +115,12 @@ def resume(sweep: str, results: Path, trials: int | None, options: RunOptions) -
 @run_options
 def probe(sweep: str, oracles: tuple[str, ...], results: Path, options: RunOptions) -> int:
     """Measure the trials of SWEEP that lack an oracle, from their checkpoints."""
-    from sweeper.run.observers import make_observers
-    from sweeper.run.sweep import probe_sweep
-    from sweeper.store.find import find_sweep
+    with observed(options, f"reading {sweep}") as observers:
+        from sweeper.run.sweep import probe_sweep
+        from sweeper.store.find import find_sweep
 
-    folder = find_sweep(sweep, results)
-    return _finish(probe_sweep(folder, options, make_observers(options), oracles=oracles), options)
+        folder = find_sweep(sweep, results)
+    return _finish(probe_sweep(folder, options, observers, oracles=oracles), options)
 
 
 @click.command(short_help="Make the checkpoint of a trial again.")
@@ -161,11 +169,21 @@ def retrain(
     return INTERRUPTED if done.interrupted else 0
 
 
-def _resume(folder: Path, options: RunOptions, *, trials: int | None) -> int:
+@contextmanager
+def observed(options: RunOptions, what: str, *, shown: bool = True) -> Iterator[list[Observer]]:
+    """The observers of a command, which show from its first second what it does; an error closes them."""
     from sweeper.run.observers import make_observers
-    from sweeper.run.sweep import resume_sweep
+    from sweeper.run.observers.base import Observers, Phase
 
-    return _finish(resume_sweep(folder, options, make_observers(options), trials=trials), options)
+    observers = make_observers(options) if shown else []
+    told = Observers(observers)
+    told.on_phase(Phase(what))
+    try:
+        yield observers
+    except BaseException:
+        told.close()
+        raise
+    told.on_phase_end(what)
 
 
 def _dry_run(config: SweepConfig, options: RunOptions) -> int:

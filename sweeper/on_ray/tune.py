@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -15,7 +16,9 @@ from ray.tune.search import Searcher
 from sweeper.errors import SweepError
 from sweeper.on_ray.cluster import ray_died
 from sweeper.on_ray.driver import Driver, Task
+from sweeper.on_ray.progress import progress_file, read_progress, write_progress
 from trainers.datasets.base import Images
+from trainers.records import Progress
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 Work = Callable[[Any, Images, Callable[[Any], bool]], None]
 """Runs a task on the images of the data set, and sends messages; the answer to each is whether to go on."""
+LOOK_SECONDS: Final = 1.0
+"""Seconds between two looks at how far the trials are."""
 
 
 class StudySearcher(Searcher):
@@ -131,10 +136,17 @@ class StopTune(BaseException):
 
 
 class SweepStopper(tune.Stopper):
-    """Called by Tune at every step; it leaves Tune's loop if the sweep must end or Ray has died."""
+    """Called by Tune at every step; it leaves Tune's loop if the sweep must end or Ray has died.
 
-    def __init__(self, dispatcher: Driver) -> None:
+    It also passes on how far the trials are, which their workers write into files below `progress`.
+    """
+
+    def __init__(self, dispatcher: Driver, tasks: Mapping[str, Task], progress: Path) -> None:
         self.dispatcher = dispatcher
+        self.tasks = tasks
+        self.progress = progress
+        self.looked = -math.inf
+        self.seen: dict[Path, Progress] = {}
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         return False
@@ -142,9 +154,22 @@ class SweepStopper(tune.Stopper):
     def stop_all(self) -> bool:
         """Always false; to end the sweep it raises StopTune, which is faster."""
         fail_with_ray(self.dispatcher)
+        self._look()
         if self.dispatcher.stopping:
             raise StopTune
         return False
+
+    def _look(self) -> None:
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for task in self.tasks.values():
+            file = progress_file(self.progress, task)
+            found = read_progress(file)
+            if found is not None and found != self.seen.get(file):
+                self.seen[file] = found
+                with ErrorsToDriver(self.dispatcher):
+                    self.dispatcher.received(task, found)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -156,14 +181,21 @@ def bundle(task: Task, cpus: float, gpus: float) -> dict[str, float]:
     return {"CPU": cpus, **({"GPU": share} if share else {})}
 
 
-def run_on_worker(config: Mapping[str, Any], work: Work, images: Images) -> None:
-    """The Tune function: run one task and report to the controller, which ends this thread if it decides to stop."""
+def run_on_worker(config: Mapping[str, Any], work: Work, images: Images, progress: Path) -> None:
+    """The Tune function: run one task and report to the controller, which ends this thread if it decides to stop.
+
+    A report waits for the controller; what is only shown is written into a file below `progress`, and waits for nobody.
+    """
+    task: Task = config["task"]
 
     def send(message: object) -> bool:
-        tune.report({"message": message})
+        if isinstance(message, Progress):
+            write_progress(progress_file(progress, task), message)
+        else:
+            tune.report({"message": message})
         return True
 
-    work(config["task"], images, send)
+    work(task, images, send)
 
 
 def tune_sweep(
@@ -179,14 +211,19 @@ def tune_sweep(
 ) -> None:
     """Run the dispatcher's tasks on Ray with the function `work`, until no task is left or the sweep must stop."""
     deaths: dict[str, str] = {}
+    searcher = StudySearcher(dispatcher, deaths)
+    progress = storage.absolute() / "progress"
+    progress.mkdir(parents=True, exist_ok=True)
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([bundle(config["task"], cpus, gpus)])
 
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(run_on_worker, work=work, images=images), resources),
+        tune.with_resources(
+            tune.with_parameters(run_on_worker, work=work, images=images, progress=progress), resources
+        ),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(dispatcher, deaths),
+            search_alg=searcher,
             scheduler=StudyScheduler(dispatcher, deaths),
             num_samples=-1,
             max_concurrent_trials=jobs,
@@ -197,7 +234,7 @@ def tune_sweep(
             storage_path=str(storage),
             verbose=0,
             callbacks=[QuietCallback()],
-            stop=SweepStopper(dispatcher),
+            stop=SweepStopper(dispatcher, searcher.tasks, progress),
             failure_config=tune.FailureConfig(max_failures=retries),
         ),
     )

@@ -11,7 +11,7 @@ from sweeper.config.model import SweepConfig
 from sweeper.errors import SweepError
 from sweeper.run.checkpoints import Keeper, last_scores
 from sweeper.run.failures import Failure
-from sweeper.run.observers.base import Observer
+from sweeper.run.observers.base import Observer, Phase
 from sweeper.run.tasks import Message, Task
 from sweeper.search.configurations import make_trial_config
 from sweeper.search.stopping import AUDITED, decide
@@ -20,7 +20,7 @@ from sweeper.store.atomic import disk_full
 from sweeper.store.layout import SweepFolder
 from sweeper.store.outcomes import Outcome, read_outcome, write_outcome
 from sweeper.store.reports import ReportLog
-from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, EpochReport, TrialResult
+from trainers.records import COLLAPSED, COMPLETED, FAILED, PRUNED, EpochReport, Progress, TrialResult
 
 SAME_FAILURES: Final = 3
 """The sweep ends when its first trials, so many, all fail for one reason."""
@@ -68,6 +68,8 @@ class Dispatcher:
         if task.kind == "trial":
             self.reports.setdefault(task.config.trial, [])
             self.observers.on_trial_start(task.config)
+        else:
+            self.observers.on_phase(Phase(_phase(task), is_task=True))
         return task
 
     @property
@@ -124,6 +126,8 @@ class Dispatcher:
             self._failed(task, message)
         elif isinstance(message, EpochReport):
             return self._reported(message)
+        elif isinstance(message, Progress):
+            self.observers.on_progress(message)
         return True
 
     def _reported(self, report: EpochReport) -> bool:
@@ -153,6 +157,8 @@ class Dispatcher:
         self.live.discard(_key(task))
         if self.fatal is not None:
             return
+        if task.kind != "trial":
+            self.observers.on_phase_end(_phase(task))
         if task.kind == "trial":
             self._trial_ended(task, self.failures.pop(task.config.trial, None), died)
         elif died:
@@ -246,6 +252,11 @@ class Dispatcher:
 
 def _key(task: Task) -> tuple[str, int]:
     return task.kind, task.config.trial
+
+
+def _phase(task: Task) -> str:
+    """The phase of a task that is no trial."""
+    return "measuring the baselines" if task.kind == "baselines" else f"probing {_name(task)}"
 
 
 def _name(task: Task) -> str:

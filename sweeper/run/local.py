@@ -9,12 +9,13 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
 from sweeper.run.options import RunOptions
-from sweeper.run.packing import packing_bar
+from sweeper.run.packing import reading_images
 from sweeper.run.start import same_weights
 from sweeper.run.tasks import Message, Task
 from sweeper.run.worker import run_task
 from sweeper.store.manifest import store_trials
 from trainers.datasets.base import Images
+from trainers.records import Progress
 
 
 class StopTask(BaseException):
@@ -33,12 +34,16 @@ def run_locally(dispatcher: Dispatcher, options: RunOptions, images: Images | No
     def receive(task: Task, message: Message) -> bool:
         nonlocal working
         working = False
-        working = dispatcher.received(task, message) and not dispatcher.stopping
+        goes_on = dispatcher.received(task, message) and not dispatcher.stopping
+        if isinstance(message, Progress) and not goes_on:
+            raise StopTask  # between two updates, where nobody asks for the answer
+        working = goes_on
         return working
 
     with interruptible(stop, seconds=options.timeout):
         dispatcher.device = device_here(dispatcher.config, options.device)
-        images = same_images(dispatcher.config, dispatcher.folder, images, packing_bar(dispatcher.config, options))
+        with reading_images(dispatcher.config, dispatcher.observers) as tell:
+            images = same_images(dispatcher.config, dispatcher.folder, images, tell)
         same_weights(dispatcher.config, dispatcher.folder)
         same_device(dispatcher.folder, dispatcher.device, probes_only=dispatcher.only_waiting)
         store_trials(dispatcher.folder, dispatcher.config)

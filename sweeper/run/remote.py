@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Final
 
 from sweeper.config.resources import usable_cores
 from sweeper.errors import ConfigError
@@ -10,28 +11,34 @@ from sweeper.run.devices import gpus_per_trial, same_device
 from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import same_images
 from sweeper.run.interrupt import interruptible
+from sweeper.run.observers.base import Phase
 from sweeper.run.options import RunOptions
-from sweeper.run.packing import packing_bar
+from sweeper.run.packing import reading_images
 from sweeper.run.start import same_weights
 from sweeper.run.worker import run_task
 from sweeper.store.manifest import store_trials
 from trainers.datasets.base import Images
+
+STARTING: Final = "starting Ray"
 
 
 def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | None) -> None:
     """Run the tasks on Ray Tune, as many at once as there is room for."""
     from sweeper.on_ray.cluster import capacity, ray_running
 
-    config = dispatcher.config
+    config, told = dispatcher.config, dispatcher.observers
     asked = options.jobs or (config.jobs if isinstance(config.jobs, int) else 0)
     with interruptible(dispatcher.stop, seconds=options.timeout) as take_signals:
-        images = same_images(config, dispatcher.folder, images, packing_bar(config, options))
+        with reading_images(config, told) as tell:
+            images = same_images(config, dispatcher.folder, images, tell)
         same_weights(config, dispatcher.folder)
         cpus = max(usable_cores(), asked * config.resources.cpus)
+        told.on_phase(Phase(STARTING))
         with ray_running(options.address, cpus=cpus, store_bytes=images.memory_bytes) as root:
             take_signals()  # Ray's own part in C++ has set a handler
             from sweeper.on_ray.tune import tune_sweep
 
+            told.on_phase_end(STARTING)
             there = capacity()
             gpus = 0.0 if options.device == "cpu" else gpus_per_trial(config, there.gpus)
             if options.device.startswith("cuda") and not gpus:
@@ -52,4 +59,5 @@ def run_on_ray(dispatcher: Dispatcher, options: RunOptions, images: Images | Non
                     storage=storage,
                 )
             finally:
+                told.on_phase(Phase("stopping Ray"))
                 shutil.rmtree(storage, ignore_errors=True)

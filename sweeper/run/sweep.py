@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from sweeper.config.model import SweepConfig
 from sweeper.config.oracles import asked_oracles, choices_of
@@ -18,9 +19,9 @@ from sweeper.run.dispatcher import Dispatcher
 from sweeper.run.images import check_labels, has_labels, read_images
 from sweeper.run.local import run_locally
 from sweeper.run.observers import further_observers, observer_options
-from sweeper.run.observers.base import Observer, Observers, SweepStart
+from sweeper.run.observers.base import Observer, Observers, Phase, SweepStart
 from sweeper.run.options import RunOptions
-from sweeper.run.packing import packing_bar
+from sweeper.run.packing import reading_images
 from sweeper.run.recovery import queue_missing_probes, recover
 from sweeper.run.remote import run_on_ray
 from sweeper.search.samplers import check_trials
@@ -36,6 +37,8 @@ from sweeper.store.restore import restore_log, restore_outcomes
 from sweeper.store.tables import write_tables
 from trainers.datasets.base import Images
 from trainers.records import FAILED, STATUSES
+
+OPENING: Final = "opening the study"
 
 
 @dataclass(frozen=True)
@@ -63,31 +66,35 @@ def run_sweep(config: SweepConfig, folder: Path, options: RunOptions, observers:
         ResultsError: the folder exists.
         SweepError: the sweep cannot go on: its trials all fail for one reason, the disk is full, Ray does not start.
     """
-    check_trials(config)
-    check_device(options)
-    further = further_observers(config.observers, observers)
-    labelled = not config.oracle or has_labels(config)
-    check_labels(config, [one for one in config.oracle_choices.values() if one.dataset is not None])
-    images = read_images(config, packing_bar(config, options))
-    name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
-    url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
-    made = create_folder(folder, config, study=name)
-    with locked(made), closing(Observers([*observers, *further])) as told:
-        try:
-            study = open_study(config, url=url, name=name, create=True)
-        except SweeperError:
-            shutil.rmtree(made.path)  # else the folder would look like a sweep, while its study is another one's
-            raise
-        with closing(study):
-            study.claim(read_origin(made)["id"], made.path)
-            told.on_begin(sweep_start(config, made, study))
-            for note in images.notes:
-                told.on_message(note)
-            if not labelled and all(one.dataset is None for one in config.oracle_choices.values()):
-                told.on_message(
-                    "the data set has no labels, so no oracle measures the trials; `oracle=none` hides this"
-                )
-            return run_tasks(Dispatcher(config, made, study, told), options, images=images)
+    with closing(Observers(observers)) as told:
+        check_trials(config)
+        check_device(options)
+        told.observers += further_observers(config.observers, observers)
+        with reading_images(config, told) as tell:
+            labelled = not config.oracle or has_labels(config)
+            check_labels(config, [one for one in config.oracle_choices.values() if one.dataset is not None])
+            images = read_images(config, tell)
+        name = folder.name if config.storage else f"{config.method}-{config.dataset['name']}"
+        url = storage_url(config, SweepFolder(folder.absolute()).storage_url, options.storage)
+        told.on_phase(Phase(OPENING))
+        made = create_folder(folder, config, study=name)
+        with locked(made), closing(told):
+            try:
+                study = open_study(config, url=url, name=name, create=True)
+            except SweeperError:
+                shutil.rmtree(made.path)  # else the folder would look like a sweep, while its study is another one's
+                raise
+            with closing(study):
+                study.claim(read_origin(made)["id"], made.path)
+                told.on_phase_end(OPENING)
+                told.on_begin(sweep_start(config, made, study))
+                for note in images.notes:
+                    told.on_message(note)
+                if not labelled and all(one.dataset is None for one in config.oracle_choices.values()):
+                    told.on_message(
+                        "the data set has no labels, so no oracle measures the trials; `oracle=none` hides this"
+                    )
+                return run_tasks(Dispatcher(config, made, study, told), options, images=images)
 
 
 def resume_sweep(
@@ -127,27 +134,30 @@ def opened(
     folder: Path, options: RunOptions, observers: Sequence[Observer], *, trials: int | None = None
 ) -> Iterator[Dispatcher]:
     """The dispatcher of an existing sweep, whose folder is locked for this process."""
-    check_device(options)
-    made, config, origin = read_manifest(folder, cluster=options.on_cluster, observers=observer_options())
-    further = further_observers(config.observers, observers)
-    with locked(made), closing(Observers([*observers, *further])) as told:
-        restored, again = restore_log(made), restore_outcomes(made)
-        # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
-        fresh = not made.reports_log.is_file()
-        url = storage_url(config, made.storage_url, options.storage)
-        study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
-        with closing(study):
-            study.claim(origin.get("id", ""), made.path)
-            if trials is not None:
-                config = study.config = with_trials(config, trials, study.started())
-            told.on_begin(sweep_start(config, made, study))
-            if restored:
-                told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
-            if again:
-                which = f"trial {again[0]}" if len(again) == 1 else f"{len(again)} trials"
-                told.on_message(f"{which} had lost the result.json; the oracle values are those of trials.parquet")
-            with closing(Dispatcher(config, made, study, told)) as dispatcher:
-                yield dispatcher
+    with closing(Observers(observers)) as told:
+        told.on_phase(Phase(OPENING))
+        check_device(options)
+        made, config, origin = read_manifest(folder, cluster=options.on_cluster, observers=observer_options())
+        told.observers += further_observers(config.observers, observers)
+        with locked(made), closing(told):
+            restored, again = restore_log(made), restore_outcomes(made)
+            # A driver that was killed right after it wrote sweep.yaml leaves no study; later a missing one is an error.
+            fresh = not made.reports_log.is_file()
+            url = storage_url(config, made.storage_url, options.storage)
+            study = open_study(config, url=url, name=origin["study"], create=fresh, again=True)
+            with closing(study):
+                study.claim(origin.get("id", ""), made.path)
+                if trials is not None:
+                    config = study.config = with_trials(config, trials, study.started())
+                told.on_phase_end(OPENING)
+                told.on_begin(sweep_start(config, made, study))
+                if restored:
+                    told.on_message(f"reports.jsonl lacked {restored} reports; they were restored from reports.parquet")
+                if again:
+                    which = f"trial {again[0]}" if len(again) == 1 else f"{len(again)} trials"
+                    told.on_message(f"{which} had lost the result.json; the oracle values are those of trials.parquet")
+                with closing(Dispatcher(config, made, study, told)) as dispatcher:
+                    yield dispatcher
 
 
 def with_trials(config: SweepConfig, trials: int, started: int) -> SweepConfig:
@@ -166,7 +176,7 @@ def with_trials(config: SweepConfig, trials: int, started: int) -> SweepConfig:
 
 def sweep_start(config: SweepConfig, folder: SweepFolder, study: Study) -> SweepStart:
     """What observers are told at the beginning."""
-    return SweepStart(config, folder.path, study.runs, dict(counts_of(study)))
+    return SweepStart(config, folder.path, study.runs, dict(counts_of(study)), study.maximize, study.best())
 
 
 def counts_of(study: Study) -> Counter[str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sweeper.run.failures import Failure
 from sweeper.store.layout import SweepFolder
-from trainers.records import EpochReport, TrialConfig, TrialResult
+from trainers.records import EpochReport, Progress, TrialConfig, TrialResult
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Task:
         return self.folder.log(self.config.trial)
 
 
-Message = EpochReport | Failure
+Message = EpochReport | Progress | Failure
 
 
 Send = Callable[[Message], bool]

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from sweeper.run.failures import Failure, kind_of, reason_of
+from sweeper.run.steps import Steps
 from sweeper.run.tasks import Message, Send, Task
 from sweeper.run.trial_log import describe_report, describe_scores, trial_log, warnings_in, write_line
 from sweeper.store.atomic import FULL, remove_torn, write_bytes
@@ -113,7 +114,7 @@ def _train(task: Task, images: Images | None, send: Send, log: FileIO) -> None:
         log, f"trial {config.trial} {begins} in process {os.getpid()} on {config.device}: {config.hyperparameters}"
     )
     epochs = 0
-    for report in train(config, images=images, folder=folder):
+    for report in train(config, images=images, folder=folder, told=Steps(config.trial, send)):
         epochs = report.epoch
         write_line(log, describe_report(report))
         if task.keep_every_epoch:

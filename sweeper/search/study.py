@@ -203,6 +203,12 @@ class Study:
         trial = self._trials()[number]
         optuna.trial.Trial(self.study, trial._trial_id).set_user_attr(key, value)
 
+    def best(self) -> tuple[int, float] | None:
+        """The completed trial with the best objective, the first of equals, and its objective."""
+        sign = 1 if self.maximize else -1
+        found = [(sign * record.value, -record.number) for record in self.records() if record.value is not None]
+        return None if not found else (-max(found)[1], sign * max(found)[0])
+
     def record(self, number: int) -> TrialRecord:
         """The study's record of one trial."""
         return _record(self._trials()[number])

@@ -16,7 +16,7 @@ from sweeper.cli.screens.cells import add_row, date, literal, make_table, number
 from sweeper.cli.screens.search_space import NARROW, yaml_narrow
 from sweeper.cli.screens.trials import legend, trials_table
 from sweeper.errors import ResultsError
-from sweeper.run.observers.live import STATUS_STYLES
+from sweeper.run.rows import STATUS_STYLES
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import FINISHED, INTERRUPTED, Listing, created
 from sweeper.store.manifest import NOTES, PROVENANCE, UNREADABLE

@@ -14,7 +14,7 @@ from sweeper.cli.screens.cells import literal, number
 from sweeper.cli.screens.search_space import yaml_lines
 from sweeper.cli.screens.wide import WideTable
 from sweeper.errors import ResultsError
-from sweeper.run.observers.live import STATUS_STYLES
+from sweeper.run.rows import STATUS_STYLES
 from sweeper.store.layout import SweepFolder
 from sweeper.store.listing import Listing, hyperparameters_of
 from trainers.formats import accuracy, one_line

@@ -9,7 +9,21 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from sweeper.config.model import SweepConfig
-from trainers.records import EpochReport, OracleScore, TrialConfig, TrialResult
+from trainers.records import EpochReport, OracleScore, Progress, TrialConfig, TrialResult
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a sweep does besides training its trials: reading the images, starting Ray, measuring the baselines."""
+
+    name: str
+    done: int = 0
+    total: int = 0
+    """Of how many pieces; 0 where that is not known."""
+    note: str = ""
+    """One line that the user should know of it."""
+    is_task: bool = False
+    """Whether a worker does it, in the place of a trial."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +36,10 @@ class SweepStart:
     """Trials of the whole sweep."""
     ended: Mapping[str, int] = field(default_factory=dict)
     """Status -> trials that ended before this process began."""
+    maximize: bool = True
+    """Whether more of the objective is better."""
+    best: tuple[int, float] | None = None
+    """The best of the trials that completed before, and its objective."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +67,20 @@ class Observer:
     def __init__(self, options: ObserverOptions = NO_OPTIONS) -> None:
         self.options = options
 
+    def on_phase(self, phase: Phase) -> None:
+        """A phase begins, or has come further; the first ones come before `on_begin`, and some beside trials."""
+
+    def on_phase_end(self, name: str) -> None:
+        """A phase is over, if it had begun."""
+
     def on_begin(self, start: SweepStart) -> None:
         """The sweep begins or continues."""
 
     def on_trial_start(self, config: TrialConfig) -> None:
         """A trial begins or continues."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """A trial has come further within an epoch; told about once a second, and not of every epoch."""
 
     def on_report(self, report: EpochReport) -> None:
         """A trial has finished an epoch."""
@@ -78,6 +105,14 @@ class Observers(Observer):
         super().__init__()
         self.observers = list(observers)
 
+    def on_phase(self, phase: Phase) -> None:
+        """Tell all of them."""
+        self._tell("on_phase", phase)
+
+    def on_phase_end(self, name: str) -> None:
+        """Tell all of them."""
+        self._tell("on_phase_end", name)
+
     def on_begin(self, start: SweepStart) -> None:
         """Tell all of them."""
         self._tell("on_begin", start)
@@ -85,6 +120,10 @@ class Observers(Observer):
     def on_trial_start(self, config: TrialConfig) -> None:
         """Tell all of them."""
         self._tell("on_trial_start", config)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Tell all of them."""
+        self._tell("on_progress", progress)
 
     def on_report(self, report: EpochReport) -> None:
         """Tell all of them."""
@@ -103,8 +142,9 @@ class Observers(Observer):
         self._tell("on_message", text)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all of them; later there is nothing left to close."""
         self._tell("close")
+        self.observers.clear()
 
     def _tell(self, event: str, *content: object) -> None:
         for observer in list(self.observers):

@@ -1,18 +1,22 @@
-"""plain: one line per trial that has ended, for pipes and log files."""
+"""plain: one line per trial that has ended, and per phase that lasts, for pipes and log files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from threading import Timer
+from typing import ClassVar, Final
 
 from rich.console import Console
 from rich.text import Text
 
-from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, SweepStart
+from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, Phase, SweepStart
 from sweeper.run.pace import Pace
 from sweeper.run.trial_log import describe_scores
 from trainers.formats import one_line, plain, seconds
-from trainers.records import EpochReport, OracleScore, TrialResult
+from trainers.records import EpochReport, OracleScore, Progress, TrialConfig, TrialResult
+
+LASTS: Final = 10.0
+"""Seconds after which a phase is worth a line."""
 
 
 class PlainLines(Observer):
@@ -26,15 +30,42 @@ class PlainLines(Observer):
         self.pace = Pace()
         self.last: dict[int, EpochReport] = {}
         """Trial -> its last report."""
+        self.phases: dict[str, Timer] = {}
+        self.failed: Exception | None = None
+
+    def on_phase(self, phase: Phase) -> None:
+        """A line for the phase, if it lasts, and its note at once."""
+        if phase.is_task:
+            self.pace.task_started(phase.name)
+        if phase.name not in self.phases:
+            if phase.note:
+                self._print(phase.note)
+            self.phases[phase.name] = timer = Timer(LASTS, self._print_later, [f"{phase.name} …"])
+            timer.daemon = True
+            timer.start()
+
+    def on_phase_end(self, name: str) -> None:
+        """A line that is not yet printed is not worth it."""
+        self.pace.task_ended(name)
+        if name in self.phases:
+            self.phases.pop(name).cancel()
 
     def on_begin(self, start: SweepStart) -> None:
         """Nothing is printed; the pace begins."""
-        self.pace = Pace(start.runs, start.config.epochs, start.ended)
+        self.pace = Pace(start.config, start.runs, start.ended)
+
+    def on_trial_start(self, config: TrialConfig) -> None:
+        """Nothing is printed."""
+        self.pace.started(config)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Nothing is printed."""
+        self.pace.progressed(progress)
 
     def on_report(self, report: EpochReport) -> None:
         """Nothing is printed before the trial ends."""
         self.last[report.trial] = report
-        self.pace.reported()
+        self.pace.reported(report)
 
     def on_trial_end(self, result: TrialResult) -> None:
         """The line of the trial."""
@@ -51,7 +82,21 @@ class PlainLines(Observer):
         """The text."""
         self._print(text)
 
+    def close(self) -> None:
+        """No line comes later."""
+        for name in list(self.phases):
+            self.on_phase_end(name)
+
+    def _print_later(self, text: str) -> None:
+        """In a thread of its own, from which no error reaches the sweep: the next line raises it."""
+        try:
+            self._print(text)
+        except Exception as error:
+            self.failed = error
+
     def _print(self, text: str) -> None:
+        if self.failed is not None:
+            raise self.failed
         self.console.print(Text(one_line(text)), soft_wrap=True, highlight=False)
         self.console.file.flush()
 
