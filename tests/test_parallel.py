@@ -69,7 +69,8 @@ def test_an_axis_places_missing_and_constant_values() -> None:
 @pytest.fixture(scope="module")
 def images() -> Images:
     rng = np.random.default_rng(0)
-    return Images(*(rng.integers(0, 256, (count, 12, 12, 3), dtype=np.uint8) for count in (64, 32)))
+    train, test = (rng.integers(0, 256, (count, 12, 12, 3), dtype=np.uint8) for count in (64, 32))
+    return Images(train=train, test=test)
 
 
 def test_the_picture_shows_the_views_of_the_sample_and_changes_no_number(images: Images) -> None:
