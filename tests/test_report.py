@@ -210,7 +210,7 @@ def test_a_second_analysis_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     (folder / "reports.parquet").unlink()
     analyze([folder], criteria=["rankme"])
     left = {path.name for path in (folder / "analysis" / "figures").iterdir()}
-    assert {name.partition(".")[0] for name in left} == {"oracle-rankme", "selection", "hyperparameters"}
+    assert {name.partition(".")[0] for name in left} == {"oracle-rankme", "selection", "hyperparameters", "parallel"}
     assert not (folder / "analysis" / "by_epoch.csv").exists()
     assert not (folder / "analysis" / "pruning.csv").exists()
 

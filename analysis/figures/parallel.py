@@ -85,7 +85,7 @@ def steps_of(scores: Series[float]) -> Series[int]:
     """
     low, high = scores.min(), scores.max()
     places = (scores - low) / (high - low) if high > low else scores * 0 + 0.5
-    return np.floor(places * len(STEPS)).clip(0, len(STEPS) - 1).fillna(NO_ORACLE).astype(int)
+    return (places * len(STEPS)).clip(0, len(STEPS) - 1).fillna(NO_ORACLE).astype(int)  # rounds down
 
 
 def cell(name: str, value: Any) -> str:

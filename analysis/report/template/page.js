@@ -65,15 +65,12 @@ for (const figure of document.querySelectorAll(".brushed")) {
       : "Point at a line to read its trial. Drag along an axis to keep the trials there, also in the table of all trials.";
   };
   const filter = () => {
-    const kept = new Set();
-    for (const line of lines) {
-      const inside = passes(line);
-      line.group.classList.toggle("out", !inside);
-      if (inside) kept.add(line.trial);
-    }
-    const all = axes.every(axis => !axis.range);
-    for (const row of document.querySelectorAll("tr[data-trial]")) row.hidden = !all && !kept.has(row.dataset.trial);
+    for (const line of lines) line.group.classList.toggle("out", !passes(line));
     tell();
+  };
+  const filterTable = () => {  // at the end of a drag alone, since the page moves
+    const all = axes.every(axis => !axis.range), kept = new Set(lines.filter(passes).map(line => line.trial));
+    for (const row of document.querySelectorAll("tr[data-trial]")) row.hidden = !all && !kept.has(row.dataset.trial);
   };
   for (const axis of axes) {
     const height = event => {
@@ -90,7 +87,11 @@ for (const figure of document.querySelectorAll(".brushed")) {
       axis.brush.setAttribute("height", axis.range ? range[1] - range[0] : 0);
       filter();
     };
-    axis.grip.onpointerup = axis.grip.onpointercancel = event => { axis.grip.onpointermove(event); began = null };
+    axis.grip.onpointerup = axis.grip.onpointercancel = event => {
+      axis.grip.onpointermove(event);
+      began = null;
+      filterTable();
+    };
   }
   tell();
 }
