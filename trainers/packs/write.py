@@ -28,8 +28,8 @@ from trainers.packs.index import (
     check_sources,
     file_digest,
     has_index,
-    read_index,
     read_plan,
+    reread_index,
     write_index,
     write_plan,
 )
@@ -114,7 +114,7 @@ def checked_index(folder: Path, sources: Sources) -> Index:
     Raises:
         PackError: they are not.
     """
-    index = read_index(folder)
+    index = reread_index(folder)
     check_sources(folder, index.plan, sources)
     check_index(index)
     check_skipped(index, sources)
@@ -165,8 +165,7 @@ def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | 
             tell(done := done + _count(job, plan), wanted.images)
     index = make_index(sources, folder, plan, jobs)
     write_index(index)
-    read_index.cache_clear()
-    return read_index(folder)
+    return reread_index(folder)
 
 
 def make_index(sources: Sources, folder: Path, plan: Plan, jobs: Sequence[Job]) -> Index:
