@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -59,6 +60,21 @@ def test_out_is_read_by_the_data_set_packed(images: Path, tmp_path: Path, capsys
     assert read_index(tmp_path / "out").square == 20
     code, _, err = said(capsys, f"{{name: packed, root: {tmp_path / 'out'}}}")
     assert (code, "is a pack itself" in err) == (2, True)
+
+
+def test_again_removes_nothing_that_another_process_writes(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = (str(images), "--size", "16", "--out", str(out), "--json")
+    first = json.loads(said(capsys, *command)[1])
+    with (out / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another process writes the pack" in wrong(capsys, *command[:-1], "--again")
+    assert (out / "index.json").is_file()
+    written = (out / "index.json").stat().st_mtime_ns
+    assert json.loads(said(capsys, *command, "--again")[1]) == first
+    assert (out / "index.json").stat().st_mtime_ns > written
 
 
 def wrong(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

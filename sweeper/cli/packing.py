@@ -103,11 +103,11 @@ def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str
 
     described, sources = sources_of(dataset, options.size)
     folder = _folder(sources, options)
-    if options.again:
-        _remove(folder)
     bar = None if options.quiet else PackingBar(f"the data set {sources.name}", folder)
     try:
-        index = write_pack(sources, folder, encoding=options.encoding, workers=options.workers, tell=bar)
+        index = write_pack(
+            sources, folder, encoding=options.encoding, workers=options.workers, tell=bar, again=options.again
+        )
     finally:
         if bar is not None:
             bar.close()
@@ -166,16 +166,6 @@ def _folder(sources: Sources, options: PackOptions) -> Path:
     from trainers.packs.cache import pack_folder
 
     return options.out.expanduser().absolute() if options.out is not None else pack_folder(sources)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a pack, and nothing that is none."""
-    import shutil
-
-    from trainers.packs.index import INDEX, PLAN
-
-    if any((folder / name).is_file() for name in (PLAN, INDEX)):
-        shutil.rmtree(folder)
 
 
 def _show(index: Index, how: str, *, as_json: bool, quiet: bool) -> None:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from trainers.packs.encode import ABOUT, PIXELS, Job, write_array_shard
 from trainers.packs.index import (
     AGAIN,
+    INDEX,
+    PLAN,
     VERSION,
     Index,
     Places,
@@ -48,6 +50,7 @@ SHARD_BYTES: Final = 2**26
 SHARD_IMAGES: Final = 1024
 """Most images of a shard, so that progress is seen and little is lost when packing is killed."""
 SHARDS: Final = "shards"
+LOCK: Final = ".lock"
 
 Tell = Callable[[int, int], None]
 """Told the images that have been packed, and all."""
@@ -85,12 +88,18 @@ def estimate(sources: Sources, images: int, encoding: str | None = None, *, raw:
 
 
 def write_pack(
-    sources: Sources, folder: Path, *, encoding: str | None = None, workers: int | None = None, tell: Tell | None = None
+    sources: Sources,
+    folder: Path,
+    *,
+    encoding: str | None = None,
+    workers: int | None = None,
+    tell: Tell | None = None,
+    again: bool = False,
 ) -> Index:
     """The pack of these images in `folder`: written, completed where a killed process began it, or found whole.
 
-    The images of one shard are packed in this process, more in `workers` processes, by default one per core. The
-    bytes depend neither on the workers nor on interruptions.
+    With `again`, the pack that is there is removed first. The images of one shard are packed in this process, more in
+    `workers` processes, by default one per core. The bytes depend neither on the workers nor on interruptions.
 
     Raises:
         PackError: no space, a file that cannot be read or has changed, another version, a damaged or a busy pack.
@@ -98,6 +107,8 @@ def write_pack(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
+            if again:
+                _remove(folder)
             if has_index(folder):
                 return checked_index(folder, sources)
             return _write(sources, folder, encoding, workers, tell or _silent)
@@ -302,6 +313,20 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
+def _remove(folder: Path) -> None:
+    """Remove a pack, and nothing that is none.
+
+    Shards go first: without a plan, those of a removal that was killed would be taken for parts of the next pack.
+    """
+    if not any((folder / name).is_file() for name in (PLAN, INDEX)):
+        return
+    for path in sorted(folder.iterdir(), key=Path.is_file):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
 def _written(folder: Path) -> int:
     return sum(path.stat().st_size for path in (folder / SHARDS).glob("*.safetensors"))
 
@@ -309,7 +334,7 @@ def _written(folder: Path) -> int:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Lock a pack for this process; the kernel releases the lock when the process dies."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
