@@ -103,6 +103,17 @@ def test_a_data_set_is_embedded_with_both_splits(images: Path, encoder: Path, tm
     np.testing.assert_allclose(np.stack(list(table["features"])), np.stack(list(again["features"])), atol=1e-5)
 
 
+def test_a_pack_is_embedded_as_the_images_that_it_is_made_of(images: Path, encoder: Path, tmp_path: Path) -> None:
+    spec, pack = f"{{name: folder, root: {images}, size: 12, channels: 1}}", tmp_path / "pack"
+    assert run("pack", spec, "--out", pack, "--size", "12", "--quiet")[0] == 0
+    for given, out in ((f"{{name: packed, root: {pack}}}", "packed.npz"), (spec, "folder.npz")):
+        code, said = run("embed", encoder, given, "--out", tmp_path / out)
+        assert code == 0, said
+    found, expected = (np.load(tmp_path / name) for name in ("packed.npz", "folder.npz"))
+    np.testing.assert_array_equal(found["features"], expected["features"])
+    assert found["paths"].tolist()[:2] == ["train/0", "train/1"]
+
+
 def test_files_that_cannot_be_read_are_named_and_left_out(images: Path, encoder: Path, tmp_path: Path) -> None:
     root = make_images(tmp_path / "mine", count=6)
     (root / "rows" / "broken.png").write_bytes(b"no image")
