@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sweeper.cli.commands import execute
 from trainers.encoders import build_encoder
 from trainers.export import ExportedEncoder, Recipe, load_encoder, write_export
-from trainers.foreign import Reading, encoder_digest, open_encoder
+from trainers.foreign import Reading, encoder_digest, open_encoder, read_json
 from trainers.weights import fit_to
 
 pytestmark = pytest.mark.slow
@@ -345,6 +345,12 @@ def test_a_model_of_transformers_is_read_by_it(
     pixels = torch.rand(2, 3, 8, 8)
     expected = pixels[:, :, 0, 0] if missing else pixels.mean((2, 3))
     torch.testing.assert_close(found(pixels), expected / 0.5)
+
+
+def test_a_damaged_file_of_the_preprocessor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"preprocessor_config.json cannot be read: Expecting"):
+        read_json(tmp_path / "preprocessor_config.json")
 
 
 def test_the_digest_is_of_weights_and_input(tmp_path: Path) -> None:
