@@ -446,6 +446,14 @@ def test_a_pack_without_room_is_refused_before_it_is_begun(tmp_path: Path, monke
     assert not list((tmp_path / "pack").glob("*.json"))
 
 
+def test_a_pack_of_no_image_is_refused(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", count=8)
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    with pytest.raises(PackError, match=r"none of the 6 train images can be read, such as o.*\.jpg \(no image format"):
+        read_images(folder_of(root, skip_unreadable=8))
+
+
 def test_a_pack_of_16_bit_files_says_what_to_do(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures")
     Image.fromarray(np.full((40, 40), 40000, dtype=np.uint16)).save(root / "one" / "deep.png")

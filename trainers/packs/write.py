@@ -133,9 +133,12 @@ def checked_index(folder: Path, sources: Sources) -> Index:
 
 
 def check_skipped(index: Index, sources: Sources) -> None:
-    """Raises: PackError, if more files were left out than may be."""
+    """Raises: PackError, if more files were left out than may be, or all of a split."""
     if len(index.left_out) > sources.skip:
         raise _too_many(len(index.left_out), index.left_out[0], sources.skip)
+    for split, count in index.plan.counts.items():
+        if count and not len(index.places[split]):
+            raise PackError(f"none of the {count} {split} images can be read, such as {index.left_out[0]}; repair them")
 
 
 def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | None, tell: Tell) -> Index:
@@ -175,6 +178,7 @@ def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | 
             _check_failures(sources, failed)
             tell(done := done + _count(job, plan), wanted.images)
     index = make_index(sources, folder, plan, jobs)
+    check_skipped(index, sources)
     write_index(index)
     return reread_index(folder)
 
