@@ -184,3 +184,4 @@ def test_the_configuration_is_told_without_what_stands_elsewhere() -> None:
         ("device", "cpu"),
     ]
     assert setup_table({}) == ()
+    assert dict(entries({"method": "simclr", "space": 3, "fixed": [1]})) == {"method": "simclr"}

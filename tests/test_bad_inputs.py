@@ -20,9 +20,11 @@ from small_sweeps import make_images, mapping, small_config
 
 from sweeper.cli.commands import execute
 from sweeper.config import sizes
+from sweeper.config.read import load_config
 from sweeper.config.yaml_text import MAX_BYTES
 from sweeper.run.options import RunOptions
 from sweeper.run.sweep import run_sweep
+from trainers.methods.simclr import SimCLR
 
 pytestmark = pytest.mark.slow
 
@@ -218,6 +220,19 @@ def test_what_does_not_fit_into_memory(
     monkeypatch.setattr(sizes, "machine_bytes", lambda *, cluster: memory)
     fixed = [] if "space.projector" not in overrides[0] else ["fixed={projection_dim: 8, optimizer: sgd}"]
     assert said in refused("run", file, *overrides, *fixed)
+
+
+def test_a_method_that_cannot_be_measured_is_said(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def features(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2\nshapes cannot be multiplied")
+
+    monkeypatch.setattr(SimCLR, "features", features)
+    load_config(file)
+    (said,) = [line for line in caplog.messages if "is not checked" in line]
+    assert "`method` simclr" in said
+    assert "(mat1 and mat2 shapes cannot be multiplied)" in said
 
 
 # Options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -50,12 +51,27 @@ def test_the_copy_has_what_the_study_must_not_have(sweep: Path, tmp_path: Path) 
         assert theirs.user_attrs["status"] == "completed"
 
 
+def test_trials_have_their_numbers_beside_one_that_still_runs(sweep: Path, tmp_path: Path) -> None:
+    shutil.copytree(sweep, tmp_path / "running")
+    url = f"sqlite:///{tmp_path / 'running' / 'study.db'}"
+    (name,) = optuna.get_all_study_names(url)
+    own = optuna.load_study(storage=url, study_name=name)
+    assert [own.ask().number, own.ask().number] == [3, 4]
+    own.tell(4, 5.0)
+    assert execute(["dashboard", str(tmp_path / "running"), "--out", str(tmp_path / "copy.db")]) == 0
+    copy = optuna.load_study(storage=f"sqlite:///{tmp_path / 'copy.db'}", study_name="running")
+    assert [trial.state for trial in copy.get_trials()] == [trial.state for trial in own.get_trials()]
+    assert copy.get_trials()[4].value == 5.0
+
+
 def test_an_existing_file_and_a_missing_package_are_refused(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "copy.db").touch()
     assert execute(["dashboard", str(sweep), "--out", str(tmp_path / "copy.db")]) == 2
     assert "must be a new file" in capsys.readouterr().err
+    assert execute(["dashboard", str(sweep), "--out", str(tmp_path / "nowhere" / "copy.db")]) == 2
+    assert "must be in a folder that exists" in capsys.readouterr().err
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
     assert execute(["dashboard", str(sweep)]) == 2
     assert "pip install 'ssl-sweeper[dashboard]'" in capsys.readouterr().err

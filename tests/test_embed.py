@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sweeper.cli.commands import execute
 from trainers.encoders import build_encoder
 from trainers.export import ExportedEncoder, Recipe, load_encoder, write_export
-from trainers.foreign import Reading, encoder_digest, open_encoder
+from trainers.foreign import Reading, encoder_digest, open_encoder, read_json
 from trainers.weights import fit_to
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,17 @@ def test_a_data_set_is_embedded_with_both_splits(images: Path, encoder: Path, tm
     again = pd.read_parquet(tmp_path / "again.parquet")
     assert list(table["path"]) == list(again["path"])
     np.testing.assert_allclose(np.stack(list(table["features"])), np.stack(list(again["features"])), atol=1e-5)
+
+
+def test_a_pack_is_embedded_as_the_images_that_it_is_made_of(images: Path, encoder: Path, tmp_path: Path) -> None:
+    spec, pack = f"{{name: folder, root: {images}, size: 12, channels: 1}}", tmp_path / "pack"
+    assert run("pack", spec, "--out", pack, "--size", "12", "--quiet")[0] == 0
+    for given, out in ((f"{{name: packed, root: {pack}}}", "packed.npz"), (spec, "folder.npz")):
+        code, said = run("embed", encoder, given, "--out", tmp_path / out)
+        assert code == 0, said
+    found, expected = (np.load(tmp_path / name) for name in ("packed.npz", "folder.npz"))
+    np.testing.assert_array_equal(found["features"], expected["features"])
+    assert found["paths"].tolist()[:2] == ["train/0", "train/1"]
 
 
 def test_files_that_cannot_be_read_are_named_and_left_out(images: Path, encoder: Path, tmp_path: Path) -> None:
@@ -334,6 +345,12 @@ def test_a_model_of_transformers_is_read_by_it(
     pixels = torch.rand(2, 3, 8, 8)
     expected = pixels[:, :, 0, 0] if missing else pixels.mean((2, 3))
     torch.testing.assert_close(found(pixels), expected / 0.5)
+
+
+def test_a_damaged_file_of_the_preprocessor_is_named(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"preprocessor_config.json cannot be read: Expecting"):
+        read_json(tmp_path / "preprocessor_config.json")
 
 
 def test_the_digest_is_of_weights_and_input(tmp_path: Path) -> None:

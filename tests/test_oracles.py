@@ -89,6 +89,12 @@ def test_a_small_training_split_votes_as_a_whole_and_a_class_without_votes_is_ne
     assert wrong.further["top5"] == 0.0  # both neighbours are of one class
 
 
+def test_the_nearest_votes_at_a_low_temperature_however_far_it_is() -> None:
+    train = torch.tensor([[1.0, 0.0], [-1.0, 0.1]])
+    far = dataclasses.replace(KNN, k=2, temperature=1e-3)
+    assert far.score(train, torch.tensor([0, 1]), torch.tensor([[0.0, 1.0]]), torch.tensor([1])).accuracy == 1.0
+
+
 # vicreg_paper
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shlex
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from small_sweeps import make_images, reports, same_reports, small_config
 
@@ -61,6 +65,39 @@ def test_out_is_read_by_the_data_set_packed(images: Path, tmp_path: Path, capsys
     assert (code, "is a pack itself" in err) == (2, True)
 
 
+def test_the_words_that_read_a_pack_are_those_of_a_command(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = said(capsys, str(images), "--size", "16", "--out", "Anna's, big: pack")
+    (_, override) = shlex.split(out.splitlines()[-1].partition(" reads it ")[2])
+    found = yaml.safe_load(override.removeprefix("dataset="))
+    assert found == {"name": "packed", "root": str(tmp_path / "Anna's, big: pack"), "size": "SIZE"}
+
+
+def test_a_plugin_that_cannot_be_imported_is_one_line(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = EntryPoint("toy", "no_such_package:TOY", "sweeper.methods")
+    monkeypatch.setattr("trainers.plugins.entry_points", lambda group: [broken] if group == broken.group else [])
+    assert wrong(capsys, str(images)).startswith("sweeper: the plug-in no_such_package:TOY (sweeper.methods) cannot")
+
+
+def test_again_removes_nothing_that_another_process_writes(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = (str(images), "--size", "16", "--out", str(out), "--json")
+    first = json.loads(said(capsys, *command)[1])
+    with (out / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another process writes the pack" in wrong(capsys, *command[:-1], "--again")
+    assert (out / "index.json").is_file()
+    written = (out / "index.json").stat().st_mtime_ns
+    assert json.loads(said(capsys, *command, "--again")[1]) == first
+    assert (out / "index.json").stat().st_mtime_ns > written
+
+
 def wrong(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     code, out, err = said(capsys, *arguments, "--quiet")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -72,6 +109,7 @@ def test_what_cannot_be_packed_is_one_line(images: Path, tmp_path: Path, capsys:
     assert "did you mean `photos`" in wrong(capsys, "phots")
     assert "DATASET must be YAML" in wrong(capsys, "{name: folder")
     assert "`dataset.seize` is not an option of folder" in wrong(capsys, f"{{name: folder, root: {images}, seize: 3}}")
+    assert "`dataset.pack` must be a whole number" in wrong(capsys, f"{{name: folder, root: {images}, pack: big}}")
     assert "is no pack" in wrong(capsys, str(images), "--verify")
     (images / "rows" / "bad.png").write_bytes(b"no picture")
     assert "rows/bad.png (no image format" in wrong(capsys, str(images), "--size", "17")

@@ -403,6 +403,29 @@ def test_a_spoilt_pack_is_named_before_anything_is_trained(tmp_path: Path, spoil
         read_images(dataset)
 
 
+def test_a_process_sees_that_another_one_packed_anew(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", square=32, ending="png")
+    dataset, every = folder_of(root, size=32), torch.arange(30)
+    folder = pack(dataset)
+    packed = {"name": "packed", "root": str(folder), "size": 32}
+    before = [read_images(one) for one in (dataset, packed)]
+    digests = [one.fingerprint for one in before]
+    assert all(Data(one, "cpu").train.take(every).any() for one in before)
+    for path in root.rglob("*.png"):
+        Image.new("RGB", (32, 32)).save(path)
+    script = (
+        "import sys; from pathlib import Path; from trainers.datasets import open_dataset; "
+        "from trainers.packs.write import write_pack; "
+        f"write_pack(open_dataset({dataset!r}).sources('folder'), Path({str(folder)!r}), workers=1)"
+    )
+    shutil.rmtree(folder)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+    for digest, one in zip(digests, (dataset, packed), strict=True):
+        images = read_images(one)
+        assert images.fingerprint != digest
+        assert not Data(images, "cpu").train.take(every).any()
+
+
 def test_verify_reads_every_byte(tmp_path: Path) -> None:
     index = read_index(pack(folder_of(make_pictures(tmp_path / "pictures"))))
     check_digests(index)
@@ -421,6 +444,14 @@ def test_a_pack_without_room_is_refused_before_it_is_begun(tmp_path: Path, monke
     with pytest.raises(PackError, match=r"the pack needs about 0.0 GB, but .* has 0.0 GB free; .*SWEEPER_CACHE"):
         write_pack(sources, tmp_path / "pack")
     assert not list((tmp_path / "pack").glob("*.json"))
+
+
+def test_a_pack_of_no_image_is_refused(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pictures", count=8)
+    for path in root.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    with pytest.raises(PackError, match=r"none of the 6 train images can be read, such as o.*\.jpg \(no image format"):
+        read_images(folder_of(root, skip_unreadable=8))
 
 
 def test_a_pack_of_16_bit_files_says_what_to_do(tmp_path: Path) -> None:

@@ -215,6 +215,19 @@ def test_a_second_analysis_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert not (folder / "analysis" / "pruning.csv").exists()
 
 
+def test_files_of_others_beside_the_figures_stay(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "results", World(name="one", trials=4, epochs=2))
+    mine = tmp_path / "paper" / "figures" / "mine.pdf"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    for criterion in ("lidar", "rankme"):
+        analyze([folder], out=tmp_path / "paper", criteria=[criterion])
+    left = {path.name for path in mine.parent.iterdir()}
+    assert {"mine.pdf", "oracle-rankme.png"} <= left
+    assert "oracle-lidar.png" not in left
+    assert mine.read_text() == "mine"
+
+
 def test_a_sweep_without_labels_has_a_report_without_judgement(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path, World(name="one", trials=6, epochs=3), oracle="none")
     for name in ("trials", "baselines"):

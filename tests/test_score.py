@@ -174,6 +174,14 @@ def test_a_mistake_is_one_line(options: list[str], problem: str, images: Path, t
     assert not (tmp_path / "s.csv").exists()
 
 
+def test_an_image_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    root = make_images(tmp_path / "mine", count=6)
+    (root / "rows" / "broken.png").write_bytes(b"no image")
+    export(tmp_path / "encoder")
+    code, said = run("score", tmp_path / "encoder", "--dataset", dataset(root), "--out", tmp_path / "s.csv")
+    assert (code, "broken.png cannot be read" in said, "unexpected" in said) == (2, True, False), said
+
+
 def test_images_are_resized_in_parts_as_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gray images of 8 pixels, for an encoder of colours and 12 pixels."""
     export(tmp_path / "encoder", channels=3)

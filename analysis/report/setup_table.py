@@ -35,12 +35,16 @@ def entries(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if key in plain:
             yield key, in_words(plain[key])
     for section in ("space", "fixed"):
-        for name, value in (settings.get(section) or {}).items():
+        for name, value in _mapping(settings.get(section)).items():
             yield f"{section}.{name}", in_words(value)
-    origin = settings.get("provenance")
-    for key, value in (origin if isinstance(origin, Mapping) else {}).items():
+    for key, value in _mapping(settings.get("provenance")).items():
         if key not in LEFT_OUT:
             yield key, in_words(value)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    """A part of a sweep.yaml that should be a mapping; an empty one if it is not."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def in_words(value: object) -> str:

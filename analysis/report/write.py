@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,16 +171,23 @@ def only(results: Results, sweep: str) -> Results:
 
 
 def prepared(folder: Path) -> Path:
-    """The folder for figures: created if it is missing, and cleared of the figures of an earlier run."""
+    """The folder for figures: created if it is missing, and cleared of the figures that an earlier report shows."""
     figures = folder / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise ResultsUnreadable(f"`{folder}` must be a writable folder, but it is not: {error}") from error
+    earlier = shown_in(folder / "report.md")
     for file in figures.iterdir():
-        if file.suffix in (".png", ".pdf", ".csv"):
+        if file.suffix in (".png", ".pdf", ".csv") and file.stem in earlier:
             file.unlink()
     return figures
+
+
+def shown_in(report: Path) -> set[str]:
+    """The names of the figures in a report.md; none if there is no such file."""
+    text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
+    return set(re.findall(r"\(figures/(.+?)\.png\)", text))
 
 
 def write_files(

@@ -43,15 +43,17 @@ def serve(listing: Listing, *, host: str, port: int) -> None:
 
 
 def copy_study(listing: Listing, file: Path) -> Path:
-    """Write the finished trials of a sweep to a new SQLite file, with their numbers of trials.parquet as attributes.
+    """Write the trials of a sweep to a new SQLite file, with what trials.parquet says of finished ones as attributes.
 
     Raises:
-        ResultsError: the file exists, or the study cannot be read.
+        ResultsError: the file exists, its folder does not, or the study cannot be read.
     """
     import optuna
 
     if file.exists():
         raise ResultsError(f"`--out` must be a new file, but {file} exists")
+    if not file.resolve().parent.is_dir():
+        raise ResultsError(f"`--out` must be in a folder that exists, but there is no {file.parent}")
     folder, config, origin = read_manifest(listing.folder, cluster=True)
     study = open_study(config, url=storage_url(config, folder.storage_url), name=origin["study"], create=False).study
     rows = {int(row["trial"]): row for row in listing.trials}
@@ -61,11 +63,11 @@ def copy_study(listing: Listing, file: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         copy.set_metric_names([listing.objective])
-    for trial in study.get_trials():
+    for trial in study.get_trials():  # also those that have not ended: Optuna numbers them in the order of adding
         if trial.state.is_finished():
             about = attributes(rows.get(trial.number, {}), settings_criteria(listing.settings))
             trial.user_attrs = {**trial.user_attrs, **about}
-            copy.add_trial(trial)
+        copy.add_trial(trial)
     return file
 
 

@@ -252,7 +252,10 @@ def score(
     held = parsed(fixed, "--fixed") if fixed else {}
     config = score_config({**given, "criteria_sample": sample, "fixed": held}, device_named(device))
     opened = {text: opened_encoder(text, reading) for text in encoders}
-    read = read_images(config.dataset)
+    try:
+        read = read_images(config.dataset)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error
     for note in (*read.notes, *remarks(opened, read.train.shape[1], config.oracle, needs_embedding(config.criteria))):
         click.echo(f"sweeper: {one_line(note)}", err=True)
     with progress(len(opened), "encoders") as bar:

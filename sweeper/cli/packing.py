@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,8 +63,8 @@ def pack(dataset: str, cache: str | None, verify: bool, quiet: bool, as_json: bo
 
     use_cache(cache)
     options = PackOptions(**asked, quiet=quiet or as_json)  # type: ignore[arg-type]
-    load_all_plugins()
     try:
+        load_all_plugins()
         described = read_dataset(dataset)
         index, how = (verified if verify else packed)(described, options)
     except (OSError, ValueError) as error:
@@ -103,11 +105,11 @@ def packed(dataset: dict[str, Scalar], options: PackOptions) -> tuple[Index, str
 
     described, sources = sources_of(dataset, options.size)
     folder = _folder(sources, options)
-    if options.again:
-        _remove(folder)
     bar = None if options.quiet else PackingBar(f"the data set {sources.name}", folder)
     try:
-        index = write_pack(sources, folder, encoding=options.encoding, workers=options.workers, tell=bar)
+        index = write_pack(
+            sources, folder, encoding=options.encoding, workers=options.workers, tell=bar, again=options.again
+        )
     finally:
         if bar is not None:
             bar.close()
@@ -137,11 +139,15 @@ def sources_of(dataset: dict[str, Scalar], size: int | None) -> tuple[dict[str, 
     from dataclasses import replace
 
     from trainers.datasets import DATASETS, open_dataset
+    from trainers.options import read_options
+    from trainers.packs.sources import SIDE
 
     kind = DATASETS.get(str(dataset.get("name")))
     if kind is not None and "pack" in kind.Options.__dataclass_fields__:
-        side = size or dataset.get("pack") or 256
-        dataset = {**dataset, "pack": side, "size": min(int(dataset.get("size") or 64), int(side))}
+        given = {name: value for name, value in dataset.items() if name != "name"}
+        asked: Any = read_options(kind.Options, given, path="dataset", owner=f"an option of {dataset['name']}")
+        side = size or asked.pack or SIDE
+        dataset = {**dataset, "pack": side, "size": min(asked.size, side)}
     opened = open_dataset(dataset)
     if opened.stays_on_disk and not opened.packs:
         raise ConfigError(f"DATASET must be what a pack is made of, but {dataset['name']} is a pack itself")
@@ -151,10 +157,14 @@ def sources_of(dataset: dict[str, Scalar], size: int | None) -> tuple[dict[str, 
 
 def how_to_read(dataset: dict[str, Scalar], sources: Sources, options: PackOptions) -> str:
     """How a sweep reads the pack."""
+    import yaml
+
     from trainers.datasets import open_dataset
 
     if options.out is not None:
-        return f"a sweep reads it with dataset='{{name: packed, root: {options.out}, size: SIZE}}'"
+        packed = {"name": "packed", "root": str(_folder(sources, options)), "size": "SIZE"}
+        text = yaml.safe_dump(packed, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+        return f"a sweep reads it with dataset={shlex.quote(text.strip())}"
     if sources.files:
         return f"a sweep of this data set reads it with dataset.pack={sources.side}"
     if open_dataset(dataset).packs:
@@ -166,16 +176,6 @@ def _folder(sources: Sources, options: PackOptions) -> Path:
     from trainers.packs.cache import pack_folder
 
     return options.out.expanduser().absolute() if options.out is not None else pack_folder(sources)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a pack, and nothing that is none."""
-    import shutil
-
-    from trainers.packs.index import INDEX, PLAN
-
-    if any((folder / name).is_file() for name in (PLAN, INDEX)):
-        shutil.rmtree(folder)
 
 
 def _show(index: Index, how: str, *, as_json: bool, quiet: bool) -> None:

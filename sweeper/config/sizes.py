@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
     from trainers.encoders import Encoder
     from trainers.methods.base import Method
 
+logger = logging.getLogger(__name__)
+
 GRID: Final = 100_000
 """Configurations of a grid, which is made as a list for every trial."""
 CLUSTER_BYTES: Final = 2**42
 """Of a cluster's machine, which nobody has asked: no machine of today has more for one trial."""
+UNMEASURED: Final = (NotImplementedError, RuntimeError, TypeError)
+"""What a method raises that cannot be run without numbers."""
+REASON: Final = 200
+"""Characters of the reason in a warning."""
 WEIGHT_BYTES: Final = 16
 """Of a weight in float32, its gradient, and the two moments of AdamW."""
 
@@ -95,7 +102,12 @@ def check_sizes(
     except (TypeError, ValueError):
         return  # the checks of the values and of the method report it
     _refuse(document, key, _weight_bytes(built), "the networks of a trial in training", cluster=cluster)
-    dims = dimensions(built, shape)
+    try:
+        dims = measured(built, shape)
+    except UNMEASURED as error:
+        why = " ".join(str(error).split())[:REASON]
+        logger.warning("the memory of the layers of `method` %s is not checked: it cannot be run (%s)", method, why)
+        return
     scatter = 4 * 8 * max(dims.values(), default=0) ** 2  # LiDAR's matrices, in float64
     _refuse(document, key, scatter, "LiDAR's covariances", cluster=cluster)
     rows = sample.images * sample.views
@@ -142,14 +154,23 @@ def _weight_bytes(network: Encoder | Method) -> int:
 
 
 def dimensions(method: Method, shape: Shape) -> dict[str, int]:
-    """Layer that the criteria read -> its width; none where a method cannot run without numbers."""
+    """As `measured`; none where the method cannot be run, of which `check_sizes` warns."""
+    try:
+        return measured(method, shape)
+    except UNMEASURED:
+        return {}
+
+
+def measured(method: Method, shape: Shape) -> dict[str, int]:
+    """Layer that the criteria read -> its width, from a run without numbers.
+
+    Raises:
+        NotImplementedError, RuntimeError, TypeError: the method needs numbers, or cannot read such images.
+    """
     import torch
 
-    try:
-        with torch.device("meta"), torch.no_grad():
-            rows = method.eval().features(torch.empty(2, shape[3], shape[1], shape[2]))
-    except (NotImplementedError, RuntimeError, TypeError):
-        return {}
+    with torch.device("meta"), torch.no_grad():
+        rows = method.eval().features(torch.empty(2, shape[3], shape[1], shape[2]))
     return {name: layer.shape[-1] for name, layer in rows.items()}
 
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +20,12 @@ from sweeper.store.atomic import remove_torn, write_bytes, write_text
 from sweeper.store.tables import write_features
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainers.decode import Squares
     from trainers.export import ExportedEncoder
     from trainers.records import Scalar
+    from trainers.splits import Split
 
 ENDINGS: Final = (".parquet", ".npz")
 PLAN: Final = "plan.json"
@@ -86,19 +89,39 @@ def dataset_source(dataset: Mapping[str, Scalar]) -> tuple[Source, int]:
     Raises:
         ConfigError: it cannot be read.
     """
+    import torch
+
     from trainers.datasets import open_dataset
     from trainers.datasets.base import SPLITS
     from trainers.decode import Squares
+    from trainers.splits import place
 
     try:
         opened = open_dataset(dataset)
         images = opened.images()
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from None
-    pixels = np.concatenate([images.train, images.test])
+    splits = place(images, torch.device("cpu"))
     paths = [path for split in SPLITS for path in opened.paths(split)]
-    read = lambda first, last: Squares(pixels[first:last])  # noqa: E731 - a method of a source, in one line
-    return Source(paths, read, images.fingerprint, images.notes), pixels.shape[-1]
+
+    def read(first: int, last: int) -> Squares:
+        return Squares(np.concatenate([split.take(part).numpy() for split, part in parts_of(splits, first, last)]))
+
+    return Source(paths, read, images.fingerprint, images.notes), images.train.shape[-1]
+
+
+def parts_of(splits: Iterable[Split], first: int, last: int) -> Iterator[tuple[Split, Tensor]]:
+    """Each split, and the positions in it of the images from `first` up to `last` of all splits, one after the other.
+
+    >>> [part.tolist() for _, part in parts_of([range(3), range(4)], 2, 5)]
+    [[2], [0, 1]]
+    """
+    import torch
+
+    for split in splits:
+        count = len(split)
+        yield split, torch.arange(min(max(first, 0), count), max(0, min(last, count)))
+        first, last = first - count, last - count
 
 
 def digest_of(*parts: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from trainers.datasets.base import Dataset, DatasetOptions, Images, absolute, check_split
 from trainers.fields import AtLeast
 from trainers.packs.images import packed_images
-from trainers.packs.index import check_index, read_index, read_labels
+from trainers.packs.index import INDEX, check_index, read_labels, reread_index
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,20 @@ class Packed(Dataset):
         if not options.root:
             raise ValueError("`dataset.root` must be the folder of a pack; set dataset.root=FOLDER")
         root = absolute(options.root)
-        self.index = read_index(root)
+        self.index = reread_index(root)
+        self._written = os.stat(root / INDEX).st_mtime_ns
         check_index(self.index)
         size = options.size or self.index.square
         if size is None:
             raise ValueError("`dataset.size` must be given, since the images of the pack are no squares of one size")
         self._splits = packed_images(self.index, size)
         super().__init__(replace(options, root=str(root), size=size))
+
+    def is_current(self) -> bool:
+        try:
+            return os.stat(self.index.folder / INDEX).st_mtime_ns == self._written
+        except OSError:
+            return False
 
     @property
     def stays_on_disk(self) -> bool:

@@ -70,7 +70,8 @@ def votes(
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
     for rows in test.split(max(1, CELLS // len(train))):
         similarity, nearest = (rows @ train.T).topk(max(sizes), dim=1)  # the nearest comes first
-        weight = ((similarity - 1) / protocol.temperature).exp()  # at most 1; a common factor changes no vote
+        # a common factor changes no vote: the nearest has the weight 1, also at a temperature that makes others 0
+        weight = ((similarity - similarity[:, :1]) / protocol.temperature).exp()
         for part, size in zip(parts, sizes, strict=True):
             own = rows.new_zeros(len(rows), count)
             own.scatter_add_(1, train_classes[nearest[:, :size]], weight[:, :size])

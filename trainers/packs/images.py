@@ -61,7 +61,7 @@ class PackedImages:
         places = index.places[self.split]
         shard = index.shards[places.shard[position]]
         low = int(places.offset[position])
-        return mapped(index.folder / shard.name, shard.start)[low : low + int(places.length[position])]
+        return mapped(index.folder / shard.name, shard.start, shard.digest)[low : low + int(places.length[position])]
 
     def sides(self, position: int) -> tuple[int, int]:
         """Height and width of an image as it is packed."""
@@ -78,8 +78,11 @@ def packed_images(index: Index, size: int) -> dict[str, PackedImages]:
 
 
 @lru_cache(maxsize=4096)
-def mapped(shard: Path, start: int) -> NDArray[np.uint8]:
-    """The pixels of a shard, mapped into memory: the kernel keeps one copy for all processes of a machine."""
+def mapped(shard: Path, start: int, digest: str) -> NDArray[np.uint8]:
+    """The pixels of a shard, mapped into memory: the kernel keeps one copy for all processes of a machine.
+
+    A shard that was packed anew has another digest, and is mapped anew.
+    """
     if os.stat(shard).st_size == start:
         return np.empty(0, dtype=np.uint8)  # every file of the shard was left out
     return np.memmap(shard, dtype=np.uint8, mode="r", offset=start)

@@ -184,6 +184,16 @@ def read_index(folder: Path) -> Index:
     return Index(folder, plan, shards, places, levels, content["square"], tuple(content["notes"]), left_out)
 
 
+def reread_index(folder: Path) -> Index:
+    """The index as it is on disk now: the pack may have been packed anew since this process has read it.
+
+    Raises:
+        PackError: see `read_index`.
+    """
+    read_index.cache_clear()
+    return read_index(folder)
+
+
 def read_labels(folder: Path) -> dict[str, NDArray[np.int64]] | None:
     """Split -> the class of each image of a pack; None if none have been written. For the probe alone."""
     if not (folder / LABELS).is_file():

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from trainers.packs.encode import ABOUT, PIXELS, Job, write_array_shard
 from trainers.packs.index import (
     AGAIN,
+    INDEX,
+    PLAN,
     VERSION,
     Index,
     Places,
@@ -28,8 +30,8 @@ from trainers.packs.index import (
     check_sources,
     file_digest,
     has_index,
-    read_index,
     read_plan,
+    reread_index,
     write_index,
     write_plan,
 )
@@ -48,6 +50,7 @@ SHARD_BYTES: Final = 2**26
 SHARD_IMAGES: Final = 1024
 """Most images of a shard, so that progress is seen and little is lost when packing is killed."""
 SHARDS: Final = "shards"
+LOCK: Final = ".lock"
 
 Tell = Callable[[int, int], None]
 """Told the images that have been packed, and all."""
@@ -85,12 +88,18 @@ def estimate(sources: Sources, images: int, encoding: str | None = None, *, raw:
 
 
 def write_pack(
-    sources: Sources, folder: Path, *, encoding: str | None = None, workers: int | None = None, tell: Tell | None = None
+    sources: Sources,
+    folder: Path,
+    *,
+    encoding: str | None = None,
+    workers: int | None = None,
+    tell: Tell | None = None,
+    again: bool = False,
 ) -> Index:
     """The pack of these images in `folder`: written, completed where a killed process began it, or found whole.
 
-    The images of one shard are packed in this process, more in `workers` processes, by default one per core. The
-    bytes depend neither on the workers nor on interruptions.
+    With `again`, the pack that is there is removed first. The images of one shard are packed in this process, more in
+    `workers` processes, by default one per core. The bytes depend neither on the workers nor on interruptions.
 
     Raises:
         PackError: no space, a file that cannot be read or has changed, another version, a damaged or a busy pack.
@@ -98,6 +107,8 @@ def write_pack(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
+            if again:
+                _remove(folder)
             if has_index(folder):
                 return checked_index(folder, sources)
             return _write(sources, folder, encoding, workers, tell or _silent)
@@ -114,7 +125,7 @@ def checked_index(folder: Path, sources: Sources) -> Index:
     Raises:
         PackError: they are not.
     """
-    index = read_index(folder)
+    index = reread_index(folder)
     check_sources(folder, index.plan, sources)
     check_index(index)
     check_skipped(index, sources)
@@ -122,9 +133,12 @@ def checked_index(folder: Path, sources: Sources) -> Index:
 
 
 def check_skipped(index: Index, sources: Sources) -> None:
-    """Raises: PackError, if more files were left out than may be."""
+    """Raises: PackError, if more files were left out than may be, or all of a split."""
     if len(index.left_out) > sources.skip:
         raise _too_many(len(index.left_out), index.left_out[0], sources.skip)
+    for split, count in index.plan.counts.items():
+        if count and not len(index.places[split]):
+            raise PackError(f"none of the {count} {split} images can be read, such as {index.left_out[0]}; repair them")
 
 
 def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | None, tell: Tell) -> Index:
@@ -164,9 +178,9 @@ def _write(sources: Sources, folder: Path, encoding: str | None, workers: int | 
             _check_failures(sources, failed)
             tell(done := done + _count(job, plan), wanted.images)
     index = make_index(sources, folder, plan, jobs)
+    check_skipped(index, sources)
     write_index(index)
-    read_index.cache_clear()
-    return read_index(folder)
+    return reread_index(folder)
 
 
 def make_index(sources: Sources, folder: Path, plan: Plan, jobs: Sequence[Job]) -> Index:
@@ -303,6 +317,20 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
+def _remove(folder: Path) -> None:
+    """Remove a pack, and nothing that is none.
+
+    Shards go first: without a plan, those of a removal that was killed would be taken for parts of the next pack.
+    """
+    if not any((folder / name).is_file() for name in (PLAN, INDEX)):
+        return
+    for path in sorted(folder.iterdir(), key=Path.is_file):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
 def _written(folder: Path) -> int:
     return sum(path.stat().st_size for path in (folder / SHARDS).glob("*.safetensors"))
 
@@ -310,7 +338,7 @@ def _written(folder: Path) -> int:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Lock a pack for this process; the kernel releases the lock when the process dies."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
