@@ -141,7 +141,7 @@ def write_png(figure: Figure, file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure.set_dpi(rcParams["savefig.dpi"])
-    FigureCanvasAgg(figure).print_png(file)
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
 
 
 def to_svg(figure: Figure, name: str) -> str:
@@ -152,7 +152,8 @@ def to_svg(figure: Figure, name: str) -> str:
         patch.set(facecolor="none", edgecolor="none")  # the page's colour shows through
     with quiet():
         buffer = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     root = ElementTree.fromstring(buffer.getvalue())

@@ -89,8 +89,8 @@ def full_curves(trials: DataFrame, reports: DataFrame, criterion: ScoreColumn, o
         numbers,
         longest.loc[numbers].to_numpy(dtype=np.int64),
         (trials["status"] == COMPLETED).to_numpy(dtype=bool) if "status" in trials else np.ones(len(trials), bool),
-        criterion.scores(trials).to_numpy(),
-        ScoreColumn(oracle).scores(trials).to_numpy(),
+        np.asarray(criterion.scores(trials), dtype=np.float64),
+        np.asarray(ScoreColumn(oracle).scores(trials), dtype=np.float64),
     )
 
 

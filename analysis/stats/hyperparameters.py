@@ -98,7 +98,7 @@ def select_by_hyperparameter(trials: DataFrame, criteria: Criteria = None, *, or
     rows = []
     for sweep, part in table.groupby("sweep", sort=False):
         done = completed(part if "trial" in part else part.assign(trial=range(len(part))))
-        held = [name for name in done if name in read or name.startswith(CONFIG_PREFIX)]
+        held = [name for name in map(str, done) if name in read or name.startswith(CONFIG_PREFIX)]
         done = done[held].assign(truth=ScoreColumn(oracle).scores(done)).dropna(subset=["truth"])
         for name, design, bins in cells(done):
             kept = [kept_in(group, chosen) for group in bins]

@@ -60,7 +60,7 @@ def importance(
 def shares(trials: DataFrame, score: ScoreColumn, settings: Settings) -> Iterator[tuple[str, float, int]]:
     """Hyperparameter, share and number of trials, for one score; nothing if the trials do not suffice."""
     values = score.scores(trials).dropna()
-    known = trials.loc[values.index, [name for name in trials if name.startswith(CONFIG_PREFIX)]]
+    known = trials[[name for name in map(str, trials) if name.startswith(CONFIG_PREFIX)]].loc[values.index]
     names = [name for name in swept(known) if known[name].notna().all()]
     if len(values) < FEWEST or values.nunique() < 2 or not names:
         return
