@@ -86,16 +86,18 @@ def draw_taus(axes: Axes, studies: Mapping[str, DataFrame]) -> None:
     names = [name for name in in_order(studies) if name in SHOWN]
     for place, criterion in enumerate(names):
         for k, rows in enumerate(studies.values()):
+            if criterion not in rows.index:
+                continue
             row, y = rows.loc[criterion], place + 0.3 * (k / max(1, len(studies) - 1) - 0.5)
             colour = colour_of(criterion, names)
             axes.plot([row["tau_low"], row["tau_high"]], [y, y], color=colour, linewidth=1.2)
-            axes.plot([row["tau"]], [y], MARKERS[k], color=colour, markersize=4.5)
+            axes.plot([row["tau"]], [y], MARKERS[k % len(MARKERS)], color=colour, markersize=4.5)
     for k, name in enumerate(studies):
-        axes.plot([], [], MARKERS[k], color=MUTED, label=name, markersize=4.5)
+        axes.plot([], [], MARKERS[k % len(MARKERS)], color=MUTED, label=name, markersize=4.5)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.set(xlim=(-1.05, 1.05), ylim=(len(names) - 0.5, -0.5), xlabel="Kendall τ with accuracy, 95% interval")
     axes.set_yticks(range(len(names)), labels=[label_of(name) for name in names])
-    axes.legend(loc="lower left", fontsize=7, frameon=False)
+    axes.legend(loc="upper left", fontsize=7, frameon=False)
 
 
 def draw_untrained(axes: Axes, floors: Mapping[str, DataFrame]) -> None:
@@ -104,7 +106,11 @@ def draw_untrained(axes: Axes, floors: Mapping[str, DataFrame]) -> None:
         for column in FAMILY:
             own = table[table["column"] == column].sort_values("q")
             label = label_of(column) if k == 0 else None
-            style = {"color": colour_of(column, list(FAMILY)), "linestyle": LINES[k % len(LINES)], "marker": MARKERS[k]}
+            style = {
+                "color": colour_of(column, list(FAMILY)),
+                "linestyle": LINES[k % len(LINES)],
+                "marker": MARKERS[k % len(MARKERS)],
+            }
             axes.plot(own["q"], own["untrained"] / own["value"], label=label, markersize=4, linewidth=1.3, **style)
     axes.axhline(1, color=MUTED, linewidth=0.8)
     ticks = sorted({int(q) for table in floors.values() for q in table["q"]})
@@ -112,7 +118,9 @@ def draw_untrained(axes: Axes, floors: Mapping[str, DataFrame]) -> None:
     axes.set_xticks(ticks, labels=[str(q) for q in ticks])
     axes.minorticks_off()
     axes.set(xlabel="views per image, q", ylim=(0, None))
-    axes.set_title("untrained encoder / mean of the trained ones", loc="left", fontsize=8.5, color=MUTED)
+    axes.set_title(
+        "untrained encoder / mean of the trained ones", loc="left", fontsize=8.5, color=MUTED, fontweight="normal"
+    )
     axes.legend(fontsize=7, frameon=False)
 
 
