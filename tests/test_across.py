@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from pandas import DataFrame
 from scipy import stats
 
 from analysis.data.methods import moves_loss
+from analysis.report.write import analyze
 from analysis.stats.across import across_sweeps, mean_interval, sound_trials
 from analysis.stats.axes import by_axis, partial_of_matrix, tau_matrix
 from analysis.stats.bootstrap import make_pairs, standard_error, tau_and_influence
@@ -222,3 +224,15 @@ def test_what_a_table_of_runs_cannot_say_is_cautioned() -> None:
     swept = unmeasured.assign(configuration=range(6), sweep="my sweep")
     found = cautions(swept, DataFrame(), kendall(swept), DataFrame())
     assert "`sweeper probe 'my sweep' --oracle" in dict(zip(found["kind"], found["text"], strict=True))["no oracle"]
+
+
+def test_the_report_of_a_sweep_has_no_criteria_of_the_other_sweeps(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for name, criteria in (("first", ["lidar"]), ("second", ["lidar", "clid"])):
+        table = DataFrame({"trial": range(12), "oracle": draw.uniform(0.3, 0.9, 12), "oracle_n": 1000})
+        table.assign(**{one: draw.uniform(1, 20, 12) for one in criteria}).to_csv(tmp_path / f"{name}.csv", index=False)
+    analyze([tmp_path / "first.csv", tmp_path / "second.csv"], out=tmp_path / "both")
+    assert "CLID" not in (tmp_path / "both" / "first" / "report.md").read_text(encoding="utf-8")
+    assert set(pd.read_csv(tmp_path / "both" / "first" / "ranking.csv")["criterion"]) == {"lidar"}
+    assert "CLID" in (tmp_path / "both" / "second" / "report.md").read_text(encoding="utf-8")
+    assert len(pd.read_csv(tmp_path / "both" / "ranking.csv")) == 4

@@ -23,6 +23,8 @@ INK: Final = "#1c2128"
 MUTED: Final = "#66707c"
 PAPER: Final = "#fffffe"
 RULE: Final = "#d9dee4"
+AUTOMATIC_ID: Final = re.compile(r"[\w.]+_\d+")
+"""What matplotlib calls an element, such as `line2d_3`."""
 GEOMETRY: Final = frozenset({"d", "transform", "x", "y", "width", "height"})
 """The attributes of an SVG element that place and size it."""
 GOOD: Final = "#0f7a5a"
@@ -182,17 +184,19 @@ def to_svg(figure: Figure, name: str) -> str:
 def compact(root: ElementTree.Element) -> None:
     """Leave out what a browser does not draw: unused ids, white space between elements, decimals below a pixel.
 
-    >>> root = ElementTree.fromstring('<svg><g id="a"> <path id="b" d="M 1.2345 2" fill="url(#b)"/> </g></svg>')
+    An id that a figure gave stays, since the page's script reads it.
+
+    >>> root = ElementTree.fromstring('<svg><g id="g_1"> <path id="p_2" d="M 1.2345 2" fill="url(#p_2)"/> </g></svg>')
     >>> compact(root)
     >>> ElementTree.tostring(root)
-    b'<svg><g><path id="b" d="M 1.23 2" fill="url(#b)" /></g></svg>'
+    b'<svg><g><path id="p_2" d="M 1.23 2" fill="url(#p_2)" /></g></svg>'
     """
     elements = list(root.iter())
     values = " ".join(value for element in elements for value in element.attrib.values())
     used = set(re.findall(r"(?:url\(|^|\s)#([^)\s]+)", values))
     for element in elements:
-        if element.get("id") not in used:
-            element.attrib.pop("id", None)
+        if AUTOMATIC_ID.fullmatch(element.get("id", "")) and element.get("id") not in used:
+            del element.attrib["id"]
         for name in GEOMETRY & element.attrib.keys():
             element.set(name, re.sub(r"(\.\d\d)\d+", r"\1", element.attrib[name]))
         element.text, element.tail = (text if text and text.strip() else None for text in (element.text, element.tail))

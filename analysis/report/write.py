@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pandas import DataFrame
 from rich.console import RenderableType
 
-from analysis.data.columns import Criteria, ResultsUnreadable
+from analysis.data.columns import Criteria, ResultsUnreadable, find_criteria
 from analysis.data.criteria import labels_of
 from analysis.data.folders import folders_below
 from analysis.data.load import load
@@ -98,8 +98,9 @@ def write_report(
     home, folders = where(results, out)
     figures = {folder: FigureFiles(prepared(folder), pdf) for folder in dict.fromkeys([*folders.values(), home])}
     judgement = judge(results, criteria, pruners=pruners)
+    absent = {sweep: absent_criteria(results, sweep) if criteria is None else set() for sweep in folders}
     for sweep, folder in folders.items():
-        part, own = only(results, sweep), of_sweep(judgement, sweep)
+        part, own = only(results, sweep, absent[sweep]), of_sweep(judgement, sweep, absent[sweep])
         address = addresses_of_trials(results.folders.get(sweep), folder)
         pictures = samples_of(results.folders.get(sweep), folder) if sweep in results.sweeps else ()
         sections = sweep_sections(part, own, plain_criteria(part, criteria), figures[folder], address, pictures)
@@ -111,7 +112,7 @@ def write_report(
     return Report(
         home,
         on_terminal(
-            [(only(results, sweep), of_sweep(judgement, sweep)) for sweep in folders],
+            [(only(results, sweep, names), of_sweep(judgement, sweep, names)) for sweep, names in absent.items()],
             results.notes,
             judgement.across_sweeps,
         ),
@@ -159,12 +160,26 @@ def samples_of(analysis: Path | None, folder: Path) -> tuple[Picture, ...]:
     return (Picture(relative(file, folder), b64encode(content).decode("ascii"), captions.SAMPLES),)
 
 
-def only(results: Results, sweep: str) -> Results:
-    """The tables of one sweep."""
+def absent_criteria(results: Results, sweep: str) -> set[str]:
+    """The criteria that other sweeps have, and of which this one has no value."""
+    tables = [table for table in (results.trials, results.reports) if "sweep" in table]
+    names = find_criteria(results.trials.columns, results.criteria)
+
+    def measured(name: str, *, here: bool) -> bool:
+        return any(
+            table.loc[(table["sweep"] == sweep) == here, name].notna().any() for table in tables if name in table
+        )
+
+    return {name for name in names if measured(name, here=False) and not measured(name, here=True)}
+
+
+def only(results: Results, sweep: str, absent: Collection[str] = ()) -> Results:
+    """The tables of one sweep, without the columns of criteria that are `absent` from it."""
     return Results(
-        rows_of(results.trials, sweep),
-        rows_of(results.reports, sweep),
-        rows_of(results.baselines, sweep),
+        *(
+            rows_of(table, sweep).drop(columns=list(absent), errors="ignore")
+            for table in (results.trials, results.reports, results.baselines)
+        ),
         {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {},
         criteria=results.criteria,
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 from pandas import DataFrame
 
 from analysis.data.columns import is_layer
+
+NAMING: Final = ("criterion", "first", "second", "score")
+"""The columns that name a criterion."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,20 @@ def tables(judgement: Judgement) -> dict[str, DataFrame]:
     return {field.name: getattr(judgement, field.name) for field in fields(judgement)}
 
 
-def of_sweep(judgement: Judgement, sweep: str) -> Judgement:
-    """The tables of one sweep."""
-    own = Judgement(**{name: rows_of(table, sweep) for name, table in tables(judgement).items()})
-    return replace(own, across_sweeps=DataFrame())
+def of_sweep(judgement: Judgement, sweep: str, absent: Collection[str] = ()) -> Judgement:
+    """The tables of one sweep, without the rows of criteria that are `absent` from it."""
+    own = {name: without_rows(rows_of(table, sweep), absent) for name, table in tables(judgement).items()}
+    return replace(Judgement(**own), across_sweeps=DataFrame())
+
+
+def without_rows(table: DataFrame, absent: Collection[str]) -> DataFrame:
+    """The rows that name none of these criteria.
+
+    >>> without_rows(DataFrame({"criterion": ["lidar", "clid"], "tau": [0.1, 0.2]}), {"clid"})["criterion"].to_list()
+    ['lidar']
+    """
+    named = table[[column for column in NAMING if column in table]].isin(list(absent)).any(axis=1)
+    return table[~named].reset_index(drop=True) if named.any() else table
 
 
 def rows_of(table: DataFrame, sweep: str) -> DataFrame:
