@@ -175,11 +175,14 @@ def absent_criteria(results: Results, sweep: str) -> set[str]:
 
 def only(results: Results, sweep: str, absent: Collection[str] = ()) -> Results:
     """The tables of one sweep, without the columns of criteria that are `absent` from it."""
+
+    def own(table: DataFrame) -> DataFrame:
+        return rows_of(table, sweep).drop(columns=list(absent), errors="ignore")
+
     return Results(
-        *(
-            rows_of(table, sweep).drop(columns=list(absent), errors="ignore")
-            for table in (results.trials, results.reports, results.baselines)
-        ),
+        own(results.trials),
+        own(results.reports),
+        own(results.baselines),
         {sweep: results.sweeps[sweep]} if sweep in results.sweeps else {},
         criteria=results.criteria,
     )
