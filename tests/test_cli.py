@@ -493,6 +493,9 @@ def test_analyze(results: Path, tmp_path: Path) -> None:
     assert f"report: {tmp_path / 'report' / 'report.html'}" in ran.out
     assert (tmp_path / "report" / "report.html").is_file()
     assert not (results / "small" / "analysis").exists()
+    named = sweeper("analyze", "smal", "--results", results, "--out", tmp_path / "named")
+    assert (named.code, (tmp_path / "named" / "report.html").is_file()) == (0, True)
+    assert "`large` must be" in refused("analyze", "large", "--results", results)
     data = sweeper("analyze", results / "small", "--criteria", "lidar,rankme", "--out", tmp_path / "two", "--json").json
     assert [row["criterion"] for row in data["ranking"]] == ["lidar", "rankme"]
     assert data["folder"] == str(tmp_path / "two")

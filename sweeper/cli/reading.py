@@ -33,6 +33,7 @@ from trainers.formats import one_line
     help="Where the report goes.  [default: analysis/ in a sweep, NAME-analysis/ beside a table]",
 )
 @click.option("--pdf", is_flag=True, help="Write each figure as PDF too, for a paper.")
+@results_option
 @json_option
 def analyze(
     paths: tuple[Path, ...],
@@ -41,21 +42,25 @@ def analyze(
     hyperparameters: str | None,
     out: Path | None,
     pdf: bool,
+    results: Path,
     as_json: bool,
 ) -> None:
     """Measure how well each criterion ranked the trials, and the accuracy of the trial that it selects.
 
-    PATH is a sweep, a folder of sweeps, or a CSV or parquet with one row per trial: your own, or an export of Optuna,
-    optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and CSV tables.
+    PATH is a sweep (its folder or its name), a folder of sweeps, or a CSV or parquet with one row per trial: your own,
+    or an export of Optuna, optuna-dashboard, Ray Tune or Weights & Biases. Writes report.md, report.html, figures and
+    CSV tables.
 
     \b
       sweeper analyze results/
-      sweeper analyze results/dino-photos-20260101-120000
+      sweeper analyze latest
       sweeper analyze my.csv --oracle accuracy --criteria lidar,rankme,-uniformity --out report
       sweeper analyze wandb.csv --oracle accuracy --hyperparameters lr,std
     """
     from analysis.report.write import analyze as judge
+    from sweeper.store.find import path_or_sweep
 
+    paths = tuple(path_or_sweep(path, results) for path in paths)
     names = [name.strip() for name in criteria.split(",")] if criteria else None
     given = [name.strip() for name in (hyperparameters or "").split(",") if name.strip()]
     report = judge(list(paths), out=out, oracle=oracle, criteria=names, hyperparameters=given, pdf=pdf)

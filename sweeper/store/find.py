@@ -49,6 +49,22 @@ def find_sweep(name_or_path: str, results: Path) -> Path:
     raise ResultsError(f"there is no sweep {name_or_path} in {results}; is it {' or '.join(near)}?")
 
 
+def path_or_sweep(path: Path, results: Path) -> Path:
+    """A path that exists as it is, or the folder of the sweep that it names as in `find_sweep`.
+
+    A path that is neither stays as it is, so that its reader says what it needs.
+
+    Raises:
+        ResultsError: it is the beginning of several sweeps.
+    """
+    name = str(path)
+    if path.exists() or path.name != name:
+        return path
+    names = sweep_names(results)
+    is_named = any(one.startswith(name) for one in names) or (name == LATEST and names)
+    return find_sweep(name, results) if is_named else path
+
+
 def _refuse_folder(path: Path, results: Path) -> None:
     if path.is_dir() and path.resolve() != results.resolve():
         raise ResultsError(f"{path} is not a sweep: it has no {SWEEP_FILE}")
