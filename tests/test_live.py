@@ -16,7 +16,6 @@ from sweeper.cli.commands import execute
 from sweeper.config.model import SweepConfig
 from sweeper.config.read import parse_config
 from sweeper.on_ray.progress import progress_file, read_progress, write_progress
-from sweeper.run.fitting import Column, fitting, lines_of
 from sweeper.run.observers.base import Observer, Phase, SweepStart
 from sweeper.run.observers.live import LiveTable
 from sweeper.run.observers.plain import PlainLines
@@ -25,6 +24,7 @@ from sweeper.run.pace import Pace, shared_out
 from sweeper.run.steps import Steps
 from sweeper.run.sweep import run_sweep
 from sweeper.run.tasks import Task
+from sweeper.run.text_table import Column, fitting, lines_of
 from sweeper.store.layout import SweepFolder
 from trainers.records import EpochReport, OracleScore, Progress, TrialConfig, TrialResult
 

@@ -9,7 +9,7 @@ from typing import Final
 from rich.text import Text
 
 from sweeper.config.model import SweepConfig
-from sweeper.run.fitting import Column
+from sweeper.run.text_table import Column
 from sweeper.store.listing import INTERRUPTED, RUNNING
 from trainers.formats import accuracy, one_line, plain
 from trainers.records import (

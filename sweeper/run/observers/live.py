@@ -12,10 +12,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sweeper.run.fitting import cut, in_lines, lines_of
 from sweeper.run.observers.base import NO_OPTIONS, Observer, ObserverOptions, Phase, SweepStart
 from sweeper.run.pace import Pace
 from sweeper.run.rows import Row, columns_of, reason_of
+from sweeper.run.text_table import cut, in_lines, lines_of
 from sweeper.run.trial_log import describe_scores
 from sweeper.store.listing import INTERRUPTED, RUNNING
 from trainers.formats import one_line, plain, seconds
